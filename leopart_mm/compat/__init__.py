@@ -1,0 +1,13 @@
+"""What makes the OpenMMLab stack run on today's torch; called once when leopart_mm is imported."""
+
+from leopart_mm.compat.checkpoint import (UnsafeCheckpointError, load_checkpoint_file, register_safe_globals)
+from leopart_mm.compat.mmcv_ops import install_mmcv_ops
+
+
+def install() -> None:
+    """Put every repair in place. Safe to call more than once; does nothing where nothing is broken."""
+    install_mmcv_ops()
+    register_safe_globals()
+
+
+__all__ = ['UnsafeCheckpointError', 'install', 'install_mmcv_ops', 'load_checkpoint_file', 'register_safe_globals']

@@ -1,0 +1,35 @@
+"""The registries of leopart_mm: children of MMEngine's root registries under the scope ``leopart_mm``.
+
+``type='leopart_mm.X'`` in any MMEngine config finds ``X`` here; the ``locations`` make MMEngine import the module
+that holds it by itself.
+"""
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    return Registry(name, parent=parent, scope='leopart_mm', locations=[f'leopart_mm.{path}' for path in locations])
+
+
+MODELS = _child('model', MMENGINE_MODELS, 'models')
+DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
+TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets.transforms')
+METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
+HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
+LOOPS = _child('loop', MMENGINE_LOOPS, 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
+PARAM_SCHEDULERS = _child('parameter scheduler', MMENGINE_PARAM_SCHEDULERS, 'engine')
+VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
+INFERENCERS = _child('inferencer', MMENGINE_INFERENCERS, 'apis')
+TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'models')
