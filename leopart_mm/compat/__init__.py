@@ -1,6 +1,6 @@
 """What makes the OpenMMLab stack run on today's torch; called once when leopart_mm is imported."""
 
-from leopart_mm.compat.checkpoint import (UnsafeCheckpointError, load_checkpoint_file, register_safe_globals)
+from leopart_mm.compat.checkpoint import UnsafeCheckpointError, load_checkpoint_file, register_safe_globals
 from leopart_mm.compat.mmcv_ops import install_mmcv_ops
 
 

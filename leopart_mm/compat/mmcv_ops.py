@@ -7,8 +7,9 @@ import works; `nms` and `roi_align` are backed by torchvision and any other oper
 import importlib
 import sys
 import types
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
-from typing import Any, Callable
+from typing import Any
 
 from torch import Tensor
 

@@ -6,8 +6,8 @@ functions give the recorded outputs, within the tolerance that the golden README
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 GoldenCheck = Callable[[dict], None]
 CHECKS: dict[tuple[str, str], GoldenCheck] = {}

@@ -23,5 +23,5 @@ def test_golden(path):
 
 def test_golden_files_are_there():
     if not GOLDEN_ROOT.is_dir():
-        pytest.skip(f'no golden vectors at {GOLDEN_ROOT}: set LEOPART_MM_GOLDEN to the folder that holds <method>/*.npz')
+        pytest.skip(f'no golden vectors at {GOLDEN_ROOT}: set LEOPART_MM_GOLDEN to the folder of <method>/*.npz')
     assert FILES, f'{GOLDEN_ROOT} holds no golden file of {METHODS}'
