@@ -1,0 +1,1 @@
+from leopart_mm.engine import hooks  # noqa: F401  (registers its classes)

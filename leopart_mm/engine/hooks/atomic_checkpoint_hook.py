@@ -1,0 +1,105 @@
+"""A checkpoint hook that never leaves a run without a whole checkpoint."""
+
+import os
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from leopart_mm.registry import HOOKS
+
+PARTIAL_PREFIX = '.partial-'
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's CheckpointHook with every file written under a temporary name and then renamed.
+
+    MMEngine's hook writes straight to the final name and, with ``max_keep_ckpts``, deletes the oldest file *before* the
+    new one is written: a kill at the wrong moment leaves half a file, or none. Here a file that exists is whole, the
+    pointer `last_checkpoint` always names such a file, and old files go only after the new one is in place. On remote
+    storage (not a local path) the behaviour is MMEngine's.
+
+    Args:
+        **kwargs: As for :class:`mmengine.hooks.CheckpointHook`.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Besides MMEngine's preparations: make saving atomic and remove what a killed run left half-written."""
+        super().before_train(runner)
+        if not isinstance(self.file_backend, LocalBackend):
+            return
+        if is_main_process():
+            for leftover in Path(self.out_dir).glob(f'{PARTIAL_PREFIX}*'):
+                leftover.unlink()
+        if not getattr(runner.save_checkpoint, 'atomic', False):
+            runner.save_checkpoint = _atomic(runner.save_checkpoint)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated = self._keep(runner, step)
+        filename = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir, filename, self.file_client_args, save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
+            backend_args=self.backend_args, **self.args)
+        if not is_main_process():
+            return
+        pointer = Path(runner.work_dir) / 'last_checkpoint'
+        partial = pointer.with_name(PARTIAL_PREFIX + pointer.name)
+        partial.write_text(self.last_ckpt)
+        os.replace(partial, pointer)
+        for old_step in outdated:
+            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old_step))
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        # MMEngine removes the previous best file first; hidden from it, that file goes once the new one is there.
+        several = len(self.key_indicators) > 1
+        previous = dict(self.best_ckpt_path_dict) if several else {None: self.best_ckpt_path}
+        if several:
+            self.best_ckpt_path_dict = dict.fromkeys(previous)
+        else:
+            self.best_ckpt_path = None
+        super()._save_best_checkpoint(runner, metrics)
+        for key, old in previous.items():
+            new = self.best_ckpt_path_dict[key] if several else self.best_ckpt_path
+            if new is None and several:
+                self.best_ckpt_path_dict[key] = old
+            elif new is None:
+                self.best_ckpt_path = old
+            elif old and old != new and is_main_process() and self.file_backend.isfile(old):
+                self.file_backend.remove(old)
+
+    def _keep(self, runner: Runner, step: int) -> list[int]:
+        """Note that `step` is kept; return the steps whose files may go once it is written."""
+        if self.max_keep_ckpts <= 0 or (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
+            return []
+        outdated = []
+        while len(self.keep_ckpt_ids) >= self.max_keep_ckpts:
+            outdated.append(self.keep_ckpt_ids.popleft())
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        return [old_step for old_step in outdated if old_step != step]
+
+
+def _atomic(save_checkpoint):
+    """Wrap `Runner.save_checkpoint`: write beside the final name, flush to disk, rename."""
+
+    def save(out_dir: str, filename: str, *args, **kwargs) -> None:
+        partial_name = PARTIAL_PREFIX + filename
+        partial = Path(out_dir) / partial_name
+        save_checkpoint(out_dir, partial_name, *args, **kwargs)
+        if is_main_process():
+            with open(partial, 'rb+') as file:
+                os.fsync(file.fileno())
+            os.replace(partial, Path(out_dir) / filename)
+
+    save.atomic = True
+    return save

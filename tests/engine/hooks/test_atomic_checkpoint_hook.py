@@ -1,0 +1,107 @@
+"""A kill at any moment leaves a whole checkpoint and a pointer to it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from leopart_mm.engine.hooks import AtomicCheckpointHook
+
+
+class Line(BaseModel):
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(3))
+
+    def forward(self, inputs, mode):
+        if mode == 'loss':
+            return {'loss': (inputs @ self.weight - 1).square().mean()}
+        return [inputs]
+
+
+class Counter(BaseMetric):
+    """A score that rises, then falls."""
+    scores = (1., 3., 2., 2.5)
+    calls = 0
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        type(self).calls += 1
+        return {'score': self.scores[type(self).calls - 1]}
+
+
+def make_runner(work_dir, iterations=4, resume=False, val=False, **hook):
+    loader = DataLoader([{'inputs': torch.ones(3)}] * 4, batch_size=2)
+    Counter.calls = 0
+    return Runner(
+        model=Line(), work_dir=str(work_dir), train_dataloader=loader,
+        train_cfg=dict(by_epoch=False, max_iters=iterations, val_interval=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), resume=resume,
+        val_dataloader=loader if val else None, val_cfg=dict() if val else None,
+        val_evaluator=Evaluator([Counter()]) if val else None,
+        default_hooks=dict(checkpoint=dict(type='leopart_mm.AtomicCheckpointHook', by_epoch=False, interval=1, **hook)),
+        experiment_name=f'atomic_{Path(work_dir).name}_{iterations}_{resume}', log_level='ERROR')
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir() if path.is_file() and path.suffix != '.py')
+
+
+def test_keeps_the_newest_and_points_to_it(tmp_path):
+    make_runner(tmp_path, max_keep_ckpts=2).train()
+    assert names(tmp_path) == ['iter_3.pth', 'iter_4.pth', 'last_checkpoint']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_4.pth')
+
+
+@pytest.mark.parametrize('moment', ['writing', 'renaming'])
+def test_a_kill_while_saving_leaves_the_old_one_whole(tmp_path, monkeypatch, moment):
+    make_runner(tmp_path, iterations=2, max_keep_ckpts=1).train()
+
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    if moment == 'writing':
+        real_save = torch.save
+
+        def half(checkpoint, file, *args, **kwargs):
+            real_save(checkpoint, file)
+            file.truncate(100)
+            file.seek(100)
+            Path(tmp_path / '.partial-iter_3.pth').write_bytes(file.getvalue())
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(torch, 'save', half)
+    else:
+        monkeypatch.setattr('leopart_mm.engine.hooks.atomic_checkpoint_hook.os.replace', die)
+    with pytest.raises(KeyboardInterrupt):
+        make_runner(tmp_path, iterations=3, resume=True, max_keep_ckpts=1).train()
+    monkeypatch.undo()
+    assert names(tmp_path) == ['.partial-iter_3.pth', 'iter_2.pth', 'last_checkpoint']
+    assert torch.load(tmp_path / 'iter_2.pth', weights_only=True)['meta']['iter'] == 2
+
+    runner = make_runner(tmp_path, iterations=4, resume=True, max_keep_ckpts=1)
+    runner.train()
+    assert names(tmp_path) == ['iter_4.pth', 'last_checkpoint']
+
+
+def test_equals_uninterrupted(tmp_path):
+    make_runner(tmp_path / 'whole').train()
+    make_runner(tmp_path / 'parts', iterations=2).train()
+    make_runner(tmp_path / 'parts', resume=True).train()
+    whole, parts = (torch.load(tmp_path / name / 'iter_4.pth', weights_only=True) for name in ('whole', 'parts'))
+    assert torch.equal(whole['state_dict']['weight'], parts['state_dict']['weight'])
+    assert torch.any(whole['state_dict']['weight'] != 0)
+
+
+def test_best_file_is_replaced_only_by_a_better_one(tmp_path):
+    make_runner(tmp_path, val=True, max_keep_ckpts=1, save_best='score', rule='greater').train()
+    assert names(tmp_path) == ['best_score_iter_2.pth', 'iter_4.pth', 'last_checkpoint']
+    hook = AtomicCheckpointHook(interval=1)
+    assert hook._save_best_checkpoint(None, {}) is None
