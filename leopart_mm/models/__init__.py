@@ -1,0 +1,2 @@
+from leopart_mm.models.backbones import DenseViT  # noqa: F401
+from leopart_mm.models.necks import ProjectionHead  # noqa: F401

@@ -1,0 +1,3 @@
+from leopart_mm.models.backbones.dense_vit import DenseViT
+
+__all__ = ['DenseViT']

@@ -1,0 +1,35 @@
+"""Queries, keys, values and class-token attention of a timm block, beside its fused forward pass."""
+
+import torch
+from timm.models.vision_transformer import Attention, Block
+from torch import Tensor, nn
+
+
+def block_qkv(block: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values that a block computes from its input tokens (B, N, C): three (B, heads, N, head_dim).
+
+    Raises:
+        TypeError: A block that is not timm's plain pre-norm block with one qkv projection.
+    """
+    attn = getattr(block, 'attn', None)
+    if not isinstance(block, Block) or not isinstance(attn, Attention):
+        raise TypeError(f'Queries, keys and attention maps need timm\'s plain Block with Attention; this network has '
+                        f'{type(block).__name__} with {type(attn).__name__}.')
+    qkv = attn.qkv(block.norm1(tokens)).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    q, k, v = qkv.unbind(0)
+    return attn.q_norm(q), attn.k_norm(k), v
+
+
+def class_token_attention(q: Tensor, k: Tensor, num_prefix_tokens: int) -> Tensor:
+    """Attention of the class token (token 0) to the patches.
+
+    Args:
+        q: (B, heads, N, head_dim).
+        k: (B, heads, N, head_dim).
+        num_prefix_tokens: Class and register tokens before the patches.
+
+    Returns:
+        (B, heads, N - num_prefix_tokens), float32; the softmax runs over all N tokens.
+    """
+    scores = (q[:, :, :1] * q.shape[-1]**-0.5) @ k.transpose(-2, -1)
+    return torch.softmax(scores.squeeze(2).float(), dim=-1)[..., num_prefix_tokens:]

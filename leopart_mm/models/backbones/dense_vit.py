@@ -1,0 +1,238 @@
+"""DenseViT: any timm VisionTransformer as a dense-feature backbone."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+from leopart_mm.models.backbones.attention import block_qkv, class_token_attention
+from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
+from leopart_mm.models.backbones.position import check_position_mode, resize_positions
+from leopart_mm.models.backbones.timm_vit import build_timm_vit
+from leopart_mm.models.features import DenseFeatures
+from leopart_mm.registry import MODELS
+
+PREFIX_TOKENS = ('cls_token', 'dist_token', 'reg_token')  # in the order in which timm puts them before the patches
+FINAL_NORM_MODES = (True, False, 'last')
+
+
+@MODELS.register_module()
+class DenseViT(BaseModule):
+    """A timm VisionTransformer that gives normalised patch maps, attention, queries, keys and values.
+
+    Parameters carry timm's own names (`cls_token`, `blocks.0.attn.qkv.weight`, ...), so a plain timm state dict loads
+    into it and its own loads into timm. Images may have any size; position embeddings are resized to their grid.
+
+    Args:
+        arch: A timm model name, such as 'vit_small_patch16_224' or 'vit_small_patch14_reg4_dinov2'. A weights tag
+            ('.dino') is accepted and ignored.
+        model_kwargs: Passed on to timm, e.g. dict(img_size=64, depth=4). `img_size` decides the stored position grid
+            until a checkpoint with another grid is loaded: then the checkpoint's grid is taken.
+        checkpoint: File with pretrained weights (DINO, DINOv2, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg, Leopart,
+            NeCo, our own), or 'timm://[name]', 'hf-hub:owner/name', 'https://...'. It is read by `init_weights()`,
+            which MMEngine's Runner calls before training.
+        checkpoint_key: Which network of the file: None (the published choice), 'student', 'teacher', or the prefix of
+            its keys.
+        drop_registers: Load a checkpoint with register tokens into an arch without them (NeCo's "XR" models).
+        out_indices: Blocks whose output is returned by `forward`; negative numbers count from the end.
+        final_norm: True: the network's final norm on every map (what DINO and timm do for intermediate layers); 'last':
+            only on the map of the last block; False: nowhere.
+        pos_interp: 'dino' or 'timm', see `resize_positions`. Use what the weights were trained with.
+        size_mode: 'pad' (default), 'resize' or 'drop', see `fit_to_patches`. With 'pad' and 'resize' a map has
+            ceil(H/p) x ceil(W/p) cells, with 'drop' floor.
+        drop_path_rate: Stochastic depth of the last block; the rate grows linearly over depth from 0.
+        frozen_stages: -1: nothing; 0: patch, position and prefix embeddings; n: also the first n blocks; the number of
+            blocks: also the final norm. Frozen parts get no gradient and stay in evaluation mode.
+        with_cp: Recompute blocks in the backward pass to save memory.
+        in_chans: Number of image bands. Weights of another number of bands are adapted as timm does.
+        init_cfg: MMEngine's initialisation config. dict(type='Pretrained', checkpoint=FILE) works too.
+
+    Attributes: `embed_dims`, `patch_size`, `num_heads`, `num_layers`, `num_prefix_tokens` and `grid_size`, the stored
+    position grid (rows, columns).
+
+    Raises:
+        ValueError: An arch that is no plain ViT, or an option out of its range; the message lists what is allowed.
+    """
+
+    def __init__(self,
+                 arch: str = 'vit_small_patch16_224',
+                 model_kwargs: dict | None = None,
+                 checkpoint: str | None = None,
+                 checkpoint_key: str | None = None,
+                 drop_registers: bool = False,
+                 out_indices: int | Sequence[int] = (-1, ),
+                 final_norm: bool | str = True,
+                 pos_interp: str = 'dino',
+                 size_mode: str = 'pad',
+                 drop_path_rate: float = 0.,
+                 frozen_stages: int = -1,
+                 with_cp: bool = False,
+                 in_chans: int = 3,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg)
+        check_position_mode(pos_interp)
+        check_size_mode(size_mode)
+        if final_norm not in FINAL_NORM_MODES:
+            raise ValueError(f"final_norm={final_norm!r} is unknown. Allowed: True, False, 'last'.")
+        vit = build_timm_vit(arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
+        self.arch = arch
+        self.pos_interp = pos_interp
+        self.size_mode = size_mode
+        self.final_norm = final_norm
+        self.with_cp = with_cp
+        self._adopt(vit)
+        self.out_indices = self._check_indices([out_indices] if isinstance(out_indices, int) else out_indices)
+        self.frozen_stages = frozen_stages
+        self._freeze()
+
+    def _adopt(self, vit: nn.Module) -> None:
+        """Take over timm's parameters and modules under their own names; pooling and classifier are left behind."""
+        for name in (*PREFIX_TOKENS, 'pos_embed'):
+            self.register_parameter(name, getattr(vit, name, None))
+        for name in ('patch_embed', 'pos_drop', 'norm_pre', 'blocks', 'norm'):
+            self.add_module(name, getattr(vit, name))
+        self.embed_dims: int = vit.embed_dim
+        self.patch_size: int = vit.patch_embed.patch_size[0]
+        self.num_layers: int = len(vit.blocks)
+        self.num_heads: int = vit.blocks[0].attn.num_heads
+        self.num_prefix_tokens: int = vit.num_prefix_tokens
+        self.grid_size: tuple[int, int] = tuple(vit.patch_embed.grid_size)
+        # timm has two conventions: positions for the prefix tokens too, or for the patches only.
+        self.num_prefix_positions: int = 0 if vit.no_embed_class else vit.num_prefix_tokens
+
+    def _check_indices(self, indices: Sequence[int]) -> tuple[int, ...]:
+        if not indices:
+            raise ValueError('out_indices is empty; name at least one block.')
+        for index in indices:
+            if not -self.num_layers <= index < self.num_layers:
+                raise ValueError(f'Block {index} is out of range; arch {self.arch} has {self.num_layers} blocks, so '
+                                 f'{-self.num_layers} to {self.num_layers - 1} are allowed.')
+        return tuple(index % self.num_layers for index in indices)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Image (B, in_chans, H, W), normalised, to one map (B, C, h, w) for each entry of `out_indices`.
+
+        Blocks after the last requested one are not run.
+        """
+        tokens, grid = self._embed(image)
+        outputs = {}
+        for index, block in enumerate(self.blocks[:max(self.out_indices) + 1]):
+            tokens = self._run_block(block, tokens)
+            if index in self.out_indices:
+                outputs[index] = self._to_map(tokens, index, grid)
+        return tuple(outputs[index] for index in self.out_indices)
+
+    def forward_dense(self,
+                      image: Tensor,
+                      out_indices: Sequence[int] | None = None,
+                      cls_attention: bool = False,
+                      qkv_block: int | None = None) -> DenseFeatures:
+        """Maps, class token and, on request, attention of the last block and q, k, v of a chosen block.
+
+        Args:
+            image: (B, in_chans, H, W), normalised.
+            out_indices: Blocks whose maps are wanted; None takes those of the constructor.
+            cls_attention: Whether to compute the attention of the class token in the last block. Only its own row is
+                computed, beside the network's fused attention.
+            qkv_block: Block whose queries, keys and values are wanted; may be negative.
+
+        Raises:
+            ValueError: An index out of range, or `cls_attention` of a network without class token.
+        """
+        indices = self.out_indices if out_indices is None else self._check_indices(out_indices)
+        wanted = None if qkv_block is None else self._check_indices([qkv_block])[0]
+        if cls_attention and self.cls_token is None:
+            raise ValueError(f'arch {self.arch} has no class token, hence no class-token attention.')
+        last = self.num_layers - 1
+        tokens, grid = self._embed(image)
+        outputs, extras = {}, {}
+        for index, block in enumerate(self.blocks):
+            if index == wanted or (cls_attention and index == last):
+                extras.update(self._attention_outputs(block, tokens, cls_attention and index == last, index == wanted))
+            tokens = self._run_block(block, tokens)
+            if index in indices:
+                outputs[index] = self._to_map(tokens, index, grid)
+        if self.cls_token is not None:
+            extras['cls_token'] = self.norm(tokens[:, :1])[:, 0] if self.final_norm else tokens[:, 0]
+        return DenseFeatures(maps=tuple(outputs[index] for index in indices), grid=grid, **extras)
+
+    def _attention_outputs(self, block: nn.Module, tokens: Tensor, want_attention: bool,
+                           want_qkv: bool) -> dict[str, Tensor]:
+        q, k, v = block_qkv(block, tokens)
+        outputs = {}
+        if want_attention:
+            outputs['cls_attention'] = class_token_attention(q, k, self.num_prefix_tokens)
+        if want_qkv:
+            outputs.update({name: x[:, :, self.num_prefix_tokens:] for name, x in zip('qkv', (q, k, v), strict=True)})
+        return outputs
+
+    def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Tokens (B, prefix + h*w, C) that enter the first block, and the grid (h, w)."""
+        image = fit_to_patches(image, self.patch_size, self.size_mode)
+        patches = self.patch_embed.proj(image)
+        grid = tuple(patches.shape[-2:])
+        patches = self.patch_embed.norm(patches.flatten(2).transpose(1, 2))
+        prefix = [token for name in PREFIX_TOKENS if (token := getattr(self, name)) is not None]
+        prefix = torch.cat(prefix, dim=1) if prefix else None
+        if self.pos_embed is not None:
+            n = self.num_prefix_positions
+            patches = patches + resize_positions(self.pos_embed[:, n:], self.grid_size, grid, self.pos_interp)
+            if n:
+                prefix = prefix + self.pos_embed[:, :n]
+        tokens = patches
+        if prefix is not None:
+            tokens = torch.cat([prefix.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
+        return self.norm_pre(self.pos_drop(tokens)), grid
+
+    def _run_block(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return recompute(block, tokens, use_reentrant=False)
+        return block(tokens)
+
+    def _to_map(self, tokens: Tensor, index: int, grid: tuple[int, int]) -> Tensor:
+        """Patch tokens of (B, N, C) as a map (B, C, h, w), which is a view in channels-last memory order."""
+        patches = tokens[:, self.num_prefix_tokens:]
+        if self.final_norm is True or (self.final_norm == 'last' and index == self.num_layers - 1):
+            patches = self.norm(patches)
+        return patches.transpose(1, 2).unflatten(2, grid)
+
+    def _freeze(self) -> None:
+        if not -1 <= self.frozen_stages <= self.num_layers:
+            raise ValueError(f'frozen_stages={self.frozen_stages} is out of range; -1 (nothing) to {self.num_layers} '
+                             f'(all blocks of {self.arch} and the final norm) are allowed.')
+        for module in self._frozen_modules():
+            module.requires_grad_(False)
+        if self.frozen_stages >= 0:
+            for name in (*PREFIX_TOKENS, 'pos_embed'):
+                if getattr(self, name) is not None:
+                    getattr(self, name).requires_grad_(False)
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        modules = [self.patch_embed, self.pos_drop, self.norm_pre, *self.blocks[:self.frozen_stages]]
+        return [*modules, self.norm] if self.frozen_stages == self.num_layers else modules
+
+    def train(self, mode: bool = True) -> 'DenseViT':
+        """Switch to training or evaluation mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def get_layer_depth(self, param_name: str, prefix: str = 'backbone.') -> tuple[int, int]:
+        """Depth of a parameter and the number of depths, for layer-wise learning-rate decay.
+
+        Embeddings have depth 0, block i depth i + 1, the final norm and everything outside `prefix` the last depth.
+        """
+        num_depths = self.num_layers + 2
+        if not param_name.startswith(prefix):
+            return num_depths - 1, num_depths
+        name = param_name[len(prefix):].split('.')
+        if name[0] in (*PREFIX_TOKENS, 'pos_embed', 'patch_embed', 'norm_pre'):
+            return 0, num_depths
+        if name[0] == 'blocks':
+            return int(name[1]) + 1, num_depths
+        return num_depths - 1, num_depths

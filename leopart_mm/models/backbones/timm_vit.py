@@ -1,0 +1,47 @@
+"""Building a timm VisionTransformer by name, with errors that say what to change."""
+
+import difflib
+
+import timm
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import VisionTransformer
+
+
+def build_timm_vit(arch: str, **kwargs) -> VisionTransformer:
+    """Build `timm.create_model(arch)` without classifier and without weights.
+
+    The pooling of the arch is switched off, so that the final norm is always called `norm` and stands before any
+    pooling.
+
+    Raises:
+        ValueError: An unknown arch, one that is no plain timm VisionTransformer, or arguments that it does not take.
+    """
+    name = arch.partition('.')[0]
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models('*vit*') + timm.list_models('deit*'), 5, cutoff=0.3)
+        raise ValueError(f"arch='{arch}' is no timm model. Close names: {', '.join(close)}. "
+                         "`timm.list_models('vit*')` lists all.")
+    # A tag ('.dino') only names weights, and some timm releases know other tags than others.
+    kwargs = dict(dict(num_classes=0, global_pool='', fc_norm=False), **kwargs)
+    try:
+        vit = timm.create_model(name, pretrained=False, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"timm could not build arch='{arch}' as a VisionTransformer with {kwargs}: {error}. DenseViT "
+                         'takes plain ViTs (vit_*, deit_*); check the arch and model_kwargs.') from error
+    if not isinstance(vit, VisionTransformer):
+        raise ValueError(f"arch='{arch}' is a {type(vit).__name__}, not a timm VisionTransformer: DenseViT takes plain "
+                         'ViTs (vit_*, deit_*).')
+    _check_dense(arch, vit)
+    return vit
+
+
+def _check_dense(arch: str, vit: VisionTransformer) -> None:
+    """Refuse what has no regular grid of patch tokens."""
+    patch_size = vit.patch_embed.patch_size if type(vit.patch_embed) is PatchEmbed else None
+    if patch_size is None:
+        raise ValueError(f"arch='{arch}' embeds patches by {type(vit.patch_embed).__name__}; DenseViT needs timm's "
+                         'plain PatchEmbed (one convolution).')
+    if patch_size[0] != patch_size[1]:
+        raise ValueError(f"arch='{arch}' has patches of {patch_size[0]}x{patch_size[1]}; DenseViT needs square ones.")
+    if getattr(getattr(vit, 'patch_drop', None), 'prob', 0) > 0:
+        raise ValueError('model_kwargs: patch_drop_rate > 0 removes patches, so no feature map is left; set it to 0.')

@@ -1,0 +1,29 @@
+"""What a dense backbone gives: feature maps and, on request, attention, queries, keys and values."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class DenseFeatures:
+    """Dense features of a batch of images; (h, w) is the patch grid, every patch axis is row-major.
+
+    Args:
+        maps: One map (B, C, h, w) for each requested block.
+        grid: (h, w), the number of patch rows and columns.
+        cls_token: (B, C), the class token after the last block; None for a network without one.
+        cls_attention: (B, heads, h*w), attention of the class token to the patches in the last block. The softmax
+            runs over all tokens, so that a row sums to 1 minus what the class and register tokens got.
+        q: (B, heads, h*w, head_dim), queries of the patches in the requested block.
+        k: (B, heads, h*w, head_dim), keys.
+        v: (B, heads, h*w, head_dim), values.
+    """
+
+    maps: tuple[Tensor, ...]
+    grid: tuple[int, int]
+    cls_token: Tensor | None = None
+    cls_attention: Tensor | None = None
+    q: Tensor | None = None
+    k: Tensor | None = None
+    v: Tensor | None = None
