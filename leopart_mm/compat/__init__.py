@@ -1,7 +1,8 @@
-"""What makes the OpenMMLab stack run on today's torch; called once when leopart_mm is imported."""
+"""What makes the OpenMMLab stack run on today's torch; `install` is called when leopart_mm is imported."""
 
+from leopart_mm.compat.allocator import tune_cpu_allocator
 from leopart_mm.compat.checkpoint import UnsafeCheckpointError, load_checkpoint_file, register_safe_globals
-from leopart_mm.compat.mmcv_ops import install_mmcv_ops
+from leopart_mm.compat.mmcv_ops import has_compiled_ops, install_mmcv_ops
 
 
 def install() -> None:
@@ -10,4 +11,7 @@ def install() -> None:
     register_safe_globals()
 
 
-__all__ = ['UnsafeCheckpointError', 'install', 'install_mmcv_ops', 'load_checkpoint_file', 'register_safe_globals']
+__all__ = [
+    'UnsafeCheckpointError', 'has_compiled_ops', 'install', 'install_mmcv_ops', 'load_checkpoint_file',
+    'register_safe_globals', 'tune_cpu_allocator'
+]

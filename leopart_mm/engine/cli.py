@@ -1,0 +1,52 @@
+"""What tools/train.py and tools/test.py share: the flags MM users know, and how they enter a config."""
+
+import argparse
+import os
+from copy import deepcopy
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from leopart_mm.engine.config import load_config
+
+DATALOADER_DEFAULTS = dict(pin_memory=True, persistent_workers=True, collate_fn=dict(type='default_collate'))
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of both tools."""
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and metrics (default: work_dirs/CONFIG)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--no-pin-memory', action='store_true', help='no pinned memory in the data loaders')
+    parser.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override config values: key=value, nested.key=value, key="[a,b]". data_root=... and checkpoint=... reach '
+        'every place that the config fills from them')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # torch.distributed.launch of torch >= 2.0 passes --local-rank, older ones --local_rank.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def config_from_args(args: argparse.Namespace) -> Config:
+    """Load the config of a tool and merge its common flags; command line wins over file, file over default."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name) is not None:
+            cfg[name] = _dataloader(cfg[name], args)
+    return cfg
+
+
+def _dataloader(dataloader: dict, args: argparse.Namespace) -> dict:
+    merged = deepcopy(DATALOADER_DEFAULTS)
+    merged.update(dataloader)
+    if args.no_pin_memory:
+        merged['pin_memory'] = False
+    if args.no_persistent_workers or not merged.get('num_workers', 0):
+        merged['persistent_workers'] = False  # torch refuses persistent workers where there are none
+    return merged

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Run tools/train.py on several GPUs of one or more machines with torchrun.
+#   bash tools/dist_train.sh CONFIG GPUS [flags of tools/train.py]
+# Several machines: NNODES=2 NODE_RANK=0 MASTER_ADDR=<first machine> on each (NODE_RANK=1 on the second, ...).
+set -euo pipefail
+if [ $# -lt 2 ]; then sed -n '2,4p' "$0"; exit 2; fi
+CONFIG=$1; GPUS=$2
+shift 2
+exec python -m torch.distributed.run --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$GPUS" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "$@"

@@ -1,0 +1,55 @@
+#!/usr/bin/env python
+"""Train a model: `python tools/train.py CONFIG`.
+
+    python tools/train.py configs/leopart/leopart_dino-vits16_folder.py --cfg-options data_root=my/images
+    bash tools/dist_train.sh CONFIG 4            # 4 GPUs
+    python tools/train.py CONFIG --resume        # go on after a stop
+"""
+
+import argparse
+
+import leopart_mm
+from leopart_mm.engine.cli import add_common_arguments, config_from_args
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Train a model.')
+    parser.add_argument('config', help='training config file')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='go on from this checkpoint; without a path, from the latest in the work folder')
+    parser.add_argument('--no-validate', action='store_true', help='no evaluation during training')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
+    parser.add_argument('--seed', type=int, help='random seed (short for --cfg-options randomness.seed=N)')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = config_from_args(args)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        if cfg.optim_wrapper.get('dtype') != 'bfloat16':  # bf16 has float32's range and needs no loss scale
+            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.resume == 'auto':
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    if args.auto_scale_lr:
+        if 'auto_scale_lr' not in cfg:
+            raise KeyError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}.')
+        cfg.auto_scale_lr.enable = True
+    if args.seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+
+    leopart_mm.compat.tune_cpu_allocator()
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
