@@ -1,2 +1,3 @@
 from leopart_mm.models.backbones import DenseViT  # noqa: F401
 from leopart_mm.models.necks import ProjectionHead  # noqa: F401
+from leopart_mm.models.data_preprocessors import MultiCropDataPreprocessor  # noqa: F401

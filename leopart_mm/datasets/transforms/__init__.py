@@ -1,0 +1,7 @@
+from leopart_mm.datasets.transforms.crop_boxes import crop_boxes, sample_crops
+from leopart_mm.datasets.transforms.formatting import PackMultiCrop
+from leopart_mm.datasets.transforms.load_image import LoadImage
+from leopart_mm.datasets.transforms.multi_crop import RoIAlignedMultiCrop
+from leopart_mm.datasets.transforms.photometric_parameters import DrawPhotometric
+
+__all__ = ['DrawPhotometric', 'LoadImage', 'PackMultiCrop', 'RoIAlignedMultiCrop', 'crop_boxes', 'sample_crops']

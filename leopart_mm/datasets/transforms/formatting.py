@@ -1,0 +1,34 @@
+"""Packing of samples for the collate functions of MMEngine."""
+
+from typing import Any
+
+import torch
+from mmcv.transforms import BaseTransform
+
+from leopart_mm.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackMultiCrop(BaseTransform):
+    """Pack the output of `RoIAlignedMultiCrop` (and `DrawPhotometric`) so that `default_collate` makes a batch of it.
+
+    Returns ``dict(inputs=dict(...))`` and nothing else; after `default_collate` of B samples:
+        crops: list of V tensors (B, C, S, S), gc_boxes: (B, T, V, 4), all_boxes: (B, V, T, 4), flipped: (B, V) bool,
+        photometric: (B, V, P), if parameters were drawn.
+
+    Raises:
+        KeyError: if no crops were made before.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        if 'crops' not in results:
+            raise KeyError("PackMultiCrop finds no 'crops' in the sample: put RoIAlignedMultiCrop before it")
+        inputs = dict(
+            crops=[crop.contiguous() for crop in results['crops']],
+            gc_boxes=torch.from_numpy(results['gc_boxes']),
+            all_boxes=torch.from_numpy(results['all_boxes']),
+            flipped=torch.from_numpy(results['flipped']))
+        if 'photometric' in results:
+            inputs['photometric'] = torch.from_numpy(results['photometric'])
+        return dict(inputs=inputs)
