@@ -1,10 +1,12 @@
 """Packaging of leopart_mm, an OpenMMLab plugin."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
 VERSION = {}
 exec((ROOT / 'leopart_mm' / 'version.py').read_text(), VERSION)
 
@@ -21,15 +23,30 @@ EXTRAS = {
     'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'scikit-learn', 'torchmetrics'],
 }
 
+
+class BuildWithConfigs(build_py):
+    """Put configs and tools into `leopart_mm/.mim`, where MIM and `leopart_mm::...` look for them."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # the checkout itself is in use
+        target = Path(self.build_lib) / 'leopart_mm' / '.mim'
+        for name in ('configs', 'tools'):
+            shutil.copytree(ROOT / name, target / name, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+        shutil.copy(ROOT / 'model-index.yml', target)
+
+
 setup(
     name='leopart_mm',
     version=VERSION['__version__'],
     description='Dense self-supervised learning and unsupervised segmentation (Leopart) as an OpenMMLab plugin',
-    long_description=(ROOT / 'README.md').read_text() if (ROOT / 'README.md').exists() else '',
+    long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['leopart_mm', 'leopart_mm.*']),
-    include_package_data=True,
+    cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.11',
     install_requires=REQUIRES,
     extras_require=EXTRAS,
