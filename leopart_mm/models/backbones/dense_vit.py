@@ -1,20 +1,24 @@
 """DenseViT: any timm VisionTransformer as a dense-feature backbone."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from leopart_mm.models.backbones.attention import block_qkv, class_token_attention
+from leopart_mm.models.backbones.checkpoint_source import BackboneCheckpointError
+from leopart_mm.models.backbones.checkpoints import LoadReport, load_backbone_state
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
 from leopart_mm.models.backbones.position import check_position_mode, resize_positions
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
+from leopart_mm.models.backbones.token_positions import PREFIX_TOKENS
 from leopart_mm.models.features import DenseFeatures
 from leopart_mm.registry import MODELS
 
-PREFIX_TOKENS = ('cls_token', 'dist_token', 'reg_token')  # in the order in which timm puts them before the patches
 FINAL_NORM_MODES = (True, False, 'last')
 
 
@@ -82,6 +86,10 @@ class DenseViT(BaseModule):
         self.size_mode = size_mode
         self.final_norm = final_norm
         self.with_cp = with_cp
+        self.checkpoint = checkpoint
+        self.checkpoint_key = checkpoint_key
+        self.drop_registers = drop_registers
+        self._awaits_weights = checkpoint is not None
         self._adopt(vit)
         self.out_indices = self._check_indices([out_indices] if isinstance(out_indices, int) else out_indices)
         self.frozen_stages = frozen_stages
@@ -96,7 +104,7 @@ class DenseViT(BaseModule):
         self.embed_dims: int = vit.embed_dim
         self.patch_size: int = vit.patch_embed.patch_size[0]
         self.num_layers: int = len(vit.blocks)
-        self.num_heads: int = vit.blocks[0].attn.num_heads
+        self.num_heads: int = next(m.num_heads for m in vit.blocks[0].modules() if hasattr(m, 'num_heads'))
         self.num_prefix_tokens: int = vit.num_prefix_tokens
         self.grid_size: tuple[int, int] = tuple(vit.patch_embed.grid_size)
         # timm has two conventions: positions for the prefix tokens too, or for the patches only.
@@ -110,6 +118,50 @@ class DenseViT(BaseModule):
                 raise ValueError(f'Block {index} is out of range; arch {self.arch} has {self.num_layers} blocks, so '
                                  f'{-self.num_layers} to {self.num_layers - 1} are allowed.')
         return tuple(index % self.num_layers for index in indices)
+
+    def init_weights(self) -> None:
+        """Load `checkpoint`, if one was given; without it timm's own initialisation stays."""
+        super().init_weights()
+        if self.checkpoint is not None:
+            self.load_pretrained(self.checkpoint, self.checkpoint_key)
+
+    def load_pretrained(self, source: str | os.PathLike | Mapping, key: str | None = None) -> LoadReport:
+        """Load pretrained weights of any known layout and log what matched, see `load_backbone_state`."""
+        state, report = load_backbone_state(source, self, key, self.drop_registers)
+        self._take_grid(report.grid, state)
+        self.load_state_dict(state)
+        print_log(f'Backbone {self.arch} from {report.summary()}', logger='current')
+        return report
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Convert foreign layouts; a partial load is an error even where the caller loads non-strictly.
+
+        MMEngine loads whole models non-strictly, which would leave random weights behind one warning line.
+        """
+        own = {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
+        if not own:
+            raise BackboneCheckpointError(
+                f"The checkpoint has no key '{prefix}*', so the backbone would keep its random weights: it is no "
+                'checkpoint of this model. To use a backbone file (DINO, timm, ...) as the checkpoint of a whole '
+                "model, add dict(type='leopart_mm.BackboneCheckpointHook') to custom_hooks, or set checkpoint=FILE in "
+                "the backbone's config.")
+        wanted = self.state_dict()
+        if any(key not in own or own[key].shape != value.shape for key, value in wanted.items()):
+            # Either a foreign layout, or our own with another position grid.
+            state, report = load_backbone_state(own, self, None, self.drop_registers)
+            print_log(f'Backbone {self.arch} from {report.summary()}', logger='current')
+            self._take_grid(report.grid, state)
+            for key in own:
+                del state_dict[prefix + key]
+            state_dict.update({prefix + key: value for key, value in state.items()})
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._awaits_weights = False
+
+    def _take_grid(self, grid: tuple[int, int] | None, state: dict[str, Tensor]) -> None:
+        """Take over the position grid of a checkpoint; the parameter object stays, so optimisers keep it."""
+        if grid is not None and grid != self.grid_size:
+            self.grid_size = grid
+            self.pos_embed.data = self.pos_embed.data.new_empty(state['pos_embed'].shape)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Image (B, in_chans, H, W), normalised, to one map (B, C, h, w) for each entry of `out_indices`.
@@ -170,6 +222,9 @@ class DenseViT(BaseModule):
 
     def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens (B, prefix + h*w, C) that enter the first block, and the grid (h, w)."""
+        if self._awaits_weights:
+            raise RuntimeError(f'DenseViT was given checkpoint={self.checkpoint!r} but has not read it yet: call '
+                               'model.init_weights() (Runner.train() does), or load a checkpoint of the whole model.')
         image = fit_to_patches(image, self.patch_size, self.size_mode)
         patches = self.patch_embed.proj(image)
         grid = tuple(patches.shape[-2:])

@@ -21,9 +21,11 @@ def build_timm_vit(arch: str, **kwargs) -> VisionTransformer:
         close = difflib.get_close_matches(name, timm.list_models('*vit*') + timm.list_models('deit*'), 5, cutoff=0.3)
         raise ValueError(f"arch='{arch}' is no timm model. Close names: {', '.join(close)}. "
                          "`timm.list_models('vit*')` lists all.")
-    # A tag ('.dino') only names weights, and some timm releases know other tags than others.
-    kwargs = dict(dict(num_classes=0, global_pool='', fc_norm=False), **kwargs)
+    kwargs = dict(num_classes=0, **kwargs)
+    if 'distilled' not in name:  # these read two tokens and cannot do without
+        kwargs.setdefault('global_pool', '')
     try:
+        # Without its tag ('.dino'), which only names weights: timm releases differ in the tags that they know.
         vit = timm.create_model(name, pretrained=False, **kwargs)
     except TypeError as error:
         raise ValueError(f"timm could not build arch='{arch}' as a VisionTransformer with {kwargs}: {error}. DenseViT "

@@ -1,0 +1,69 @@
+"""Position embeddings and register tokens of a checkpoint, fitted to the conventions of a network.
+
+timm gives positions either to all prefix tokens (class, registers) or to none; DINOv2 with registers gives one to the
+class token alone. The position of a prefix token is a constant added to it, so one convention maps exactly to another.
+"""
+
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+from leopart_mm.models.backbones.checkpoint_source import BackboneCheckpointError
+
+PREFIX_TOKENS = ('cls_token', 'dist_token', 'reg_token')  # in the order in which timm puts them before the patches
+
+
+def fit_tokens(state: dict[str, Tensor], num_prefix_positions: int, grid: tuple[int, int],
+               name: str) -> tuple[int, int]:
+    """Fit register names and position embeddings to a network. Works in place.
+
+    Args:
+        state: State dict in timm's names, or DINOv2's where these differ (`register_tokens`).
+        num_prefix_positions: How many prefix positions the network has: 0, or all its prefix tokens.
+        grid: The network's stored grid, taken where the number of patches fits; else a square one.
+        name: What error messages call the checkpoint.
+
+    Returns:
+        The checkpoint's grid (rows, columns).
+
+    Raises:
+        BackboneCheckpointError: The number of positions is no square and fits no known grid.
+    """
+    class_only = 'register_tokens' in state
+    if class_only:
+        state['reg_token'] = state.pop('register_tokens')
+    positions = state['pos_embed']
+    tokens = {key: state[key].shape[1] for key in PREFIX_TOKENS if key in state}
+    # Where both conventions leave a square, the network's own is meant.
+    counts = [1] if class_only else sorted({0, sum(tokens.values())}, key=lambda count: count != num_prefix_positions)
+    fitting = [(count, found) for count in counts if (found := _grid_of(positions.shape[1] - count, grid))]
+    if not fitting:
+        raise BackboneCheckpointError(f'{name}: pos_embed {tuple(positions.shape)} is no square grid of patches. Give '
+                                      'its grid by model_kwargs=dict(img_size=(height, width)).')
+    have, stored = fitting[0]
+    prefix, patches = positions[:, :have], positions[:, have:]
+    if num_prefix_positions == 0:
+        _add_to_tokens(state, tokens, prefix)
+        state['pos_embed'] = patches
+    elif have != num_prefix_positions:
+        zeros = positions.new_zeros(1, max(num_prefix_positions - have, 0), positions.shape[-1])
+        state['pos_embed'] = torch.cat([prefix[:, :num_prefix_positions], zeros, patches], dim=1)
+    return stored
+
+
+def _add_to_tokens(state: dict[str, Tensor], tokens: dict[str, int], prefix: Tensor) -> None:
+    """Add the prefix positions, in timm's order, to the tokens that they belong to."""
+    start = 0
+    for key, count in tokens.items():
+        part = prefix[:, start:start + count]
+        if part.shape[1]:
+            state[key] = state[key].float() + part.float()
+        start += count
+
+
+def _grid_of(num_patches: int, grid: tuple[int, int]) -> tuple[int, int] | None:
+    if num_patches == grid[0] * grid[1]:
+        return tuple(grid)
+    side = isqrt(max(num_patches, 0))
+    return (side, side) if side and side * side == num_patches else None
