@@ -1,0 +1,3 @@
+from leopart_mm.masks.attention import attention_foreground
+
+__all__ = ['attention_foreground']

@@ -1,0 +1,117 @@
+"""A queue of past teacher embeddings, one for each global crop."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class EmbeddingQueue(nn.Module):
+    """First-in first-out queues of teacher embeddings as buffers, so that checkpoints hold them (Leopart, suppl.).
+
+    The queue is one and the same on all processes: what is pushed is drawn from the tokens of all of them by a
+    generator that all of them seed alike. With several processes each takes its share of the rows into Sinkhorn, so 1
+    and N processes give the same assignments. Nothing here waits for the device or depends on data in Python.
+
+    Args:
+        length: rows of a queue. Published: 8192 divided by the number of GPUs, on each GPU.
+        embed_dims: C.
+        num_queues: T, number of global crops. Default: 2.
+        per_image: rows pushed at each step for every image of the (whole) batch. Default: 10.
+        partial: use the filled part of a queue before it is full. Default: False, as published.
+        gather: one queue for all processes. False (published): each process keeps a queue of length // processes of
+            its own; only that of rank 0 is in the checkpoint. Default: True.
+        seed: of the random choice of pushed tokens. Default: 0.
+    """
+
+    def __init__(self,
+                 length: int,
+                 embed_dims: int,
+                 num_queues: int = 2,
+                 per_image: int = 10,
+                 partial: bool = False,
+                 gather: bool = True,
+                 seed: int = 0) -> None:
+        super().__init__()
+        if length < 1:
+            raise ValueError(f'length={length}: a queue has at least 1 row; set queue=None to train without one')
+        if not gather:
+            length = max(1, length // _world()[1])
+        self.per_image, self.partial, self.gather, self.seed = per_image, partial, gather, seed
+        self.register_buffer('rows', torch.zeros(num_queues, length, embed_dims))
+        self.register_buffer('fill', torch.zeros(num_queues, dtype=torch.long))
+        self.register_buffer('pushes', torch.zeros((), dtype=torch.long))
+        self._staged: tuple[Tensor, Tensor | None] | None = None
+
+    @property
+    def length(self) -> int:
+        return self.rows.shape[1]
+
+    def share(self) -> tuple[Tensor, Tensor]:
+        """This process's rows (T, m, C) for Sinkhorn, and (T, m) bool: which of them are to be used now."""
+        index = torch.arange(self.length, device=self.rows.device)
+        usable = index < self.fill[:, None] if self.partial else (self.fill[:, None] >= self.length).expand(
+            -1, self.length)
+        rank, world = _world() if self.gather else (0, 1)
+        return self.rows[:, rank::world], usable[:, rank::world]
+
+    def stage(self, embeddings: Tensor, valid: Tensor | None = None) -> None:
+        """Remember the tokens of this step for `push_staged`; see `push` for the arguments."""
+        self._staged = embeddings.detach(), valid
+
+    def push_staged(self) -> None:
+        """Push what was staged. A hook calls it after the step, so that the loss itself changes nothing."""
+        if self._staged is not None:
+            staged, self._staged = self._staged, None
+            self.push(*staged)
+
+    @torch.no_grad()
+    def push(self, embeddings: Tensor, valid: Tensor | None = None, order: Tensor | None = None) -> None:
+        """Put a random subset of tokens in front; the oldest rows fall off the end.
+
+        Args:
+            embeddings: (T, B, n, C) teacher embeddings of this process.
+            valid: (T, B, n) bool, the tokens to choose from; where they are fewer than the slots, only they are pushed.
+            order: (T, N) permutation of the tokens of all processes to take the first from; default: drawn at random.
+        """
+        num_queues, batch, tokens = embeddings.shape[:3]
+        rank, world = _world() if self.gather else (0, 1)
+        total = world * batch * tokens
+        slots = min(self.per_image * batch * world, self.length, total)
+        if order is None:
+            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + int(self.pushes)) % 2**63)
+            order = torch.stack([torch.randperm(total, generator=generator) for _ in range(num_queues)])
+        order = order.to(embeddings.device)
+        count = torch.full((num_queues, ), slots, device=embeddings.device)
+        if valid is not None:
+            wanted = self._gather(valid.flatten(1)).gather(1, order)
+            order = order.gather(1, wanted.to(torch.uint8).argsort(1, descending=True, stable=True))
+            count = wanted.sum(1).clamp_(max=slots)
+        chosen = order[:, :slots] - rank * batch * tokens
+        mine = (chosen >= 0) & (chosen < batch * tokens)
+        chosen = chosen.clamp(0, batch * tokens - 1)[..., None].expand(-1, -1, embeddings.shape[-1])
+        new = embeddings.flatten(1, 2).to(self.rows.dtype).gather(1, chosen) * mine[..., None]
+        if world > 1:
+            dist.all_reduce(new)
+        # Row i of the queue: the i-th new row, or the old row that stood `count` places before.
+        index = torch.arange(self.length, device=new.device).expand(num_queues, -1)
+        source = torch.where(index < count[:, None], index, index - count[:, None] + slots)
+        rows = torch.cat([new, self.rows], 1)
+        self.rows.copy_(rows.gather(1, source[..., None].expand(-1, -1, rows.shape[-1])))
+        self.fill.add_(count).clamp_(max=self.length)
+        self.pushes += 1
+
+    def _gather(self, valid: Tensor) -> Tensor:
+        """(T, n) of this process -> (T, world·n) of all, in order of rank."""
+        world = _world()[1] if self.gather else 1
+        if world == 1:
+            return valid
+        parts = [torch.empty_like(valid, dtype=torch.uint8) for _ in range(world)]
+        dist.all_gather(parts, valid.to(torch.uint8).contiguous())
+        return torch.cat(parts, 1).bool()
+
+
+def _world() -> tuple[int, int]:
+    """(rank, number of processes)."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
