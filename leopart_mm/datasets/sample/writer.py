@@ -1,0 +1,63 @@
+"""Writing the sample data set in VOC layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from leopart_mm.datasets.sample.objects import CLASSES, PALETTE
+from leopart_mm.datasets.sample.scenes import draw_scene, part_names
+
+
+def write_sample(folder: str | Path, num_images: int = 400, size: int = 160, seed: int = 0,
+                 val_share: float = 0.25) -> dict[str, int]:
+    """Draw scenes and write them as a VOC-layout data set.
+
+    ``JPEGImages/<id>.jpg``, ``SegmentationClass/<id>.png`` (object classes), ``SegmentationPart/<id>.png`` (parts),
+    ``ImageSets/Segmentation/{train,val}.txt``, ``meta.json``. Scene i depends on (seed, i, size) only.
+
+    Args:
+        folder: Created if it is not there.
+        num_images: At least 2; the last `val_share` of them are the val split.
+        size: Side in pixels.
+        seed: Of all random choices.
+        val_share: Between 0 and 1.
+
+    Returns:
+        Number of images in each split.
+
+    Raises:
+        ValueError: Too few images for two splits, or a share out of range.
+    """
+    if num_images < 2:
+        raise ValueError(f'The sample needs at least 2 images (train and val), not {num_images}.')
+    if not 0 < val_share < 1:
+        raise ValueError(f'val_share must lie between 0 and 1, not {val_share}.')
+    folder = Path(folder)
+    for part in ('JPEGImages', 'SegmentationClass', 'SegmentationPart', 'ImageSets/Segmentation'):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    names = [f'scene_{index:05d}' for index in range(num_images)]
+    for index, name in enumerate(names):
+        scene = draw_scene(size, np.random.default_rng((seed, index)))
+        Image.fromarray(scene.image).save(folder / 'JPEGImages' / f'{name}.jpg', quality=92)
+        _save_labels(scene.classes, PALETTE, folder / 'SegmentationClass' / f'{name}.png')
+        _save_labels(scene.parts, _part_palette(), folder / 'SegmentationPart' / f'{name}.png')
+    num_val = min(max(round(num_images * val_share), 1), num_images - 1)
+    splits = dict(train=names[:-num_val], val=names[-num_val:])
+    for split, members in splits.items():
+        (folder / 'ImageSets' / 'Segmentation' / f'{split}.txt').write_text('\n'.join(members) + '\n')
+    meta = dict(classes=CLASSES, palette=PALETTE, ignore_index=255, parts=part_names(), seed=seed)
+    (folder / 'meta.json').write_text(json.dumps(meta, indent=1) + '\n')
+    return {split: len(members) for split, members in splits.items()}
+
+
+def _save_labels(labels: np.ndarray, palette: tuple, path: Path) -> None:
+    image = Image.fromarray(labels, mode='P')
+    image.putpalette([value for colour in palette for value in colour])
+    image.save(path)
+
+
+def _part_palette() -> list[tuple[int, int, int]]:
+    from leopart_mm.visualization.palette import distinct_colours
+    return [(0, 0, 0), *(tuple(int(value) for value in colour) for colour in distinct_colours(len(part_names()) - 1))]

@@ -1,0 +1,58 @@
+"""Painting label maps over images."""
+
+import cv2
+import numpy as np
+
+from leopart_mm.visualization.palette import colour_labels
+
+
+def fit_side(array: np.ndarray, max_side: int, labels: bool = False) -> np.ndarray:
+    """Shrink (H, W[, C]) so that no side is longer than `max_side`; nearest for label maps. Never enlarges."""
+    factor = max_side / max(array.shape[:2])
+    if factor >= 1:
+        return array
+    return resize(array, (max(round(array.shape[0] * factor), 1), max(round(array.shape[1] * factor), 1)), labels)
+
+
+def resize(array: np.ndarray, shape: tuple[int, int], labels: bool = False) -> np.ndarray:
+    """Resize (H, W[, C]) to `shape` (height, width). Label maps of any integer type keep their values."""
+    if tuple(array.shape[:2]) == tuple(shape):
+        return array
+    if not labels:
+        shrinks = shape[0] * shape[1] < array.shape[0] * array.shape[1]
+        return cv2.resize(array, shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    rows = ((np.arange(shape[0]) + 0.5) * array.shape[0] / shape[0]).astype(int)
+    columns = ((np.arange(shape[1]) + 0.5) * array.shape[1] / shape[1]).astype(int)
+    return array[rows[:, None], columns[None]]
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6,
+            ignore: int | None = 255, borders: bool = True) -> np.ndarray:
+    """Paint a label map over an image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        labels: (h, w) integers of any size and number; resized to the image (nearest).
+        palette: (K, 3) RGB.
+        alpha: Share of the label's colour, in [0, 1].
+        ignore: This label leaves the image visible. None: no such label.
+        borders: Draw a dark line where two labels meet.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    labels = resize(np.asarray(labels), image.shape[:2], labels=True)
+    painted = image * (1 - alpha) + colour_labels(labels, palette, ignore) * alpha
+    if ignore is not None:
+        painted[labels == ignore] = image[labels == ignore]
+    if borders:
+        painted[label_borders(labels)] *= 0.35
+    return np.clip(np.rint(painted), 0, 255).astype(np.uint8)
+
+
+def label_borders(labels: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels whose right or lower neighbour has another label."""
+    border = np.zeros(labels.shape, bool)
+    border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    border[:-1] |= labels[:-1] != labels[1:]
+    return border

@@ -1,0 +1,118 @@
+"""Arranging pictures: one row an image, a sheet of rows, a sheet of clusters."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from leopart_mm.visualization.overlay import overlay, resize
+from leopart_mm.visualization.palette import distinct_colours
+
+GAP = 4
+TITLE_HEIGHT = 18
+
+
+def row(pictures: Mapping[str, np.ndarray], titles: bool = True) -> np.ndarray:
+    """Put titled pictures (H, W, 3) side by side on white; all are resized to the first one's height."""
+    if not pictures:
+        raise ValueError('A row needs at least one picture.')
+    height = next(iter(pictures.values())).shape[0]
+    columns = []
+    for title, picture in pictures.items():
+        width = max(round(picture.shape[1] * height / picture.shape[0]), 1)
+        picture = resize(picture, (height, width))
+        if titles:
+            picture = np.concatenate([_title(title, picture.shape[1]), picture])
+        columns += [picture, np.full((picture.shape[0], GAP, 3), 255, np.uint8)]
+    return np.concatenate(columns[:-1], axis=1)
+
+
+def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Put pictures (H_i, W_i, 3) below each other on white, left-aligned."""
+    if not rows:
+        raise ValueError('A sheet needs at least one row.')
+    width = max(picture.shape[1] for picture in rows)
+    padded = [np.pad(picture, ((0, GAP), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
+              for picture in rows]
+    return np.concatenate(padded)[:-GAP]
+
+
+def prediction_row(image: np.ndarray, clusters: np.ndarray, num_clusters: int, matching: np.ndarray | None = None,
+                   class_palette: np.ndarray | None = None, truth: np.ndarray | None = None,
+                   ignore: int = 255, titles: bool = True) -> np.ndarray:
+    """One image with what was found in it: image | clusters | matched segmentation | ground truth.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        clusters: (h, w) cluster ids.
+        num_clusters: How many clusters there are (their colours do not depend on which occur).
+        matching: (K,) class of each cluster; None leaves the third picture out.
+        class_palette: (C, 3) RGB, needed with `matching` or `truth`.
+        truth: (h', w') class ids with `ignore`; None leaves the fourth picture out.
+        ignore: Label without a class.
+        titles: Write the titles above.
+    """
+    pictures = dict(image=image, clusters=overlay(image, clusters, distinct_colours(num_clusters), ignore=None))
+    if matching is not None:
+        matched = np.asarray(matching)[np.minimum(clusters, len(matching) - 1)]
+        pictures['matched'] = overlay(image, matched, class_palette, ignore=ignore)
+    if truth is not None:
+        pictures['ground truth'] = overlay(image, truth, class_palette, ignore=ignore)
+    return row(pictures, titles)
+
+
+def cluster_sheet(images: Sequence[np.ndarray], label_maps: Sequence[np.ndarray], num_clusters: int,
+                  max_clusters: int = 40, examples: int = 8, side: int = 64) -> np.ndarray:
+    """Example patches of the largest clusters, one cluster a row, with its number and its share of all pixels.
+
+    Args:
+        images: (H, W, 3) uint8 RGB each.
+        label_maps: (h, w) cluster ids of each image.
+        num_clusters: How many clusters there are.
+        max_clusters: Rows at most.
+        examples: Patches a row, each from another image: those where the cluster covers most.
+        side: Side of a patch in the sheet; it shows a window of a third of the image's shorter side.
+    """
+    counts = np.stack([np.bincount(labels.ravel(), minlength=num_clusters) for labels in label_maps])
+    shares = counts.sum(0) / max(counts.sum(), 1)
+    rows = []
+    for cluster in np.argsort(-shares, kind='stable')[:max_clusters]:
+        if shares[cluster] == 0:
+            break
+        chosen = [index for index in np.argsort(-counts[:, cluster], kind='stable')[:examples]
+                  if counts[index, cluster]]
+        patches = [_patch(images[index], label_maps[index], cluster, side) for index in chosen]
+        patches += [np.full((side, side, 3), 255, np.uint8)] * (examples - len(patches))
+        label = np.full((side, 90, 3), 255, np.uint8)
+        label[:, :10] = distinct_colours(num_clusters)[cluster]
+        _write(label, f'cluster {cluster}', (14, side // 2 - 4))
+        _write(label, f'{100 * shares[cluster]:.1f} %', (14, side // 2 + 12))
+        rows.append(row({str(i): patch for i, patch in enumerate([label, *patches])}, titles=False))
+    if not rows:
+        raise ValueError('There is no labelled pixel to show clusters of.')
+    return stack(rows)
+
+
+def _patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np.ndarray:
+    """The window of the image in which the cluster covers most; what is not of the cluster is dimmed."""
+    mask = resize((labels == cluster).astype(np.uint8), image.shape[:2], labels=True).astype(np.float32)
+    window = max(min(image.shape[:2]) // 3, 8)
+    density = cv2.boxFilter(mask, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
+    y, x = np.unravel_index(int(density.argmax()), density.shape)
+    top = int(np.clip(y - window // 2, 0, max(image.shape[0] - window, 0)))
+    left = int(np.clip(x - window // 2, 0, max(image.shape[1] - window, 0)))
+    place = np.s_[top:top + window, left:left + window]
+    dimmed = image[place] * (0.35 + 0.65 * mask[place][..., None])
+    return resize(np.rint(dimmed).astype(np.uint8), (side, side))
+
+
+def _title(text: str, width: int) -> np.ndarray:
+    strip = np.full((TITLE_HEIGHT, width, 3), 255, np.uint8)
+    _write(strip, text, (2, TITLE_HEIGHT - 5))
+    return strip
+
+
+def _write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
+
+

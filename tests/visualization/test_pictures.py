@@ -1,0 +1,108 @@
+"""Colours, overlays and sheets: values of chosen pixels, shapes, and what is refused."""
+
+import numpy as np
+import pytest
+
+from leopart_mm.visualization import (
+    cluster_sheet,
+    colour_labels,
+    distinct_colours,
+    fit_side,
+    label_borders,
+    overlay,
+    prediction_row,
+    row,
+    stack,
+)
+
+
+def test_colours_are_distinct_and_fixed():
+    colours = distinct_colours(500)
+    assert colours.shape == (500, 3)
+    assert len(np.unique(colours, axis=0)) >= 490
+    assert len(np.unique(colours[:100], axis=0)) == 100
+    np.testing.assert_array_equal(distinct_colours(21), colours[:21])
+    assert distinct_colours(0).shape == (0, 3)
+    with pytest.raises(ValueError, match='-1'):
+        distinct_colours(-1)
+
+
+def test_neighbouring_colours_differ_clearly():
+    colours = distinct_colours(60).astype(int)
+    assert np.abs(np.diff(colours, axis=0)).sum(1).min() > 90
+
+
+def test_colour_labels():
+    palette = np.array([[1, 2, 3], [4, 5, 6]])
+    labels = np.array([[0, 1, 255, 300]])
+    np.testing.assert_array_equal(colour_labels(labels, palette)[0],
+                                  [[1, 2, 3], [4, 5, 6], [255, 255, 255], [255, 255, 255]])
+    many = distinct_colours(400)
+    np.testing.assert_array_equal(colour_labels(np.array([[255, 399]]), many, ignore=None)[0], many[[255, 399]])
+    with pytest.raises(ValueError, match='negative'):
+        colour_labels(np.array([[-1]]), palette)
+
+
+def test_overlay_values():
+    image = np.full((2, 4, 3), 100, np.uint8)
+    labels = np.array([[0, 1], [0, 255]])
+    palette = np.array([[0, 0, 0], [200, 200, 200]])
+    painted = overlay(image, labels, palette, alpha=0.5, borders=False)
+    assert painted[0, 0].tolist() == [50] * 3
+    assert painted[0, 3].tolist() == [150] * 3
+    assert painted[1, 2].tolist() == [100] * 3  # ignored: the image itself
+    bordered = overlay(image, labels, palette, alpha=0.5)
+    assert bordered[0, 1].tolist() == [18] * 3  # 0.35 of 50
+    assert bordered[0, 0].tolist() == [50] * 3
+
+
+def test_label_borders():
+    np.testing.assert_array_equal(label_borders(np.array([[0, 0, 1], [0, 0, 1]])),
+                                  [[False, True, False], [False, True, False]])
+
+
+def test_fit_side_keeps_labels():
+    labels = np.array([[300, 300, 7, 7]] * 2, np.int32)
+    np.testing.assert_array_equal(fit_side(labels, 2, labels=True), [[300, 7]])
+    assert fit_side(np.zeros((10, 20, 3), np.uint8), 10).shape == (5, 10, 3)
+    assert fit_side(labels, 99, labels=True) is labels
+
+
+def test_rows_and_sheets():
+    a, b = np.zeros((10, 8, 3), np.uint8), np.full((20, 10, 3), 9, np.uint8)
+    line = row(dict(a=a, b=b), titles=False)
+    assert line.shape == (10, 8 + 4 + 5, 3)
+    assert (line[:, 8:12] == 255).all()
+    assert (line[:, 12:] == 9).all()
+    assert row(dict(a=a), titles=True).shape == (28, 8, 3)
+    assert stack([a, line]).shape == (24, 17, 3)
+    for function in (row, stack):
+        with pytest.raises(ValueError, match='at least one'):
+            function({})
+
+
+def test_prediction_row_shows_matched_classes():
+    image = np.zeros((8, 8, 3), np.uint8)
+    clusters = np.array([[0, 1], [2, 2]])
+    palette = np.array([[0, 0, 0], [250, 0, 0]])
+    picture = prediction_row(image, clusters, 3, np.array([1, 0, 0]), palette, np.ones((8, 8), int), titles=False)
+    assert picture.shape == (8, 4 * 8 + 3 * 4, 3)
+    matched, truth = picture[:, 24:32], picture[:, 36:]
+    assert matched[0, 0].tolist() == [150, 0, 0]
+    assert matched[7, 7].tolist() == [0, 0, 0]
+    assert (truth == np.array([150, 0, 0])).all()
+    assert prediction_row(image, clusters, 3, titles=False).shape == (8, 20, 3)
+
+
+def test_cluster_sheet_orders_by_share():
+    images = [np.full((32, 32, 3), 200, np.uint8) for _ in range(3)]
+    maps = [np.zeros((4, 4), int) for _ in range(3)]
+    maps[1][:3] = 2
+    sheet = cluster_sheet(images, maps, num_clusters=4, examples=2, side=20)
+    assert sheet.shape == (2 * 20 + 4, 90 + 2 * 24, 3)  # clusters 0 and 2 occur
+    colours = distinct_colours(4)
+    assert sheet[5, 3].tolist() == colours[0].tolist()
+    assert sheet[30, 3].tolist() == colours[2].tolist()
+    assert (sheet[30, 94 + 24:] == 255).all()  # cluster 2 is in one image only
+    with pytest.raises(ValueError, match='no labelled pixel'):
+        cluster_sheet([], [np.zeros((0, 0), int)], 3)
