@@ -1,0 +1,92 @@
+"""Cluster-based foreground extraction: which clusters lie on a noisy foreground (Leopart, sec. 10 step 3)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class ThresholdSplit:
+    """A cut of the clusters, sorted by precision: those from position `start` on are foreground.
+
+    Args:
+        start: Position of the first foreground cluster in rising order of precision.
+        precision: Precision of that cluster.
+        jaccard: Mean Jaccard index of this foreground with the ground truth.
+    """
+
+    start: int
+    precision: float
+    jaccard: float
+
+
+def image_precisions(clusters: Tensor, foreground: Tensor, num_clusters: int) -> tuple[Tensor, Tensor]:
+    """Sum over images of each cluster's share inside the noisy foreground, and in how many images it occurs.
+
+    Args:
+        clusters: (N, ..., h, w) integer cluster ids.
+        foreground: The same shape, 1 (or True) inside.
+        num_clusters: K.
+
+    Returns:
+        (K,) float64 and (K,) int64; add those of batches, divide for the precision.
+    """
+    images = len(clusters)
+    clusters = clusters.reshape(images, -1).long()
+    image = torch.arange(images, device=clusters.device)[:, None]
+    index = (image * num_clusters + clusters).reshape(-1)
+    size = torch.bincount(index, minlength=images * num_clusters).view(images, num_clusters)
+    inside = foreground.reshape(-1).double()
+    inside = torch.bincount(index, weights=inside, minlength=images * num_clusters).view(images, num_clusters)
+    return (inside / size.clamp(min=1)).sum(0), (size > 0).sum(0)
+
+
+def cluster_precisions(clusters: Tensor, foreground: Tensor, num_clusters: int) -> Tensor:
+    """Mean over the images where a cluster occurs of its share inside the noisy foreground, (K,) float64.
+
+    A cluster that occurs nowhere has precision 0. Shapes as in `image_precisions`.
+    """
+    total, occurrences = image_precisions(clusters, foreground, num_clusters)
+    return total / occurrences.clamp(min=1)
+
+
+def jaccard(pred: Tensor, gt: Tensor, with_boundary: bool = True) -> float:
+    """Mean over images of the Jaccard index of two foreground masks.
+
+    Args:
+        pred: (N, ..., h, w), non-zero is foreground.
+        gt: The same shape; non-zero is foreground. 255 marks object boundaries.
+        with_boundary: Whether 255 counts as foreground; else these pixels are left out.
+
+    Returns:
+        The mean; an image with neither counts 1.
+    """
+    pred, gt = pred.flatten(1), gt.flatten(1)
+    inside, truth = pred != 0, gt != 0
+    if not with_boundary:
+        valid = gt != 255
+        inside, truth = inside & valid, truth & valid
+    both = (inside & truth).sum(1).double()
+    either = (inside | truth).sum(1).double()
+    return float(torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both)).mean())
+
+
+def published_splits(precisions: Tensor, clusters: Tensor, gt: Tensor, low: float = 0.55,
+                     high: float = 0.75) -> list[ThresholdSplit]:
+    """Every cut of the published threshold search, worst Jaccard first. It looks at the ground truth.
+
+    Args:
+        precisions: (K,) of `cluster_precisions`.
+        clusters: (N, ..., h, w).
+        gt: The same shape, classes; non-zero is foreground (boundary 255 too).
+        low, high: Cuts from floor(low * K) to floor(high * K), the last excluded.
+    """
+    num_clusters = len(precisions)
+    order = torch.argsort(precisions, stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(num_clusters, device=order.device)
+    position = rank[clusters.long()]
+    splits = [ThresholdSplit(start, float(precisions[order[start]]), jaccard(position >= start, gt))
+              for start in range(int(low * num_clusters), int(high * num_clusters))]
+    return sorted(splits, key=lambda split: split.jaccard)

@@ -1,0 +1,54 @@
+"""The contingency table of clusters and classes, from which every score follows."""
+
+import torch
+from torch import Tensor
+
+
+def contingency_table(pred: Tensor,
+                      gt: Tensor,
+                      num_pred: int,
+                      num_gt: int,
+                      ignore_index: int | None = 255,
+                      out_of_range: str = 'error') -> Tensor:
+    """Count how many valid pixels of each class every cluster covers.
+
+    Args:
+        pred: Cluster ids, any shape, integer.
+        gt: Class ids of the same shape, integer. Pixels equal to `ignore_index` do not count, whatever `pred` is there.
+        num_pred: Number of clusters.
+        num_gt: Number of classes.
+        ignore_index: None counts every pixel.
+        out_of_range: What to do with other ids outside 0..num-1 at valid pixels: 'error', or 'ignore' to leave these
+            pixels out.
+
+    Returns:
+        (num_pred, num_gt) int64 on the device of `pred`; add the tables of batches and processes.
+
+    Raises:
+        ValueError: Shapes differ, or an id is out of range and `out_of_range` is 'error'.
+    """
+    if pred.shape != gt.shape:
+        raise ValueError(f'Predictions {tuple(pred.shape)} and ground truth {tuple(gt.shape)} differ in shape.')
+    if out_of_range not in ('error', 'ignore'):
+        raise ValueError(f"out_of_range={out_of_range!r} is unknown: 'error' or 'ignore'.")
+    pred, gt = pred.reshape(-1), gt.reshape(-1).to(pred.device)
+    if ignore_index is not None:
+        valid = gt != ignore_index
+        pred, gt = pred[valid], gt[valid]
+    pred, gt = pred.long(), gt.long()
+    outside = (pred < 0) | (pred >= num_pred) | (gt < 0) | (gt >= num_gt)
+    if outside.any():
+        if out_of_range == 'error':
+            raise ValueError(_describe(pred, num_pred, gt, num_gt, ignore_index))
+        pred, gt = pred[~outside], gt[~outside]
+    return torch.bincount(pred * num_gt + gt, minlength=num_pred * num_gt).view(num_pred, num_gt)
+
+
+def _describe(pred: Tensor, num_pred: int, gt: Tensor, num_gt: int, ignore_index: int | None) -> str:
+    faults = []
+    for name, labels, number in (('cluster', pred, num_pred), ('class', gt, num_gt)):
+        wrong = labels[(labels < 0) | (labels >= number)].unique()[:5].tolist()
+        if wrong:
+            faults.append(f'{name} ids {wrong}, but only 0..{number - 1} exist')
+    return (f'Label maps hold {" and ".join(faults)} (ignore_index is {ignore_index}). Check num_clusters, the classes '
+            "of the data set and reduce_zero_label, or set out_of_range='ignore'.")

@@ -1,0 +1,118 @@
+"""Giving clusters to classes, and the scores that follow (Leopart, sec. 7)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+MATCHINGS = ('hungarian', 'iou', 'precision', 'direct')
+
+
+@dataclass
+class MatchingScores:
+    """Scores of a matched segmentation; shares and IoUs lie in 0..1, arrays have one entry per class.
+
+    Args:
+        mapping: (K,) int64, the class of every cluster.
+        iou: (C,) float64, tp / max(tp + fp + fn, 1e-8): 0 for an absent class.
+        miou: Mean IoU over all classes, absent ones included as 0 (the published mean).
+        miou_occurring: Mean IoU over the classes that occur in the ground truth; NaN if none does.
+        tp, fp, fn: (C,) int64 pixel counts.
+        pixel_accuracy: Share of valid pixels whose class is right; NaN without any valid pixel.
+        background_share: Share of clusters mapped to class 0; 1/C for Hungarian (the published value).
+    """
+
+    mapping: np.ndarray
+    iou: np.ndarray
+    miou: float
+    miou_occurring: float
+    tp: np.ndarray
+    fp: np.ndarray
+    fn: np.ndarray
+    pixel_accuracy: float
+    background_share: float
+
+
+def iou_matrix(table: np.ndarray) -> np.ndarray:
+    """IoU of every cluster with every class from a table (K, C); 0 where both are empty."""
+    table = _as_table(table)
+    union = table.sum(1, keepdims=True) + table.sum(0, keepdims=True) - table
+    return np.divide(table, union, out=np.zeros(table.shape), where=union > 0)
+
+
+def precision_matrix(table: np.ndarray) -> np.ndarray:
+    """Share of each cluster's pixels in every class, from a table (K, C); 0 for an empty cluster."""
+    table = _as_table(table)
+    size = table.sum(1, keepdims=True)
+    return np.divide(table, size, out=np.zeros(table.shape), where=size > 0)
+
+
+def hungarian(table: np.ndarray) -> np.ndarray:
+    """One cluster for one class, the sum of IoUs largest; clusters left over go to class 0. (K, C) -> (K,)."""
+    mapping = np.zeros(len(_as_table(table)), np.int64)
+    rows, columns = linear_sum_assignment(1 - iou_matrix(table))
+    mapping[rows] = columns
+    return mapping
+
+
+def many_to_one(table: np.ndarray, by: str = 'precision') -> np.ndarray:
+    """Each cluster's best class by 'precision' or 'iou'; ties and empty clusters: the lowest class. (K, C) -> (K,).
+
+    Raises:
+        ValueError: `by` is unknown.
+    """
+    matrices = dict(precision=precision_matrix, iou=iou_matrix)
+    if by not in matrices:
+        raise ValueError(f"many_to_one by {by!r} is unknown: 'precision' or 'iou'.")
+    return matrices[by](table).argmax(axis=1)
+
+
+def match(table: np.ndarray, matching: str) -> np.ndarray:
+    """The class of every cluster, (K, C) -> (K,), by one of `MATCHINGS`; 'direct' keeps the ids (a probe's output).
+
+    Raises:
+        ValueError: Unknown matching, or 'direct' with more clusters than classes.
+    """
+    num_clusters, num_classes = _as_table(table).shape
+    if matching == 'hungarian':
+        return hungarian(table)
+    if matching in ('iou', 'precision'):
+        return many_to_one(table, matching)
+    if matching != 'direct':
+        raise ValueError(f'Matching {matching!r} is unknown; there are: {", ".join(MATCHINGS)}.')
+    if num_clusters > num_classes:
+        raise ValueError(f'Direct matching needs ids of classes, but there are {num_clusters} ids and {num_classes} '
+                         "classes: use 'hungarian', 'iou' or 'precision'.")
+    return np.arange(num_clusters)
+
+
+def scores(table: np.ndarray, matching: str) -> MatchingScores:
+    """Match the clusters of a contingency table (K, C) and score the result."""
+    table = _as_table(table)
+    num_clusters, num_classes = table.shape
+    mapping = match(table, matching)
+    merged = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(merged, mapping, table)
+    tp = merged.diagonal().copy()
+    fp, fn = merged.sum(1) - tp, merged.sum(0) - tp
+    iou = tp / np.maximum(tp + fp + fn, 1e-8)
+    occurring = merged.sum(0) > 0
+    total = int(merged.sum())
+    background = 1 / num_classes if matching == 'hungarian' else float((mapping == 0).mean())
+    return MatchingScores(
+        mapping=mapping,
+        iou=iou,
+        miou=float(iou.mean()),
+        miou_occurring=float(iou[occurring].mean()) if occurring.any() else float('nan'),
+        tp=tp,
+        fp=fp,
+        fn=fn,
+        pixel_accuracy=int(tp.sum()) / total if total else float('nan'),
+        background_share=background)
+
+
+def _as_table(table: np.ndarray) -> np.ndarray:
+    table = np.asarray(table)
+    if table.ndim != 2 or table.size == 0:
+        raise ValueError(f'A contingency table has the shape (clusters, classes), not {table.shape}.')
+    return table

@@ -1,0 +1,94 @@
+"""Golden checks of Leopart's evaluation: metrics, PCA, foreground extraction, co-occurrence, boundary F1."""
+
+import numpy as np
+import torch
+
+from leopart_mm.clustering.cbfe import cluster_precisions, jaccard, published_splits
+from leopart_mm.clustering.contingency import contingency_table
+from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
+from leopart_mm.clustering.matching import scores
+from leopart_mm.clustering.pca import principal_directions
+from leopart_mm.clustering.standardise import Moments, standardise
+from leopart_mm.evaluation.boundary import boundary_f1_per_class
+from tests.golden.cases import golden_case
+
+
+def split_cases(arrays):
+    """Arrays named c<i>_<name> as one dict per case."""
+    cases = {}
+    for key, value in arrays.items():
+        case, name = key.split('_', 1)
+        cases.setdefault(case, {})[name] = value
+    assert cases
+    return cases.values()
+
+
+@golden_case('leopart', 'matching_metrics')
+def check_matching_metrics(arrays):
+    names = dict(hungarian='hungarian', many_iou='iou', many_precision='precision', direct='direct')
+    for case in split_cases(arrays):
+        table = contingency_table(torch.from_numpy(case['pred']), torch.from_numpy(case['gt']), int(case['num_pred']),
+                                  int(case['num_gt'])).numpy()
+        for prefix, matching in names.items():
+            if f'{prefix}_miou' not in case:
+                continue
+            result = scores(table, matching)
+            for field in ('tp', 'fp', 'fn'):
+                np.testing.assert_array_equal(getattr(result, field), case[f'{prefix}_{field}'])
+            assert result.miou == case[f'{prefix}_miou']
+            if f'{prefix}_background_share' in case:
+                assert result.background_share == case[f'{prefix}_background_share']
+
+
+@golden_case('leopart', 'standardise_pca')
+def check_standardise_pca(arrays):
+    features = torch.from_numpy(arrays['features'])
+    moments = Moments()
+    for part in features.split(max(1, len(features) // 3)):
+        moments.update(part)
+    std = moments.std()
+    standardised = standardise(features, moments.mean, std)
+    np.testing.assert_allclose(standardised, arrays['standardised'], rtol=1e-4, atol=1e-6)
+    directions, variances = principal_directions(moments.covariance() / torch.outer(std, std))
+    # The golden eigenvalues are those of the sample covariance (divided by n - 1). The smallest can be rounding error.
+    eigenvalues = variances * moments.count / (moments.count - 1)
+    np.testing.assert_allclose(eigenvalues, arrays['eigenvalues'], rtol=1e-4, atol=1e-9)
+    kept = directions[:int(arrays['pca_dim'])]
+    np.testing.assert_allclose(kept.T @ kept, arrays['subspace_projector'], rtol=1e-4, atol=1e-6)
+
+
+@golden_case('leopart', 'cbfe_precision')
+def check_cbfe_precision(arrays):
+    for case in split_cases(arrays):
+        clusters, noisy, gt = (torch.from_numpy(case[key]) for key in ('clusters', 'noisy_foreground', 'gt'))
+        precisions = cluster_precisions(clusters, noisy, int(case['num_clusters']))
+        np.testing.assert_allclose(precisions, case['precisions'], rtol=1e-6)
+        splits = published_splits(precisions, clusters, gt)
+        assert [split.start for split in splits] == case['split_start'].tolist()
+        np.testing.assert_allclose([split.precision for split in splits], case['split_precision'], rtol=1e-6)
+        np.testing.assert_allclose([split.jaccard for split in splits], case['split_jaccard'], rtol=1e-6)
+        np.testing.assert_allclose(jaccard(gt, gt), 1)
+
+
+@golden_case('leopart', 'cooccurrence')
+def check_cooccurrence(arrays):
+    for case in split_cases(arrays):
+        cooccurrence = CoOccurrence(int(case['num_clusters']), case['distances'].tolist())
+        cooccurrence.update(case['clusters'])
+        np.testing.assert_allclose(cooccurrence.matrix, case['matrix'], rtol=1e-6)
+        edges = cooccurrence_edges(cooccurrence.matrix, float(case['weight_threshold']))
+        np.testing.assert_allclose(edges, case['edges'], rtol=1e-6)
+
+
+@golden_case('leopart', 'boundary_f1')
+def check_boundary_f1(arrays):
+    for case in split_cases(arrays):
+        for key in case:
+            if '_th' not in key:
+                continue
+            gt, pred = case['gt'], case['pred']
+            if key.startswith('background'):
+                gt, pred = gt == 0, pred == 0
+            # The recorded arrays leave the background out: their entry i is class i + 1.
+            result = boundary_f1_per_class(gt, pred, float(key.rsplit('_th', 1)[1]), len(case[key]) + 1)
+            np.testing.assert_allclose(result[1:], case[key], rtol=1e-6)
