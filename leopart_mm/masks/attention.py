@@ -34,8 +34,8 @@ def attention_foreground(attention: Tensor,
     if attention.dim() != 4 or attention.shape[1] != 1:
         raise ValueError(f'attention must be (N, 1, h, w), but got {tuple(attention.shape)}: average over the heads')
     if min(attention.shape[-2:]) <= kernel // 2:
-        raise ValueError(f'attention of {tuple(attention.shape[-2:])} cells is too small for a blur with kernel={kernel}: '
-                         'use larger crops or a smaller kernel')
+        raise ValueError(f'attention of {tuple(attention.shape[-2:])} cells is too small for a blur with '
+                         f'kernel={kernel}: use larger crops or a smaller kernel')
     blurred = gaussian_blur(attention.float(), [kernel, kernel], [sigma, sigma]).flatten(1)
     ascending, order = blurred.sort(dim=-1)
     share = (ascending / ascending.sum(-1, keepdim=True)).cumsum(-1)

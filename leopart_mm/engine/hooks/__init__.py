@@ -2,5 +2,7 @@
 
 from leopart_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from leopart_mm.engine.hooks.backbone_checkpoint_hook import BackboneCheckpointHook
+from leopart_mm.engine.hooks.ema_teacher_hook import EMATeacherHook
+from leopart_mm.engine.hooks.health_hook import DivergenceError, HealthHook
 
-__all__ = ['AtomicCheckpointHook', 'BackboneCheckpointHook']
+__all__ = ['AtomicCheckpointHook', 'BackboneCheckpointHook', 'DivergenceError', 'EMATeacherHook', 'HealthHook']

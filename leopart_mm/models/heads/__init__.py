@@ -1,0 +1,4 @@
+from leopart_mm.models.heads.leopart_head import LeopartHead
+from leopart_mm.models.heads.prototypes import Prototypes
+
+__all__ = ['LeopartHead', 'Prototypes']

@@ -181,7 +181,7 @@ def prototype_usage(scores: Tensor) -> Tensor:
     """Entropy of the tokens' nearest prototypes in units of log min(K, n), for scores (..., n, K); 1 = all alike."""
     num_tokens, num_prototypes = scores[..., 0].numel(), scores.shape[-1]
     nearest = scores.argmax(-1).flatten()
-    counts = torch.zeros(num_prototypes, device=scores.device).scatter_add_(0, nearest, torch.ones_like(nearest).float())
+    counts = scores.new_zeros(num_prototypes).scatter_add_(0, nearest, scores.new_ones(num_tokens))
     most = math.log(min(num_tokens, num_prototypes))
     return torch.special.entr(counts / num_tokens).sum() / most if most > 0 else counts.new_ones(())
 

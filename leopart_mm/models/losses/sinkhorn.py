@@ -14,9 +14,10 @@ def sinkhorn(scores: Tensor,
     """Equalised soft assignments of tokens to prototypes (Leopart, sec. 3.2; SwAV, sec. 3.1).
 
     The kernel exp(scores / epsilon) is scaled in turn so that every prototype holds the same mass and every token one
-    unit. Only two scaling vectors change; the kernel itself is computed once, after the largest entry of every prototype
-    and then of every token was subtracted in the exponent (the latter is where the tokens' scaling starts). So every
-    row and column keeps an entry of exactly 1: nothing overflows and no sum is 0, whatever the scores. All is float32, also under autocast.
+    unit. Only two scaling vectors change; the kernel itself is computed once, after the largest entry of every
+    prototype and then of every token was subtracted in the exponent (the latter is where the tokens' scaling starts).
+    So every row and column keeps an entry of exactly 1: nothing overflows and no sum is 0, whatever the scores. All is
+    float32, also under autocast.
 
     Args:
         scores: (..., n, K), any float type; leading dimensions are independent problems.
