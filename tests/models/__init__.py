@@ -1,0 +1,1 @@
+import leopart_mm  # noqa: F401  (its compat must be in place before mmseg is imported)

@@ -1,3 +1,4 @@
 from leopart_mm.engine.optimizers.backbone_head_constructor import BackboneHeadConstructor
+from leopart_mm.engine.optimizers.layer_decay_constructor import LayerDecayConstructor
 
-__all__ = ['BackboneHeadConstructor']
+__all__ = ['BackboneHeadConstructor', 'LayerDecayConstructor']

@@ -28,8 +28,9 @@ def build_timm_vit(arch: str, **kwargs) -> VisionTransformer:
         # Without its tag ('.dino'), which only names weights: timm releases differ in the tags that they know.
         vit = timm.create_model(name, pretrained=False, **kwargs)
     except (TypeError, AssertionError) as error:
-        raise ValueError(f"timm could not build arch='{arch}' as a VisionTransformer with {kwargs}: {error or type(error).__name__}. DenseViT "
-                         'takes plain ViTs (vit_*, deit_*); check the arch and model_kwargs.') from error
+        raise ValueError(f"timm could not build arch='{arch}' as a VisionTransformer with {kwargs} "
+                         f'({type(error).__name__}: {error}). DenseViT takes plain ViTs (vit_*, deit_*); check arch '
+                         'and model_kwargs.') from error
     if not isinstance(vit, VisionTransformer):
         raise ValueError(f"arch='{arch}' is a {type(vit).__name__}, not a timm VisionTransformer: DenseViT takes plain "
                          'ViTs (vit_*, deit_*).')
