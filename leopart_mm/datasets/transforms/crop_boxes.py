@@ -150,7 +150,7 @@ def crop_boxes(absolute: np.ndarray,
 
     in_t = relative(low[:T, None], per_pixel[:T, None])
     in_v = relative(low[None], per_pixel[None])
-    if flipped is not None:
+    if flipped is not None and np.any(flipped):
         flipped = np.asarray(flipped, dtype=bool)
         in_t[flipped[:T]] = mirror(in_t[flipped[:T]], sides[0])
         in_v[:, flipped] = mirror(in_v[:, flipped], sides[flipped])

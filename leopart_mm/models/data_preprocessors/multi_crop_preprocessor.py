@@ -74,10 +74,16 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
         if crops.shape[1] != len(self.mean):
             raise ValueError(f'the crops have {crops.shape[1]} channels, but the data_preprocessor has mean and std for '
                              f'{len(self.mean)}: give one value per channel, or convert the images when loading')
-        if parameters is None:
-            return (crops - self.mean).div_(self.std)
-        images = augment(crops * (1 / 255), parameters)
-        return images.sub_(self.mean / 255).div_(self.std / 255)
+        images = torch.empty_like(crops, dtype=torch.float32)
+        # one by one the crops stay in a CPU's cache through all operations; a GPU wants them together
+        chunk = 1 if crops.device.type == 'cpu' else max(1, len(crops))
+        parts = [None] * len(images.split(chunk)) if parameters is None else parameters.split(chunk)
+        for part, raw, rows in zip(images.split(chunk), crops.split(chunk), parts, strict=True):
+            if rows is None:
+                torch.sub(raw, self.mean, out=part).div_(self.std)
+            else:
+                torch.sub(augment(raw * (1 / 255), rows), self.mean / 255, out=part).div_(self.std / 255)
+        return images
 
     def _draw(self, crops: list[Tensor]) -> Tensor:
         rng = np.random.default_rng(torch.randint(0, 2**31, (2, )).tolist())

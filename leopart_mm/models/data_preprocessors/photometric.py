@@ -1,7 +1,7 @@
 """Colour jitter, grey and blur on batches of crops with parameters of their own, on any device.
 
-The operations work in place on float images (n, 3, H, W) in [0, 1]; factors are (n,) on the same device. They compute
-what PIL (and torchvision on PIL) does, without its rounding to uint8 after each operation.
+The operations work in place on float images (n, 3, H, W) in [0, 1]. A factor is a float for all images or a tensor (n,
+1, 1, 1). They compute what PIL (and torchvision on PIL) does, without its rounding to uint8 after each operation.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,29 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from leopart_mm.datasets.transforms.photometric_parameters import (
-    BRIGHTNESS,
-    CONTRAST,
-    GREY,
-    HUE,
-    NUM_PARAMETERS,
-    ORDER,
-    ORDERS,
-    SATURATION,
-    SIGMA,
-)
+from leopart_mm.datasets.transforms import photometric_parameters as columns
+from leopart_mm.models.data_preprocessors.pil_blur import pil_blur_kernel
 
-LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)  # PIL's
+Factor = Tensor | float
 
 
 def augment(images: Tensor, parameters: Tensor) -> Tensor:
     """Apply the drawn operations, in place: colour jitter in its random order, then grey, then blur.
 
-    On a GPU every operation runs once on all crops that have it. On a CPU the crops go one by one, so that they stay in
-    the cache. Which crops have which operation is read from ``parameters`` on the CPU: no device is waited for.
+    Every operation runs once on all images that have it in the same place of the order. Which these are is read from
+    ``parameters`` on the CPU, so that no device is waited for. On a CPU it is faster to pass images one by one: they
+    stay in the cache.
 
     Args:
-        images: (N, 3, H, W) float in [0, 1].
+        images: (N, 3, H, W) float in [0, 1], contiguous.
         parameters: (N, 7) of `draw_photometric`, on the CPU.
 
     Returns:
@@ -41,45 +34,51 @@ def augment(images: Tensor, parameters: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes do not fit.
     """
-    if images.ndim != 4 or images.shape[1] != 3 or parameters.shape != (len(images), NUM_PARAMETERS):
+    if images.ndim != 4 or images.shape[1] != 3 or parameters.shape != (len(images), columns.NUM_PARAMETERS):
         raise ValueError('photometric augmentation needs images (N, 3, H, W) and parameters '
-                         f'(N, {NUM_PARAMETERS}); got {tuple(images.shape)} and {tuple(parameters.shape)}. For images '
-                         'without three channels take DrawPhotometric out of the pipeline')
-    if images.device.type == 'cpu':
-        for image, row in zip(images.split(1), parameters.split(1), strict=True):
-            for operation, _, factor in plan(row):
-                operation(image, factor.item() if factor.numel() == 1 else factor.flatten().tolist())
+                         f'(N, {columns.NUM_PARAMETERS}); got {tuple(images.shape)} and {tuple(parameters.shape)}. For '
+                         'images without three channels take DrawPhotometric out of the pipeline')
+    steps = list(plan(parameters.tolist()))
+    if len(images) == 1:
+        for operation, _, factors in steps:
+            operation(images, factors[0])
         return images
-    steps = list(plan(parameters))
-    places = to_device([place for _, place, _ in steps], images.device)
-    factors = to_device([factor for _, _, factor in steps], images.device)
+    places = to_device([torch.tensor(place) for _, place, _ in steps], images.device)
+    factors = to_device([torch.tensor(factor) for _, _, factor in steps], images.device)
     for (operation, _, _), place, factor in zip(steps, places, factors, strict=True):
+        # scalars become (n, 1, 1, 1); half kernels (n, r + 1) become r + 1 tensors (n, 1, 1, 1)
+        factor = factor.T[..., None, None, None]
         images[place] = operation(images[place], factor)
     return images
 
 
-def plan(parameters: Tensor) -> Iterator[tuple[Callable, Tensor, Tensor]]:
-    """The operations to run, in order: (operation, places (n,) of its images, factors (..., n, 1, 1, 1)).
+Step = tuple[Callable[..., Tensor], list[int], list]
 
-    Operations that would change nothing are left out.
+
+def plan(rows: list[list[float]]) -> Iterator[Step]:
+    """The operations in order, each with the places of its images and their factors.
+
+    What would change nothing is left out.
     """
-    orders = torch.tensor(ORDERS)[parameters[:, ORDER].long()]
-    for slot in range(orders.shape[1]):
-        for column, operation in JITTER.items():
-            identity = 0. if column == HUE else 1.
-            place = ((orders[:, slot] == column) & (parameters[:, column] != identity)).nonzero().flatten()
-            if len(place):
-                yield operation, place, parameters[place, column].view(-1, 1, 1, 1)
-    place = parameters[:, GREY].nonzero().flatten()
-    if len(place):
-        yield adjust_saturation, place, torch.zeros(len(place), 1, 1, 1)
-    place = parameters[:, SIGMA].nonzero().flatten()
-    if len(place):
-        yield gaussian_blur, place, gaussian_weights(parameters[place, SIGMA])[..., None, None, None]
+    everywhere = range(len(rows))
+    orders = [columns.ORDERS[int(row[columns.ORDER])] for row in rows]
+    for slot in range(len(JITTER)):
+        for column, (operation, identity) in JITTER.items():
+            place = [i for i in everywhere if orders[i][slot] == column and rows[i][column] != identity]
+            if place:
+                yield operation, place, [rows[i][column] for i in place]
+    grey = [i for i in everywhere if rows[i][columns.GREY]]
+    if grey:
+        yield adjust_saturation, grey, [0.] * len(grey)
+    blurred = [i for i in everywhere if rows[i][columns.SIGMA]]
+    if blurred:
+        kernels = [pil_blur_kernel(rows[i][columns.SIGMA]) for i in blurred]
+        widest = max(map(len, kernels))
+        yield gaussian_blur, blurred, [kernel + [0.] * (widest - len(kernel)) for kernel in kernels]
 
 
 def to_device(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Bring many small CPU tensors over in one transfer, which does not wait for the device."""
+    """Bring many small CPU tensors of a type over in one transfer, which does not wait for the device."""
     if not tensors:
         return []
     flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -89,74 +88,80 @@ def to_device(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def adjust_brightness(images: Tensor, factor: Tensor | float) -> Tensor:
+def adjust_brightness(images: Tensor, factor: Factor) -> Tensor:
     """Multiply by a factor, then clamp."""
     return images.mul_(factor).clamp_(0, 1)
 
 
-def adjust_contrast(images: Tensor, factor: Tensor | float) -> Tensor:
+def adjust_contrast(images: Tensor, factor: Factor) -> Tensor:
     """Blend with the mean luma of the image."""
     mean = luma(images.mean((2, 3), keepdim=True))
-    return images.mul_(factor).add_(mean.mul_(1 - factor)).clamp_(0, 1)
+    return torch.lerp(mean, images, factor, out=images).clamp_(0, 1)
 
 
-def adjust_saturation(images: Tensor, factor: Tensor | float) -> Tensor:
-    """Blend with the luma of each pixel; factor 0 is grey."""
-    grey = luma(images).mul_(1 - factor)
-    return images.mul_(factor).add_(grey).clamp_(0, 1)
+def adjust_saturation(images: Tensor, factor: Factor) -> Tensor:
+    """Blend with the luma of each pixel; factor 0 gives a grey image."""
+    return torch.lerp(luma(images), images, factor, out=images).clamp_(0, 1)
 
 
 def luma(images: Tensor) -> Tensor:
-    """Weighted sum of the channels, (n, 3, ...) -> (n, 1, ...), with PIL's weights."""
+    """Weighted sum of the channels: (n, 3, H, W) -> (n, 1, H, W)."""
     red, green, blue = images.split(1, dim=1)
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
-def adjust_hue(images: Tensor, shift: Tensor | float) -> Tensor:
+def adjust_hue(images: Tensor, shift: Factor) -> Tensor:
     """Turn the hue of HSV by a share of the circle in [-0.5, 0.5], value and saturation kept.
 
-    With the hue h on [0, 6), smallest channel m and chroma c = largest - m, the channels of a colour are
-    m + c * clamp(|h - 3| - 1), m + c * clamp(2 - |h - 2|) and m + c * clamp(2 - |h - 4|), clamped to [0, 1].
-    Selections are made by multiplying with 0 or 1: `torch.where` is twenty times slower on a CPU.
+    With hue h on the circle [0, 6), smallest channel m and chroma c = largest - m, the channels of a colour are
+    m + c * (|h - 3| - 1), m + c * (2 - |h - 2|) and m + c * (2 - |h - 4|), the factors of c clamped to [0, 1].
     """
     red, green, blue = images.split(1, dim=1)
-    largest = torch.maximum(torch.maximum(red, green), blue)
-    smallest = torch.minimum(torch.minimum(red, green), blue)
-    chroma = largest - smallest
-    is_red = torch.eq(largest, red, out=torch.empty_like(red))
-    is_green = torch.eq(largest, green, out=largest.clone())
-    hue = (red - green).add_(chroma, alpha=4)
-    hue.lerp_((blue - red).add_(chroma, alpha=2), is_green)
-    hue.lerp_(green - blue, is_red)
-    hue.div_(chroma.clamp(min=1e-8))
-    hue.add_(6 * shift)
-    hue.sub_(torch.floor(hue / 6).mul_(6))
-    for channel, (centre, sign, offset) in zip((red, green, blue), ((3, 1, -1), (2, -1, 2), (4, -1, 2)), strict=True):
-        torch.sub(hue, centre, out=channel)
-        channel.abs_().mul_(sign).add_(offset).clamp_(0, 1).mul_(chroma).add_(smallest)
-    return images
+    chroma, smallest = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
+    # selecting by weights of 0 and 1: on a CPU torch.where takes twenty times as long
+    is_red = torch.eq(chroma, red, out=torch.empty_like(chroma))
+    is_green = torch.eq(chroma, green, out=torch.empty_like(chroma))
+    chroma.sub_(smallest)
+    hue = torch.sub(red, green).add_(chroma, alpha=4)
+    case = torch.sub(blue, red).add_(chroma, alpha=2)
+    hue.lerp_(case, is_green).lerp_(torch.sub(green, blue, out=case), is_red)
+    hue.div_(torch.clamp(chroma, min=1e-8, out=case)).add_(6 * shift)
+    hue.sub_(torch.mul(hue, 1 / 6, out=case).floor_(), alpha=6)
+    centre, sign, offset = images.new_tensor(((3., 2., 4.), (1., -1., -1.), (-1., 2., 2.))).view(3, 3, 1, 1)
+    torch.sub(hue, centre, out=images).abs_()
+    images.mul_(sign).add_(offset).clamp_(0, 1)
+    return torch.addcmul(smallest, images, chroma, out=images)
 
 
-JITTER = {BRIGHTNESS: adjust_brightness, CONTRAST: adjust_contrast, SATURATION: adjust_saturation, HUE: adjust_hue}
-
-
-def gaussian_weights(sigma: Tensor) -> Tensor:
-    """Half kernels (r + 1, n) of standard deviations (n,), centre first; r = 3 sigma of the widest, rounded up."""
-    radius = max(1, int((3 * sigma.max()).ceil()))
-    distance = torch.arange(radius + 1, dtype=sigma.dtype)[:, None]
-    weights = torch.exp(-0.5 * (distance / sigma)**2)
-    return weights / (2 * weights.sum(0) - weights[0])
+JITTER = {
+    columns.BRIGHTNESS: (adjust_brightness, 1.),
+    columns.CONTRAST: (adjust_contrast, 1.),
+    columns.SATURATION: (adjust_saturation, 1.),
+    columns.HUE: (adjust_hue, 0.),
+}
 
 
 def gaussian_blur(images: Tensor, weights: Tensor | list[float]) -> Tensor:
-    """Separable blur with half kernels of `gaussian_weights` (r + 1 weights); the border is continued as by PIL."""
+    """Separable symmetric blur, the border pixels continued.
+
+    Args:
+        weights: half kernel, centre first: r + 1 floats or (n, 1, 1, 1) tensors.
+    """
     radius = len(weights) - 1
-    out = F.pad(images, (radius,) * 4, mode='replicate')
-    for dim in (2, 3):
-        size = images.shape[dim]
-        padded = out
-        out = padded.narrow(dim, radius, size) * weights[0]
-        for i in range(1, radius + 1):
-            pair = padded.narrow(dim, radius - i, size) + padded.narrow(dim, radius + i, size)
-            out.add_(pair.mul_(weights[i]))
-    return images.copy_(out)
+    padded = F.pad(images, (radius,) * 4, mode='replicate')
+    rows = correlate(padded, weights, 3, padded.new_empty(*padded.shape[:3], images.shape[3]))
+    return correlate(rows, weights, 2, images)
+
+
+def correlate(padded: Tensor, weights: Tensor | list[float], dim: int, out: Tensor) -> Tensor:
+    """Correlate along ``dim`` with a symmetric half kernel into ``out``, which is shorter by the kernel's radius twice."""
+    radius, size = len(weights) - 1, out.shape[dim]
+    torch.mul(padded.narrow(dim, radius, size), weights[0], out=out)
+    pair = torch.empty_like(out)
+    for i in range(1, radius + 1):
+        torch.add(padded.narrow(dim, radius - i, size), padded.narrow(dim, radius + i, size), out=pair)
+        if isinstance(weights, list):
+            out.add_(pair, alpha=weights[i])
+        else:
+            out.addcmul_(pair, weights[i])
+    return out
