@@ -1,11 +1,13 @@
 """DenseViT inside mmseg's EncoderDecoder, and backbone files loaded as the checkpoint of a whole model."""
 
+import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner, load_checkpoint
 from mmengine.structures import PixelData
+from mmseg.apis import MMSegInferencer
 from mmseg.models import build_segmentor
 from mmseg.registry import MODELS as MMSEG_MODELS
 from mmseg.structures import SegDataSample
@@ -173,3 +175,20 @@ def test_init_weights_of_the_whole_model_reads_the_backbones_checkpoint(tmp_path
     model = segmentor(backbone=dict(checkpoint=save(LAYOUTS['mae'](source.state_dict()), tmp_path)))
     model.init_weights()
     assert torch.equal(model.backbone.eval()(IMAGE)[0], source(IMAGE)[0])
+
+
+def test_mmsegs_inferencer_runs_it_at_any_size(tmp_path):
+    config = Config(dict(
+        default_scope='mmseg',
+        model=dict(type='EncoderDecoder', backbone=dict(BACKBONE), decode_head=dict(FCN), train_cfg=dict(),
+                   test_cfg=dict(mode='whole'), data_preprocessor=dict(type='SegDataPreProcessor', size_divisor=8)),
+        test_dataloader=dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])),
+        visualizer=dict(type='SegLocalVisualizer', vis_backends=[], name=tmp_path.name)))
+    config.dump(tmp_path / 'config.py')
+    names = [str(number) for number in range(5)]
+    path = save(dict(state_dict=segmentor().state_dict(), meta=dict(dataset_meta=dict(
+        classes=names, palette=[[number] * 3 for number in range(5)]))), tmp_path)
+    inferencer = MMSegInferencer(str(tmp_path / 'config.py'), path, device='cpu')
+    for shape in ((32, 32, 3), (45, 30, 3)):
+        prediction = inferencer(np.zeros(shape, np.uint8))['predictions']
+        assert prediction.shape == shape[:2]
