@@ -267,3 +267,22 @@ def test_attention_of_networks_that_have_none():
 def parallel_block():
     from timm.models.vision_transformer import ParallelScalingBlock
     return ParallelScalingBlock
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_every_plain_timm_vit_equals_timm():
+    names = [name for pattern in ('vit_*', 'deit*') for name in timm.list_models(pattern)]
+    compared = 0
+    for name in names:
+        try:
+            vit = DenseViT(name, dict(TINY, depth=2)).eval()
+        except ValueError as error:  # refused with a reason: hybrids, relative and rotary positions
+            assert 'DenseViT' in str(error), name
+            continue
+        pooling = {} if 'distilled' in name else dict(global_pool='')
+        twin = timm_twin(vit, name, depth=2, **pooling)
+        expected = twin.forward_features(IMAGE)[:, vit.num_prefix_tokens:]
+        torch.testing.assert_close(flat_patches(vit(IMAGE)[0]), expected, msg=name)
+        compared += 1
+    assert compared >= 100
