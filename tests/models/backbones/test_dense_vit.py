@@ -273,12 +273,12 @@ def parallel_block():
 @torch.no_grad()
 def test_every_plain_timm_vit_equals_timm():
     names = [name for pattern in ('vit_*', 'deit*') for name in timm.list_models(pattern)]
-    compared = 0
+    compared, refused = 0, []
     for name in names:
         try:
             vit = DenseViT(name, dict(TINY, depth=2)).eval()
         except ValueError as error:  # refused with a reason: hybrids, relative and rotary positions
-            assert 'DenseViT' in str(error), name
+            refused.append(str(error))
             continue
         pooling = {} if 'distilled' in name else dict(global_pool='')
         twin = timm_twin(vit, name, depth=2, **pooling)
@@ -286,3 +286,4 @@ def test_every_plain_timm_vit_equals_timm():
         torch.testing.assert_close(flat_patches(vit(IMAGE)[0]), expected, msg=name)
         compared += 1
     assert compared >= 100
+    assert all('DenseViT' in message for message in refused)
