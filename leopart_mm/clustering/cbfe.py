@@ -51,22 +51,28 @@ def cluster_precisions(clusters: Tensor, foreground: Tensor, num_clusters: int) 
     return total / occurrences.clamp(min=1)
 
 
-def jaccard(pred: Tensor, gt: Tensor, with_boundary: bool = True) -> float:
+def jaccard(pred: Tensor, gt: Tensor, boundary: str = 'foreground') -> float:
     """Mean over images of the Jaccard index of two foreground masks.
 
     Args:
         pred: (N, ..., h, w), non-zero is foreground.
-        gt: The same shape; non-zero is foreground. 255 marks object boundaries.
-        with_boundary: Whether 255 counts as foreground; else these pixels are left out.
+        gt: The same shape, classes; non-zero is foreground. 255 marks object boundaries.
+        boundary: What 255 is: 'foreground' or 'background' (the two published values), or 'ignore' to leave it out.
 
     Returns:
         The mean; an image with neither counts 1.
+
+    Raises:
+        ValueError: `boundary` is unknown.
     """
+    if boundary not in ('foreground', 'background', 'ignore'):
+        raise ValueError(f"boundary={boundary!r} is unknown: 'foreground', 'background' or 'ignore'.")
     pred, gt = pred.flatten(1), gt.flatten(1)
     inside, truth = pred != 0, gt != 0
-    if not with_boundary:
-        valid = gt != 255
-        inside, truth = inside & valid, truth & valid
+    if boundary != 'foreground':
+        truth = truth & (gt != 255)
+    if boundary == 'ignore':
+        inside = inside & (gt != 255)
     both = (inside & truth).sum(1).double()
     either = (inside | truth).sum(1).double()
     return float(torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both)).mean())

@@ -52,3 +52,45 @@ def _describe(pred: Tensor, num_pred: int, gt: Tensor, num_gt: int, ignore_index
             faults.append(f'{name} ids {wrong}, but only 0..{number - 1} exist')
     return (f'Label maps hold {" and ".join(faults)} (ignore_index is {ignore_index}). Check num_clusters, the classes '
             "of the data set and reduce_zero_label, or set out_of_range='ignore'.")
+
+
+def cell_histogram(gt: Tensor, cells: Tensor, num_cells: int, num_gt: int, ignore_index: int | None = 255) -> Tensor:
+    """How many pixels of each class lie in every cell of a label map.
+
+    A label map is constant on its cells, so this one count of pixels serves all label maps of an image: see
+    `table_from_cells`.
+
+    Args:
+        gt: Class ids, any shape.
+        cells: The cell of every pixel, the same shape.
+        num_cells: Number of cells.
+        num_gt: Number of classes.
+        ignore_index: None counts every pixel.
+
+    Returns:
+        (num_cells, num_gt) int64.
+    """
+    return contingency_table(cells, gt, num_cells, num_gt, ignore_index)
+
+
+def table_from_cells(labels: Tensor, histogram: Tensor, num_pred: int) -> Tensor:
+    """Contingency tables of several label maps of an image, (S, num_pred, num_gt) int64.
+
+    Equal to `contingency_table` of the maps upsampled to pixels, but its cost does not depend on the number of pixels.
+
+    Args:
+        labels: (S, cells) cluster ids.
+        histogram: (cells, num_gt) of `cell_histogram`.
+        num_pred: K.
+
+    Raises:
+        ValueError: An id is not in 0..num_pred-1.
+    """
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_pred:
+        raise ValueError(f'Cluster ids reach from {int(labels.min())} to {int(labels.max())}, but only '
+                         f'0..{num_pred - 1} exist.')
+    number = len(labels)
+    rows = (labels + torch.arange(number, device=labels.device)[:, None] * num_pred).reshape(-1)
+    table = torch.zeros(number * num_pred, histogram.shape[1], dtype=torch.long, device=labels.device)
+    table.index_add_(0, rows, histogram.repeat(number, 1))
+    return table.view(number, num_pred, -1)

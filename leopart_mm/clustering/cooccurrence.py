@@ -1,4 +1,4 @@
-"""Which clusters lie beside each other: co-occurrence from shifted pairs of label maps (Leopart, sec. 10 steps 5, 6)."""
+"""Which clusters lie beside each other: co-occurrence of shifted label maps (Leopart, sec. 10 steps 5, 6)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -108,6 +108,6 @@ def cooccurrence_edges(matrix: np.ndarray, threshold: float) -> np.ndarray:
         (E, 3) float64 rows (i, j, weight), i <= j, in row-major order: both directed values reach `threshold`, the
         weight is the smaller one.
     """
-    weight = np.triu(np.minimum(matrix, matrix.T))
-    rows, columns = np.nonzero(np.triu((matrix >= threshold) & (matrix.T >= threshold)))
+    weight = np.minimum(matrix, matrix.T)
+    rows, columns = np.nonzero(np.triu(weight >= threshold))
     return np.stack([rows, columns, weight[rows, columns]], axis=1).astype(np.float64)

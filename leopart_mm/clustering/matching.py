@@ -89,7 +89,7 @@ def match(table: np.ndarray, matching: str) -> np.ndarray:
 def scores(table: np.ndarray, matching: str) -> MatchingScores:
     """Match the clusters of a contingency table (K, C) and score the result."""
     table = _as_table(table)
-    num_clusters, num_classes = table.shape
+    num_classes = table.shape[1]
     mapping = match(table, matching)
     merged = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(merged, mapping, table)

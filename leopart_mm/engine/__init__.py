@@ -1,2 +1,5 @@
-from leopart_mm.engine import hooks  # noqa: F401  (registers its classes)
-from leopart_mm.engine import optimizers  # noqa: F401
+"""Hooks, loops and optimiser constructors; importing it registers them."""
+
+from leopart_mm.engine import hooks, loops, optimizers
+
+__all__ = ['hooks', 'loops', 'optimizers']

@@ -1,0 +1,5 @@
+from leopart_mm.evaluation.boundary import boundary_f1, boundary_f1_per_class
+from leopart_mm.evaluation.cluster_metric import ClusterMetric
+from leopart_mm.evaluation.label_writer import LabelMapWriter, read_labels, write_labels
+
+__all__ = ['ClusterMetric', 'LabelMapWriter', 'boundary_f1', 'boundary_f1_per_class', 'read_labels', 'write_labels']

@@ -67,7 +67,8 @@ def check_cbfe_precision(arrays):
         assert [split.start for split in splits] == case['split_start'].tolist()
         np.testing.assert_allclose([split.precision for split in splits], case['split_precision'], rtol=1e-6)
         np.testing.assert_allclose([split.jaccard for split in splits], case['split_jaccard'], rtol=1e-6)
-        np.testing.assert_allclose(jaccard(gt, gt), 1)
+        for boundary, key in (('foreground', 'jaccard_with_boundary'), ('background', 'jaccard_without_boundary')):
+            np.testing.assert_allclose(jaccard(noisy, gt, boundary), case[key], rtol=1e-6)
 
 
 @golden_case('leopart', 'cooccurrence')

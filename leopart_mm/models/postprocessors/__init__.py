@@ -1,0 +1,3 @@
+from leopart_mm.models.postprocessors.base import BasePostprocessor
+
+__all__ = ['BasePostprocessor']

@@ -1,0 +1,50 @@
+"""Saving a fitted segmentor as an ordinary MMEngine checkpoint."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.config import Config
+from mmengine.dist import master_only
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import weights_to_cpu
+
+from leopart_mm.visualization.palette import distinct_colours
+
+
+def cluster_meta(num_labels: int) -> dict[str, Any]:
+    """Names and colours of clusters, as `dataset_meta` of a checkpoint: visualisers paint every cluster."""
+    return dict(
+        classes=tuple(f'cluster {index}' for index in range(num_labels)), palette=distinct_colours(num_labels).tolist())
+
+
+@master_only
+def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | None = None,
+                           seed: int | None = None) -> None:
+    """Write the model's state with names and colours of its clusters, in one step: no half-written file is left.
+
+    Args:
+        model: A fitted UnsupervisedSegmentor.
+        path: The file; its folder is made.
+        cfg: The config, stored in the checkpoint so that it can be used without the config file.
+        seed: The run's seed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    meta = dict(
+        dataset_meta=cluster_meta(model.num_labels),
+        seed=seed,
+        time=time.strftime('%Y%m%d_%H%M%S'),
+        mmengine_version=mmengine.__version__)
+    if cfg is not None:
+        meta['cfg'] = cfg.pretty_text
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        torch.save(dict(meta=meta, state_dict=weights_to_cpu(model.state_dict())), temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print_log(f'Saved the fitted model to {path}', logger='current')

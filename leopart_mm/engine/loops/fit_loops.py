@@ -1,0 +1,150 @@
+"""Loops that fit a segmentor on a stream of features before they test it."""
+
+from typing import Any
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import TestLoop, ValLoop, autocast
+from torch import nn
+from torch.utils.data import DataLoader
+
+from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
+from leopart_mm.engine.loops.feature_stream import FeatureStream
+from leopart_mm.engine.loops.undisturbed import undisturbed
+from leopart_mm.registry import LOOPS, MODELS
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside a distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+@LOOPS.register_module()
+class FitTestLoop(TestLoop):
+    """Fit the model on features of `fit_dataloader`, then test it: `tools/test.py CONFIG CHECKPOINT`.
+
+    A model that is fitted already (a checkpoint saved by `save_fitted` was loaded) is tested as it is.
+
+    Args:
+        runner, dataloader, evaluator, fp16: As in MMEngine's TestLoop.
+        fit_dataloader: Data to fit on; labels are not looked at. None fits on the test images (transductive, as
+            published).
+        refit: Fit again even if the model is fitted.
+        save_fitted: File for the fitted model, an ordinary checkpoint that tools/test.py and MMSegInferencer run.
+        cache: See FeatureStream.
+    """
+
+    def __init__(self,
+                 runner: Any,
+                 dataloader: DataLoader | dict,
+                 evaluator: Evaluator | dict | list,
+                 fp16: bool = False,
+                 fit_dataloader: DataLoader | dict | None = None,
+                 refit: bool = False,
+                 save_fitted: str | None = None,
+                 cache: str | None = None) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        if isinstance(fit_dataloader, dict):
+            fit_dataloader = runner.build_dataloader(fit_dataloader, seed=runner.seed)
+        self.fit_dataloader = self.dataloader if fit_dataloader is None else fit_dataloader
+        self.refit = refit
+        self.save_fitted = save_fitted
+        self.cache = cache
+
+    def run(self) -> dict:
+        """Fit, save what was fitted, test; returns the metrics."""
+        self.runner.model.eval()
+        self.fit()
+        return super().run()
+
+    def fit(self) -> None:
+        """Fit the model unless it is fitted; write `save_fitted`."""
+        model = unwrap(self.runner.model)
+        if not hasattr(model, 'fit'):
+            raise TypeError(f"FitTestLoop needs a model with fit(stream), such as leopart_mm.UnsupervisedSegmentor; "
+                            f"{type(model).__name__} has none: use test_cfg=dict(type='TestLoop').")
+        if model.is_fitted and not self.refit:
+            print_log('The checkpoint holds a fitted model: it is tested without fitting (refit=True fits again).',
+                      logger='current')
+        else:
+            model.fit(FeatureStream(model, self.fit_dataloader, 'Reading features to fit', self.cache, self.fp16))
+        if self.save_fitted is not None:
+            save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed)
+
+
+@LOOPS.register_module()
+class FitValLoop(ValLoop):
+    """Unsupervised segmentation with the network in training, every `val_interval`: fit on features, score, forget.
+
+    Training goes on as if nothing had happened: modes of modules and random states are put back.
+
+    Args:
+        runner, dataloader, evaluator, fp16: As in MMEngine's ValLoop; `dataloader` is usually a subset
+            (dataset=dict(num_samples=...)).
+        segmentor: Config of an UnsupervisedSegmentor without `backbone`. Without `data_preprocessor` it takes that of
+            the trained model.
+        backbone: Attribute of the trained model that is evaluated: 'backbone' (student), 'teacher.backbone'.
+        fit_dataloader: Data to fit on; None fits on those of `dataloader`.
+    """
+
+    def __init__(self,
+                 runner: Any,
+                 dataloader: DataLoader | dict,
+                 evaluator: Evaluator | dict | list,
+                 segmentor: dict,
+                 backbone: str = 'backbone',
+                 fit_dataloader: DataLoader | dict | None = None,
+                 fp16: bool = False) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        if isinstance(fit_dataloader, dict):
+            fit_dataloader = runner.build_dataloader(fit_dataloader, seed=runner.seed)
+        self.fit_dataloader = self.dataloader if fit_dataloader is None else fit_dataloader
+        self.segmentor_cfg = segmentor
+        self.backbone = backbone
+        self.segmentor: nn.Module | None = None
+
+    def build_segmentor(self) -> nn.Module:
+        """A new, unfitted segmentor around the network in training.
+
+        Raises:
+            AttributeError: The trained model has no such part.
+        """
+        model = unwrap(self.runner.model)
+        try:
+            backbone = model.get_submodule(self.backbone)
+        except AttributeError as error:
+            raise AttributeError(f'{type(model).__name__} has no part {self.backbone!r} to evaluate: set '
+                                 "val_cfg=dict(backbone='backbone').") from error
+        config = dict(self.segmentor_cfg)
+        config.setdefault('data_preprocessor', model.data_preprocessor)
+        segmentor = MODELS.build(dict(config, backbone=backbone))
+        return segmentor.to(next(backbone.parameters()).device).eval()
+
+    def run(self) -> dict:
+        """Fit and score; returns the metrics."""
+        model = self.runner.model
+        self.runner.call_hook('before_val')
+        self.runner.call_hook('before_val_epoch')
+        with undisturbed(model):
+            model.eval()
+            self.segmentor = self.build_segmentor()
+            self.segmentor.fit(FeatureStream(self.segmentor, self.fit_dataloader, 'Reading features', fp16=self.fp16))
+            self.val_loss.clear()
+            for index, data_batch in enumerate(self.dataloader):
+                self.run_iter(index, data_batch)
+            metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
+        self.segmentor = None
+        self.runner.call_hook('after_val_epoch', metrics=metrics)
+        self.runner.call_hook('after_val')
+        return metrics
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Predict and process one batch."""
+        self.runner.call_hook('before_val_iter', batch_idx=idx, data_batch=data_batch)
+        with autocast(enabled=self.fp16):
+            outputs = self.segmentor.val_step(data_batch)
+        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+        self.runner.call_hook('after_val_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)

@@ -1,0 +1,33 @@
+"""A progress bar on a terminal, a few log lines elsewhere."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+Item = TypeVar('Item')
+
+
+def progress(items: Iterable[Item], phase: str, total: int, lines: int = 10) -> Iterator[Item]:
+    """Yield the items and show on the main process how far `phase` is.
+
+    Args:
+        items: What to go through.
+        phase: Its name, e.g. 'Reading features'.
+        total: Number of items.
+        lines: How many lines to log where the output is no terminal.
+    """
+    if not is_main_process():
+        yield from items
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+        yield from track(items, description=phase, total=total, console=Console(stderr=True))
+    else:
+        step = max(1, -(-total // lines))
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % step == 0 or number == total:
+                print_log(f'{phase}: {number}/{total}', logger='current')

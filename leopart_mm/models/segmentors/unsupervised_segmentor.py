@@ -1,0 +1,167 @@
+"""UnsupervisedSegmentor: backbone, a head fitted without gradients, post-processors; label maps out."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from leopart_mm.clustering.label_maps import upsample_labels
+from leopart_mm.models.feature_batch import Extent, FeatureBatch, image_extent
+from leopart_mm.models.features import DenseFeatures
+from leopart_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class UnsupervisedSegmentor(EncoderDecoder):
+    """Groups dense features into label maps, without a label and without logits of full size.
+
+    `predict` writes into every data sample:
+
+    - ``pred_sem_seg`` PixelData (1, H, W) int64: the label map of the first seed at the size of the original image
+      (metainfo ``ori_shape``), nearest, padding removed;
+    - ``pred_clusters`` PixelData (S, h, w) int64: the label maps of all seeds on the patch grid. Cells that hold at
+      least one pixel of the image are kept, cells of padding are cut away;
+    - metainfo ``cluster_extent`` (top, bottom, left, right): where the image lies on that grid, in cells: what
+      `upsample_labels` needs to bring the maps to any size exactly;
+    - metainfo ``num_clusters``: ids are 0..num_clusters-1; and ``cluster_seeds``, one entry a seed.
+
+    Args:
+        backbone: Config of a backbone, or a built one (evaluation during training shares the trained network).
+        decode_head: A fittable head such as OverclusterHead.
+        postprocessors: Stages after the head, applied (and fitted) in order, see BasePostprocessor.
+        neck, test_cfg, data_preprocessor, init_cfg: As in EncoderDecoder.
+    """
+
+    def __init__(self,
+                 backbone: dict | nn.Module,
+                 decode_head: dict,
+                 neck: dict | None = None,
+                 postprocessors: Sequence[dict] = (),
+                 train_cfg: dict | None = None,
+                 test_cfg: dict | None = None,
+                 data_preprocessor: dict | nn.Module | None = None,
+                 init_cfg: dict | list | None = None) -> None:
+        # EncoderDecoder's own constructor takes no built backbone.
+        BaseSegmentor.__init__(self, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
+        if neck is not None:
+            self.neck = MODELS.build(neck)
+        self._init_decode_head(decode_head)
+        self.postprocessors = nn.ModuleList(MODELS.build(stage) for stage in postprocessors)
+        self.train_cfg = train_cfg
+        self.test_cfg = test_cfg
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether head and post-processors can predict."""
+        return self.decode_head.is_fitted and all(stage.is_fitted for stage in self.postprocessors)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels in the predicted maps."""
+        numbers = [self.decode_head.num_clusters, *(stage.num_labels for stage in self.postprocessors)]
+        return [number for number in numbers if number is not None][-1]
+
+    @torch.no_grad()
+    def fit(self, stream: Iterable[FeatureBatch] | Callable[[str], Iterator[FeatureBatch]]) -> None:
+        """Fit the head, then each post-processor on what comes before it.
+
+        Args:
+            stream: Can be read several times, e.g. a `FeatureStream` of this model.
+        """
+        self.decode_head.fit(stream)
+        for index, stage in enumerate(self.postprocessors):
+            stage.fit(_LabelledStream(self, stream, index))
+
+    def extract_dense(self, inputs: Tensor) -> DenseFeatures:
+        """Dense features of images (B, C, H, W): maps after the neck, and attention where a stage needs it.
+
+        Raises:
+            TypeError: A stage needs attention, but the backbone has no `forward_dense`.
+        """
+        needs_attention = any(stage.needs_attention for stage in self.postprocessors)
+        if hasattr(self.backbone, 'forward_dense'):
+            features = self.backbone.forward_dense(inputs, cls_attention=needs_attention)
+        elif needs_attention:
+            raise TypeError(f'A post-processor needs class-token attention, which {type(self.backbone).__name__} does '
+                            "not give: use backbone=dict(type='leopart_mm.DenseViT').")
+        else:
+            maps = tuple(self.backbone(inputs))
+            features = DenseFeatures(maps=maps, grid=tuple(maps[self.decode_head.in_index].shape[-2:]))
+        if self.with_neck:
+            features.maps = tuple(self.neck(features.maps))
+        return features
+
+    def extract_batch(self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None) -> FeatureBatch:
+        """Features of a batch with names and extents of its images."""
+        features = self.extract_dense(inputs)
+        metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
+        return FeatureBatch(
+            features=features,
+            data_samples=data_samples,
+            names=[str(meta.get('img_path', '')) for meta in metas],
+            extents=[image_extent(meta, tuple(inputs.shape[-2:]), features.grid, self.backbone) for meta in metas])
+
+    def label_batch(self, batch: FeatureBatch, stages: int | None = None) -> Tensor:
+        """Label maps (S, B, h, w) after the head and the first `stages` post-processors (None: all)."""
+        labels = self.decode_head.predict_labels(batch.features.maps)
+        for stage in self.postprocessors[:stages]:
+            labels = stage(labels, batch.features, batch.data_samples)
+        return labels
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Label maps of images (B, C, H, W); the fields written are in the class's description.
+
+        Raises:
+            NotFittedError: Nothing was fitted or loaded.
+            NotImplementedError: The images were flipped (test-time augmentation of label maps has no meaning).
+        """
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in inputs]
+        batch = self.extract_batch(inputs, data_samples)
+        labels = self.label_batch(batch)
+        for index, sample in enumerate(data_samples):
+            if sample.metainfo.get('flip'):
+                raise NotImplementedError('UnsupervisedSegmentor cannot predict flipped images: remove RandomFlip (or '
+                                          '--tta) from the test pipeline.')
+            rows, columns, extent = batch.content(index, tuple(labels.shape[-2:]))
+            self._write(sample, labels[:, index, rows, columns], extent, tuple(inputs.shape[-2:]))
+        return data_samples
+
+    def _write(self, sample: SegDataSample, labels: Tensor, extent: Extent, input_size: tuple[int, int]) -> None:
+        seeds = getattr(self.decode_head, 'seeds', ())
+        sample.set_metainfo(
+            dict(cluster_extent=extent, num_clusters=self.num_labels,
+                 cluster_seeds=seeds if len(seeds) == len(labels) else tuple(range(len(labels)))))
+        size = tuple(sample.metainfo.get('ori_shape', input_size)[:2])
+        sample.pred_sem_seg = PixelData(data=upsample_labels(labels[:1], size, extent))
+        sample.set_field(PixelData(data=labels), 'pred_clusters')
+
+    def loss(self, inputs: Tensor, data_samples: Any) -> dict:
+        """There is none.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError('UnsupervisedSegmentor has no loss: it is fitted without gradients (tools/test.py '
+                                  'with test_cfg=dict(type="leopart_mm.FitTestLoop")). To fine-tune its backbone, train a '
+                                  'model such as leopart_mm.Leopart.')
+
+
+class _LabelledStream:
+    """A stream whose batches also carry the label maps of the stages before."""
+
+    def __init__(self, model: UnsupervisedSegmentor, stream: Iterable[FeatureBatch], stages: int) -> None:
+        self.model = model
+        self.stream = stream
+        self.stages = stages
+
+    def __iter__(self) -> Iterator[FeatureBatch]:
+        for batch in self.stream:
+            batch.labels = self.model.label_batch(batch, self.stages)
+            yield batch
