@@ -1,5 +1,11 @@
+from leopart_mm.datasets.ade20k_street import ADE20KStreetParts
+from leopart_mm.datasets.coco import COCOStuff15, COCOThings12
 from leopart_mm.datasets.image_reading import ImageReadError, read_image
+from leopart_mm.datasets.paired_folders import PairedFolders
 from leopart_mm.datasets.unlabelled import UnlabelledImages
 from leopart_mm.datasets.voc_layout import VOCLayoutDataset
 
-__all__ = ['ImageReadError', 'UnlabelledImages', 'VOCLayoutDataset', 'read_image']
+__all__ = [
+    'ADE20KStreetParts', 'COCOStuff15', 'COCOThings12', 'ImageReadError', 'PairedFolders', 'UnlabelledImages',
+    'VOCLayoutDataset', 'read_image'
+]

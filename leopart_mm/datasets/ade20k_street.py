@@ -1,0 +1,36 @@
+"""ADE20K's street scenes with the parts of their objects."""
+
+from pathlib import Path
+from typing import Any
+
+from leopart_mm.datasets.voc_layout import VOCLayoutDataset
+from leopart_mm.registry import DATASETS
+from leopart_mm.visualization.palette import distinct_colours
+
+NUM_PARTS = 111
+
+
+@DATASETS.register_module()
+class ADE20KStreetParts(VOCLayoutDataset):
+    """111 first-level part classes in ADE20K's street scenes; what is no part is ignored (Leopart, sec. 12).
+
+    The folder comes from ``tools/dataset_converters/ade20k_street.py``, which also finds out which parts occur and
+    writes their names to ``meta.json``.
+
+    Args:
+        data_root: That folder.
+        split: 'train' or 'val'.
+        **kwargs: As in VOCLayoutDataset.
+
+    Raises:
+        FileNotFoundError: The folder, or its ``meta.json``, is missing.
+    """
+
+    METAINFO = dict(classes=tuple(f'part {index}' for index in range(NUM_PARTS)),
+                    palette=distinct_colours(NUM_PARTS).tolist())
+
+    def __init__(self, data_root: str = 'data/ade20k_street', split: str = 'val', **kwargs: Any) -> None:
+        if not (Path(data_root).expanduser() / 'meta.json').is_file():
+            raise FileNotFoundError(f'{data_root} is no converted ADE20K-street data set: it has no meta.json. Make it '
+                                    f'with tools/dataset_converters/ade20k_street.py ADE20K --out {data_root}.')
+        super().__init__(data_root=data_root, split=split, **kwargs)

@@ -1,0 +1,51 @@
+"""COCO's super-categories as segmentation data sets: 15 of stuff, 12 of things."""
+
+from typing import Any
+
+from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES
+from leopart_mm.datasets.paired_folders import PairedFolders
+from leopart_mm.registry import DATASETS
+from leopart_mm.visualization.palette import distinct_colours
+
+
+class _COCOSuperCategories(PairedFolders):
+    """``images/<split>/<id>.jpg`` and converted masks ``annotations/<FOLDER>/<split>/<id>.png``."""
+
+    FOLDER = ''
+
+    def __init__(self, data_root: str = 'data/coco', split: str = 'val2017', data_prefix: dict | None = None,
+                 **kwargs: Any) -> None:
+        prefix = dict(img_path=f'images/{split}', seg_map_path=f'annotations/{self.FOLDER}/{split}')
+        prefix.update(data_prefix or {})
+        super().__init__(data_root=data_root, data_prefix=prefix, img_suffix='.jpg', seg_map_suffix='.png',
+                         hint=f'Make it with tools/dataset_converters/coco_{self.FOLDER}.py.', **kwargs)
+
+
+@DATASETS.register_module()
+class COCOStuff15(_COCOSuperCategories):
+    """COCO-Stuff merged to 15 super-categories; things and 'other' are ignored (Leopart, sec. 12).
+
+    Masks come from ``tools/dataset_converters/coco_stuff15.py``.
+
+    Args:
+        data_root: COCO's folder, with ``images/<split>`` and ``annotations/stuff15/<split>``.
+        split: 'train2017' or 'val2017'.
+        data_prefix: Other places of ``img_path`` and ``seg_map_path``.
+        **kwargs: As in PairedFolders (``num_samples``, ``subset_seed``, ``pipeline``, ...).
+    """
+
+    FOLDER = 'stuff15'
+    METAINFO = dict(classes=tuple(STUFF_SUPERCATEGORIES),
+                    palette=distinct_colours(len(STUFF_SUPERCATEGORIES)).tolist())
+
+
+@DATASETS.register_module()
+class COCOThings12(_COCOSuperCategories):
+    """COCO's thing classes merged to 12 super-categories; stuff is ignored (Leopart, sec. 12).
+
+    Masks come from ``tools/dataset_converters/coco_things12.py``. Arguments as in COCOStuff15.
+    """
+
+    FOLDER = 'things12'
+    METAINFO = dict(classes=tuple(THING_SUPERCATEGORIES),
+                    palette=distinct_colours(len(THING_SUPERCATEGORIES)).tolist())

@@ -1,0 +1,83 @@
+"""Images in one folder tree, masks of the same names in another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmseg.datasets import BaseSegDataset
+
+from leopart_mm.datasets.subset import take_subset
+from leopart_mm.registry import DATASETS
+
+
+@DATASETS.register_module()
+class PairedFolders(BaseSegDataset):
+    """Every mask below ``data_prefix['seg_map_path']`` with the image of the same name.
+
+    mmseg's BaseSegDataset lists the images and finds out in the middle of an epoch that a mask is missing; this one
+    lists the masks and checks both at the start.
+
+    Args:
+        data_root: What the prefixes are relative to.
+        data_prefix: ``dict(img_path=..., seg_map_path=...)``.
+        ann_file: Optional list of names without suffix, one a line; by default all masks, sorted.
+        num_samples: Keep at most so many samples.
+        subset_seed: None keeps the first ones, a number a random choice.
+        hint: What the error for a missing folder of masks adds, e.g. which converter makes it.
+        **kwargs: As in mmseg's BaseSegDataset (``pipeline``, ``test_mode``, ``metainfo``, ...).
+
+    Raises:
+        FileNotFoundError: A folder, the list, or an image or mask of the list is missing.
+        ValueError: There is no mask.
+    """
+
+    def __init__(self,
+                 data_root: str,
+                 data_prefix: dict,
+                 ann_file: str = '',
+                 num_samples: int | None = None,
+                 subset_seed: int | None = None,
+                 hint: str = '',
+                 **kwargs: Any) -> None:
+        self.num_samples = num_samples
+        self.subset_seed = subset_seed
+        self.hint = hint
+        super().__init__(data_root=str(Path(data_root).expanduser()), data_prefix=dict(data_prefix), ann_file=ann_file,
+                         **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """One dict a mask, with its image and what mmseg's loading needs."""
+        images, masks = (Path(self.data_prefix[key]) for key in ('img_path', 'seg_map_path'))
+        for folder, what, hint in ((images, 'images', ''), (masks, 'masks', self.hint)):
+            if not folder.is_dir():
+                raise FileNotFoundError(f'The folder of {what}, {folder}, is missing. {hint} Set data_root (now '
+                                        f'{self.data_root}) or data_prefix.'.replace('  ', ' '))
+        names = take_subset(self._names(masks), self.num_samples, self.subset_seed)
+        samples = [
+            dict(img_path=str(images / (name + self.img_suffix)),
+                 seg_map_path=str(masks / (name + self.seg_map_suffix)),
+                 label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[]) for name in names
+        ]
+        for key in ('img_path', 'seg_map_path'):
+            _check_present([sample[key] for sample in samples])
+        return samples
+
+    def _names(self, masks: Path) -> list[str]:
+        suffix = self.seg_map_suffix
+        if self.ann_file:
+            file = Path(self.ann_file)
+            if not file.is_file():
+                raise FileNotFoundError(f'The list {file} is missing. Without ann_file all masks are taken.')
+            names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        else:
+            names = sorted(path.relative_to(masks).as_posix()[:-len(suffix)] for path in masks.rglob(f'*{suffix}'))
+        if not names:
+            raise ValueError(f'There is no mask *{suffix} in {masks}. {self.hint}'.rstrip())
+        return names
+
+
+def _check_present(paths: Sequence[str]) -> None:
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        raise FileNotFoundError(f'{len(missing)} of {len(paths)} files are missing: {", ".join(missing[:3])}'
+                                f'{", ..." if len(missing) > 3 else ""}.')

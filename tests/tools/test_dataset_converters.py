@@ -1,0 +1,157 @@
+"""The converters on tiny originals in the published layouts."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leopart_mm.datasets import ADE20KStreetParts, COCOStuff15, COCOThings12
+from leopart_mm.datasets.conversion import ConversionError
+from tests.paths import REPO
+
+
+def load(name):
+    path = REPO / 'tools' / 'dataset_converters' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, np.uint8)).save(path)
+
+
+def read(path):
+    return np.asarray(Image.open(path)).tolist()
+
+
+def mtimes(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob('*.png')}
+
+
+def stuff_original(root):
+    for split in ('train2017', 'val2017'):
+        folder = root / 'annotations/stuff_annotations' / f'stuff_{split}_pixelmaps'
+        for index in range(2):
+            save(folder / f'{index:012d}.png', [[0, 92, 106, 183], [95, 181, 148, 120 + index]])
+            save(root / 'images' / split / f'{index:012d}.jpg', np.zeros((2, 4, 3)))
+    return root
+
+
+def test_coco_stuff(tmp_path, capsys):
+    root = stuff_original(tmp_path)
+    load('coco_stuff15').main([str(root)])
+    out = root / 'annotations/stuff15'
+    assert read(out / 'val2017/000000000000.png') == [[255, 11, 8, 255], [0, 14, 13, 13]]
+    assert len(COCOStuff15(str(root), split='train2017')) == 2
+    before = mtimes(out)
+    (out / 'val2017/000000000001.png').unlink()  # as if the run had been stopped
+    load('coco_stuff15').main([str(root)])
+    assert '2 masks, 1 of them new' in capsys.readouterr().out
+    after = mtimes(out)
+    assert after.keys() == before.keys()
+    assert sum(after[path] != before[path] for path in before) <= 1
+    assert read(out / 'val2017/000000000001.png') == [[255, 11, 8, 255], [0, 14, 13, 3]]
+
+
+def test_coco_stuff_errors(tmp_path):
+    tool = load('coco_stuff15')
+    with pytest.raises(ConversionError, match='nowhere does not exist'):
+        tool.main([str(tmp_path / 'nowhere')])
+    root = stuff_original(tmp_path)
+    with pytest.raises(ConversionError, match=r'stuff_test2017_pixelmaps does not exist.*stuff_annotations_trainval'):
+        tool.main([str(root), '--splits', 'test2017'])
+    source = root / 'annotations/stuff_annotations/stuff_val2017_pixelmaps/000000000001.png'
+    save(source, [[7, 92]])
+    with pytest.raises(ConversionError, match=r'000000000001\.png is no COCO-Stuff pixelmap'):
+        tool.main([str(root), '--splits', 'val2017'])
+    source.write_bytes(b'\x89PNG nothing')
+    with pytest.raises(ConversionError, match=r'000000000001\.png cannot be read'):
+        tool.main([str(root), '--splits', 'val2017'])
+    assert not list((root / 'annotations/stuff15').rglob('*.tmp'))
+
+
+def things_original(root):
+    folder = root / 'annotations/panoptic_annotations'
+    # segment 300 = (44, 1, 0) is a person, 65537 = (1, 0, 1) a dog, 5 = (5, 0, 0) sky (stuff), 0 unlabelled
+    save(folder / 'panoptic_val2017/000000000007.png', [[[44, 1, 0], [1, 0, 1], [5, 0, 0], [0, 0, 0]]])
+    segments = [dict(id=300, category_id=1), dict(id=65537, category_id=18), dict(id=5, category_id=187)]
+    (folder / 'panoptic_val2017.json').write_text(json.dumps(
+        dict(annotations=[dict(file_name='000000000007.png', image_id=7, segments_info=segments)])))
+    save(root / 'images/val2017/000000000007.jpg', np.zeros((1, 4, 3)))
+    return folder
+
+
+def test_coco_things(tmp_path):
+    folder = things_original(tmp_path)
+    tool = load('coco_things12')
+    tool.main([str(tmp_path), '--splits', 'val2017'])
+    assert read(tmp_path / 'annotations/things12/val2017/000000000007.png') == [[9, 1, 255, 255]]
+    assert len(COCOThings12(str(tmp_path))) == 1
+    with pytest.raises(ConversionError, match='panoptic json of train2017 is missing'):
+        tool.main([str(tmp_path)])
+    save(folder / 'panoptic_val2017/000000000007.png', [[[9, 9, 9]]])
+    (tmp_path / 'annotations/things12/val2017/000000000007.png').unlink()
+    with pytest.raises(ConversionError, match='segments that the json does not name'):
+        tool.main([str(tmp_path), '--splits', 'val2017'])
+    (folder / 'panoptic_val2017.json').write_text('[]')
+    with pytest.raises(ConversionError, match='is no COCO panoptic json'):
+        tool.main([str(tmp_path), '--splits', 'val2017'])
+
+
+def encode(ids):
+    ids = np.asarray(ids)
+    return np.stack([ids // 256 * 10, ids % 256, np.ones_like(ids)], axis=-1)
+
+
+def street_original(root, release=2021):
+    middle = ('images/ADE/{}/urban/{}' if release == 2021 else 'images/{}/s/{}')
+    cases = [('training', 'street', 1, [[0, 300], [2000, 300]]), ('training', 'street', 2, [[0, 0], [0, 0]]),
+             ('training', 'kitchen', 3, [[17, 17], [17, 17]]), ('validation', 'street', 4, [[40, 0], [0, 2000]])]
+    for split, scene, number, parts in cases:
+        folder = root / middle.format(split, scene)
+        save(folder / f'ADE_{number}.jpg', np.zeros((2, 2, 3)))
+        save(folder / f'ADE_{number}_parts_1.png', encode(parts))
+        objects = [dict(name='door, portal', name_ndx=300), dict(name='wheel', name_ndx=2000)]
+        if release == 2021:
+            (folder / f'ADE_{number}.json').write_text(json.dumps(dict(annotation=dict(object=objects))))
+    save(root / middle.format('training', 'street') / 'ADE_9.jpg', np.zeros((2, 2, 3)))  # without parts
+    return root
+
+
+@pytest.mark.parametrize('release', [2016, 2021])
+def test_ade20k_street(tmp_path, capsys, release):
+    root, out = street_original(tmp_path / 'ade', release), tmp_path / 'street'
+    tool = load('ade20k_street')
+    for written in (2, 0):
+        tool.main([str(root), '--out', str(out)])
+        text = capsys.readouterr().out
+        assert '3 part classes occur; the published evaluation has 111' in text
+        assert f'1 training and 1 validation images with 3 part classes, {written} masks new' in text
+    assert read(out / 'SegmentationClass/ADE_1.png') == [[255, 1], [2, 1]]
+    assert read(out / 'SegmentationClass/ADE_4.png') == [[0, 255], [255, 2]]
+    dataset = ADE20KStreetParts(str(out))
+    assert len(dataset) == 1
+    names = ['part 40', 'door', 'wheel'] if release == 2021 else ['part 40', 'part 300', 'part 2000']
+    assert list(dataset.metainfo['classes']) == names
+    assert json.loads((out / 'meta.json').read_text())['ade20k_ids'] == [40, 300, 2000]
+
+
+def test_ade20k_street_errors(tmp_path):
+    tool = load('ade20k_street')
+    root, out = street_original(tmp_path / 'ade'), tmp_path / 'street'
+    with pytest.raises(ConversionError, match='no training image in a folder named beach'):
+        tool.main([str(root), '--out', str(out), '--scene', 'beach'])
+    tool.main([str(root), '--out', str(out)])
+    (root / 'images/ADE/validation/urban/street/ADE_4_parts_1.png').unlink()
+    with pytest.raises(ConversionError, match='None of the 1 street images of validation'):
+        tool.main([str(root), '--out', str(out)])
+    save(root / 'images/ADE/validation/urban/street/ADE_4_parts_1.png', encode([[41, 0], [0, 0]]))
+    with pytest.raises(ConversionError, match='other part ids'):
+        tool.main([str(root), '--out', str(out)])
+    with pytest.raises(FileNotFoundError, match=r'no meta\.json.*ade20k_street\.py'):
+        ADE20KStreetParts(str(tmp_path))
