@@ -41,6 +41,9 @@ class MultiCrop(Benchmark):
         """Batches of 16 through transform, collate and preprocessor."""
         import torch
         from mmengine.dataset import default_collate
+
+        from leopart_mm.compat import tune_cpu_allocator
+        tune_cpu_allocator()  # as tools/train.py does
         np.random.seed(0)
         statistics = []
         with torch.no_grad():
@@ -101,6 +104,9 @@ class MultiCrop(Benchmark):
         import time
 
         from mmengine.dataset import default_collate
+
+        from leopart_mm.compat import tune_cpu_allocator
+        tune_cpu_allocator()
         stages: dict[str, float] = {}
         for turn in range(4):
             samples = [dict(img=image) for image in self.images]

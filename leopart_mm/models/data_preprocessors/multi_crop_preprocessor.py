@@ -72,7 +72,7 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
     def prepare(self, crops: Tensor, parameters: Tensor | None) -> Tensor:
         """One view of the batch: (B, C, S, S) on the scale 0..255 -> normalised float32, augmented by (B, 7)."""
         if crops.shape[1] != len(self.mean):
-            raise ValueError(f'the crops have {crops.shape[1]} channels, but the data_preprocessor has mean and std for '
+            raise ValueError(f'the crops have {crops.shape[1]} channels, but the data preprocessor is set up for '
                              f'{len(self.mean)}: give one value per channel, or convert the images when loading')
         images = torch.empty_like(crops, dtype=torch.float32)
         # one by one the crops stay in a CPU's cache through all operations; a GPU wants them together

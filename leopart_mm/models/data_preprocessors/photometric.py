@@ -47,7 +47,7 @@ def augment(images: Tensor, parameters: Tensor) -> Tensor:
     factors = to_device([torch.tensor(factor) for _, _, factor in steps], images.device)
     for (operation, _, _), place, factor in zip(steps, places, factors, strict=True):
         # scalars become (n, 1, 1, 1); half kernels (n, r + 1) become r + 1 tensors (n, 1, 1, 1)
-        factor = factor.T[..., None, None, None]
+        factor = factor.movedim(0, -1)[..., None, None, None]
         images[place] = operation(images[place], factor)
     return images
 
@@ -154,7 +154,7 @@ def gaussian_blur(images: Tensor, weights: Tensor | list[float]) -> Tensor:
 
 
 def correlate(padded: Tensor, weights: Tensor | list[float], dim: int, out: Tensor) -> Tensor:
-    """Correlate along ``dim`` with a symmetric half kernel into ``out``, which is shorter by the kernel's radius twice."""
+    """Correlate along ``dim`` with a symmetric half kernel into ``out``, shorter by twice the kernel's radius."""
     radius, size = len(weights) - 1, out.shape[dim]
     torch.mul(padded.narrow(dim, radius, size), weights[0], out=out)
     pair = torch.empty_like(out)

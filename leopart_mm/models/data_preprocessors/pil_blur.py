@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 PASSES = 3
 
 
@@ -17,8 +15,17 @@ def pil_blur_kernel(sigma: float, negligible: float = 1e-3) -> list[float]:
     variance = sigma**2 / PASSES
     whole = math.floor((math.sqrt(12 * variance + 1) - 1) / 2)
     edge = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - (whole + 1)**2))
-    box = np.array([edge] + [1.] * (2 * whole + 1) + [edge]) / (2 * (whole + edge) + 1)
-    kernel = np.convolve(np.convolve(box, box), box)
-    half = kernel[len(kernel) // 2:]
-    half = half[:max(1, int((half >= negligible).sum()))]
-    return (half / (2 * half.sum() - half[0])).tolist()
+    box = [edge] + [1.] * (2 * whole + 1) + [edge]
+    kernel = convolve(convolve(box, box), box)
+    half = [weight for weight in kernel[len(kernel) // 2:] if weight >= negligible * sum(kernel)]
+    total = 2 * sum(half) - half[0]
+    return [weight / total for weight in half]
+
+
+def convolve(a: list[float], b: list[float]) -> list[float]:
+    """Full convolution of two short lists (faster than NumPy's for these)."""
+    out = [0.] * (len(a) + len(b) - 1)
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            out[i + j] += x * y
+    return out
