@@ -84,7 +84,7 @@ class EmbeddingQueue(nn.Module):
         count = torch.full((num_queues, ), slots, device=embeddings.device)
         if valid is not None:
             wanted = self._gather(valid.flatten(1)).gather(1, order)
-            order = order.gather(1, wanted.to(torch.uint8).argsort(1, descending=True, stable=True))
+            order = order.gather(1, wanted.to(torch.uint8).argsort(dim=1, descending=True, stable=True))
             count = wanted.sum(1).clamp_(max=slots)
         chosen = order[:, :slots] - rank * batch * tokens
         mine = (chosen >= 0) & (chosen < batch * tokens)

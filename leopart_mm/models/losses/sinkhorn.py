@@ -46,11 +46,11 @@ def sinkhorn(scores: Tensor,
         kernel = kernel.sub_(largest).exp_()
         token = largest.exp_()
         for _ in range(iterations):
-            # Constant factors such as 1/K and 1/n cancel in the last step, so they are left out.
             token = token if valid is None else torch.where(valid, token, 0.)
             mass = kernel.mT @ token
             _all_reduce(mass, 'sum', distributed)
-            prototype = mass.reciprocal_()
+            # Targets such as 1/K and 1/n are constant factors, which cancel in the last step; the mean keeps the scale.
+            prototype = mass.mean(-2, keepdim=True) / mass
             token = (kernel @ prototype).reciprocal_()
         kernel = kernel.mul_(prototype.mT)
         return kernel.div_(kernel.sum(-1, keepdim=True))
