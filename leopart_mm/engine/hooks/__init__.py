@@ -4,5 +4,9 @@ from leopart_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from leopart_mm.engine.hooks.backbone_checkpoint_hook import BackboneCheckpointHook
 from leopart_mm.engine.hooks.ema_teacher_hook import EMATeacherHook
 from leopart_mm.engine.hooks.health_hook import DivergenceError, HealthHook
+from leopart_mm.engine.hooks.resnet_checkpoint_hook import ResNetCheckpointHook
 
-__all__ = ['AtomicCheckpointHook', 'BackboneCheckpointHook', 'DivergenceError', 'EMATeacherHook', 'HealthHook']
+__all__ = [
+    'AtomicCheckpointHook', 'BackboneCheckpointHook', 'DivergenceError', 'EMATeacherHook', 'HealthHook',
+    'ResNetCheckpointHook'
+]
