@@ -102,7 +102,7 @@ def find_vit(checkpoint: Any, key: str | None = None, name: str = 'the checkpoin
         BackboneCheckpointError: There is no ViT, not the one asked for, or several to choose from.
     """
     tensors = flatten_tensors(checkpoint) if isinstance(checkpoint, Mapping) else {}
-    prefixes = _vit_prefixes(tensors)
+    prefixes = find_vit_prefixes(tensors)
     if not prefixes:
         raise BackboneCheckpointError(f'{name} holds no ViT: {_what_it_holds(tensors)}')
     chosen = _choose(prefixes, key)
@@ -116,7 +116,8 @@ def find_vit(checkpoint: Any, key: str | None = None, name: str = 'the checkpoin
     return FoundViT(state, prefix, len(tensors) - len(state))
 
 
-def _vit_prefixes(tensors: dict[str, Tensor]) -> list[str]:
+def find_vit_prefixes(tensors: dict[str, Tensor]) -> list[str]:
+    """The text before the keys of every ViT among named tensors."""
     prefixes = {name.removesuffix(anchor) for name in tensors for anchor in ANCHORS if name.endswith(anchor)}
     return sorted(prefix for prefix in prefixes if prefix == '' or prefix.endswith('.'))
 

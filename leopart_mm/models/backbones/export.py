@@ -8,7 +8,7 @@ from torch import Tensor
 from leopart_mm.models.backbones.checkpoint_source import find_vit, read_checkpoint
 from leopart_mm.models.backbones.checkpoints import BACKBONE_KEY
 from leopart_mm.models.backbones.key_layouts import to_timm_keys
-from leopart_mm.models.backbones.token_positions import fit_tokens
+from leopart_mm.models.backbones.token_positions import registers_to_timm
 
 
 def to_timm_state_dict(source: str | os.PathLike | Any, which: str | None = 'student') -> dict[str, Tensor]:
@@ -27,6 +27,5 @@ def to_timm_state_dict(source: str | os.PathLike | Any, which: str | None = 'stu
     """
     name = str(source) if isinstance(source, (str, os.PathLike)) else 'the given state dict'
     state, _ = to_timm_keys(find_vit(read_checkpoint(source), which, name).state)
-    if 'register_tokens' in state:
-        fit_tokens(state, num_prefix_positions=0, grid=(0, 0), name=name)  # timm's DINOv2 register models have none
+    state = registers_to_timm(state, name)
     return {key: value.clone() for key, value in state.items() if BACKBONE_KEY.match(key)}

@@ -52,6 +52,34 @@ def fit_tokens(state: dict[str, Tensor], num_prefix_positions: int, grid: tuple[
     return stored
 
 
+def registers_to_timm(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """A state dict whose registers, if any, follow timm's DINOv2 register models: positions for the patches only."""
+    state = dict(state)
+    if 'register_tokens' in state:
+        fit_tokens(state, num_prefix_positions=0, grid=(0, 0), name=name)
+    return state
+
+
+def registers_to_dinov2(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """A state dict whose registers, if any, follow DINOv2: called `register_tokens`, one position for the class."""
+    state = dict(state)
+    if 'reg_token' in state:
+        fit_tokens(state, num_prefix_positions=0, grid=(0, 0), name=name)
+        state['register_tokens'] = state.pop('reg_token')
+    return with_class_position(state)
+
+
+def with_class_position(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the class token a position of zeros if positions are for the patches only. The network stays the same."""
+    positions = state.get('pos_embed')
+    if positions is None or 'cls_token' not in state or 'dist_token' in state:
+        return state
+    count = positions.shape[1]
+    if isqrt(count)**2 != count or isqrt(count - 1)**2 == count - 1:
+        return state
+    return {**state, 'pos_embed': torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)}
+
+
 def _add_to_tokens(state: dict[str, Tensor], tokens: dict[str, int], prefix: Tensor) -> None:
     """Add the prefix positions, in timm's order, to the tokens that they belong to."""
     start = 0

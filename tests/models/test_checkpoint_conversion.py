@@ -1,0 +1,219 @@
+"""Conversions between layouts: bit-exact round trips, and the same features in each program's own network."""
+
+import pytest
+import timm
+import torch
+from mmpretrain.models.backbones import VisionTransformer as PretrainViT
+from mmseg.models.backbones import VisionTransformer as SegViT
+
+from leopart_mm.models.backbones import BackboneCheckpointError, DenseViT
+from leopart_mm.models.checkpoint_conversion import TARGETS, convert_checkpoint, flat_tensors
+from tests.models.backbones.builders import TINY, tiny_vit
+from tests.models.backbones.layouts import LAYOUTS, chunked, dinov2, dinov2_registers, prefixed
+
+IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+PLAIN = tiny_vit().state_dict()
+V2 = tiny_vit('vit_small_patch14_dinov2').state_dict()
+REGISTERS = tiny_vit('vit_small_patch14_reg4_dinov2').state_dict()
+
+
+def random(*shape, seed):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def heads(seed=0):
+    """Leopart's heads: three Linear layers and prototypes."""
+    shapes = {'projection_head.0.weight': (48, 32), 'projection_head.0.bias': (48, ),
+              'projection_head.2.weight': (48, 48), 'projection_head.2.bias': (48, ),
+              'projection_head.4.weight': (16, 48), 'projection_head.4.bias': (16, ), 'prototypes.weight': (9, 16)}
+    return {key: random(*shape, seed=seed + number) for number, (key, shape) in enumerate(shapes.items())}
+
+
+def leopart(seed=0):
+    return prefixed({**tiny_vit(seed=seed).state_dict(), **heads(seed)}, 'model.')
+
+
+def leopart_pair():
+    teacher = prefixed({**tiny_vit(seed=5).state_dict(), **heads(50)}, 'teacher.')
+    return {'epoch': 3, 'optimizer_states': [{'state': {0: {'exp_avg': torch.ones(3)}}}],
+            'state_dict': {**leopart(), **teacher}}
+
+
+def classified():
+    return {**PLAIN, 'head.weight': random(7, 32, seed=1), 'head.bias': random(7, seed=2)}
+
+
+def neco():
+    return {**PLAIN, **heads()}
+
+
+# Files that hold nothing but what their layout has a place for, by the target that writes them.
+SOURCES = {
+    'leopart': leopart,
+    'leopart with teacher': leopart_pair,
+    'neco': neco,
+    'dino': lambda: dict(PLAIN),
+    'timm': classified,
+    'timm v2': lambda: dict(V2),
+    'timm registers': lambda: dict(REGISTERS),
+    'mmseg': lambda: convert_checkpoint(PLAIN, 'mmseg').checkpoint,
+    'mmpretrain': lambda: convert_checkpoint(classified(), 'mmpretrain').checkpoint,
+    'dinov2': lambda: dict(V2),
+    'leopart_mm': lambda: convert_checkpoint(leopart_pair(), 'leopart_mm').checkpoint,
+}
+# Where every tensor of the source has a place.
+ROUND_TRIPS = [
+    ('leopart', 'leopart_mm'), ('leopart', 'neco'), ('leopart with teacher', 'leopart_mm'), ('neco', 'leopart'),
+    ('neco', 'leopart_mm'), ('leopart_mm', 'leopart'), ('timm', 'mmpretrain'), ('mmpretrain', 'timm'),
+    *[('dino', target) for target in TARGETS], *[('mmseg', target) for target in TARGETS],
+    *[('timm v2', target) for target in ('mmpretrain', 'dinov2', 'neco', 'leopart_mm')],
+    ('timm registers', 'leopart_mm'), ('dinov2', 'mmpretrain'), ('dinov2', 'timm'),
+]
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert found[key].dtype == value.dtype, key
+        assert torch.equal(found[key], value), key
+
+
+@pytest.mark.parametrize(('source', 'target'), ROUND_TRIPS)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_round_trips_are_bit_exact(source, target, dtype):
+    checkpoint = SOURCES[source]()
+    original = {key: value.to(dtype) for key, value in flat_tensors(checkpoint).items()}
+    there = convert_checkpoint(original, target)
+    back = convert_checkpoint(there.checkpoint, source.split()[0])
+    assert there.dropped == back.dropped == []
+    assert there.num_kept == len(original)
+    assert_equal(flat_tensors(back.checkpoint), original)
+
+
+def test_the_keys_of_a_leopart_file_become_ours():
+    source = leopart_pair()
+    ours = convert_checkpoint(source, 'leopart_mm').checkpoint['state_dict']
+    for root, published in (('', 'model.'), ('teacher.', 'teacher.')):
+        for key, value in heads().items():
+            name = key.replace('projection_head', 'neck.mlp').replace('prototypes', 'head.prototypes')
+            assert torch.equal(ours[root + name], source['state_dict'][published + key])
+            assert ours[root + name].shape == value.shape
+        assert torch.equal(ours[f'{root}backbone.blocks.2.mlp.fc1.bias'],
+                           source['state_dict'][f'{published}blocks.2.mlp.fc1.bias'])
+
+
+@pytest.mark.parametrize('layout', [*LAYOUTS, 'v2', 'chunked'])
+def test_every_published_file_becomes_timms(layout):
+    source = V2 if layout in ('v2', 'chunked') else PLAIN
+    make = {'v2': dinov2, 'chunked': chunked}.get(layout) or LAYOUTS[layout]
+    found = convert_checkpoint(make(source), 'timm').checkpoint
+    expected = {key: value.half() for key, value in source.items()} if layout == 'half' else source
+    assert_equal({key: value for key, value in found.items() if not key.startswith('head.')}, expected)
+
+
+def features_of_timm(state, arch='vit_tiny_patch16_224'):
+    vit = tiny_vit(arch, seed=1)
+    vit.load_state_dict(state)
+    return vit(IMAGE)[0]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('layer_scale', [False, True])
+def test_mmpretrain_computes_the_same(layer_scale):
+    source = V2 if layer_scale else PLAIN
+    network = PretrainViT(
+        arch=dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=128), img_size=32, patch_size=8,
+        out_type='featmap', layer_scale_init_value=0.1 if layer_scale else 0.)
+    network.eval()  # returns None
+    state = convert_checkpoint(source, 'mmpretrain').checkpoint['state_dict']
+    network.load_state_dict({key.removeprefix('backbone.'): value for key, value in state.items()})
+    expected = features_of_timm(source, 'vit_small_patch14_dinov2' if layer_scale else 'vit_tiny_patch16_224')
+    torch.testing.assert_close(network(IMAGE)[0], expected)
+
+
+@torch.no_grad()
+def test_mmseg_computes_the_same():
+    network = SegViT(img_size=(32, 32), patch_size=8, embed_dims=32, num_layers=3, num_heads=2, final_norm=True,
+                     patch_bias=True, norm_cfg=dict(type='LN', eps=1e-6))
+    network.eval()
+    state = convert_checkpoint(PLAIN, 'mmseg').checkpoint['state_dict']
+    network.load_state_dict({key.removeprefix('backbone.'): value for key, value in state.items()})
+    torch.testing.assert_close(network(IMAGE)[0], features_of_timm(PLAIN))
+
+
+def test_timm_loads_backbone_and_classifier_strictly():
+    network = timm.create_model('vit_tiny_patch16_224', num_classes=7, **TINY)
+    network.load_state_dict(convert_checkpoint(SOURCES['mmpretrain'](), 'timm').checkpoint)
+
+
+@torch.no_grad()
+def test_registers_go_to_dinov2_and_back_as_the_same_network():
+    there = convert_checkpoint(REGISTERS, 'dinov2').checkpoint
+    assert there['pos_embed'].shape == (1, 17, 32)
+    assert torch.equal(there['register_tokens'], REGISTERS['reg_token'])
+    assert not there['pos_embed'][:, 0].any()
+    assert_equal(convert_checkpoint(there, 'timm').checkpoint, REGISTERS)
+    published = dinov2_registers(REGISTERS)
+    assert_equal(convert_checkpoint(published, 'dinov2').checkpoint,
+                 {key: value for key, value in published.items() if key != 'mask_token'})
+    for target in ('timm', 'leopart_mm'):
+        vit = DenseViT('vit_small_patch14_reg4_dinov2', TINY).eval()
+        vit.load_pretrained(convert_checkpoint(published, target).checkpoint)
+        torch.testing.assert_close(vit(IMAGE)[0], features_of_timm(REGISTERS, 'vit_small_patch14_reg4_dinov2'))
+
+
+def test_a_class_position_is_added_where_positions_are_for_patches_only():
+    patches_only = {**PLAIN, 'pos_embed': PLAIN['pos_embed'][:, 1:]}
+    found = convert_checkpoint(patches_only, 'dino').checkpoint['pos_embed']
+    assert found.shape == (1, 17, 32)
+    assert torch.equal(found[:, 1:], PLAIN['pos_embed'][:, 1:])
+    assert not found[:, 0].any()
+
+
+def test_gated_mlps_get_each_programs_names():
+    gated = {key: torch.cat([value, value + 1]) if '.mlp.fc1.' in key else value for key, value in V2.items()}
+    found = convert_checkpoint(gated, 'dinov2').checkpoint
+    assert torch.equal(found['blocks.1.mlp.w12.weight'], gated['blocks.1.mlp.fc1.weight'])
+    assert torch.equal(found['blocks.1.mlp.w3.bias'], gated['blocks.1.mlp.fc2.bias'])
+    found['mask_token'] = torch.zeros(1, 32)  # as in DINOv2's own files
+    assert_equal(convert_checkpoint(found, 'timm').checkpoint, gated)
+    found = convert_checkpoint(gated, 'mmpretrain').checkpoint['state_dict']
+    assert 'backbone.layers.1.ffn.w12.weight' in found
+    assert_equal(convert_checkpoint(found, 'timm').checkpoint, gated)
+
+
+def test_which_network_is_taken():
+    source = leopart_pair()
+    student, teacher = tiny_vit().state_dict(), tiny_vit(seed=5).state_dict()
+    assert_equal(convert_checkpoint(source, 'timm').checkpoint, student)
+    assert_equal(convert_checkpoint(source, 'timm', 'student').checkpoint, student)
+    assert_equal(convert_checkpoint(source, 'timm', 'teacher').checkpoint, teacher)
+    assert_equal(convert_checkpoint(source, 'leopart', 'teacher').checkpoint,
+                 prefixed({**teacher, **heads(50)}, 'model.'))
+    assert_equal(convert_checkpoint(LAYOUTS['dino_full'](PLAIN), 'leopart').checkpoint, prefixed(PLAIN, 'model.'))
+
+
+def test_what_has_no_place_is_named():
+    dropped = convert_checkpoint(leopart_pair(), 'mmseg').dropped
+    assert dropped == [*(f'state_dict.model.{key}' for key in heads()), 'state_dict.teacher.* (the teacher)']
+    dropped = convert_checkpoint(LAYOUTS['dino_full'](PLAIN), 'timm').dropped
+    assert dropped == ['teacher.head.mlp.0.weight', 'teacher.head.last_layer.weight_g']
+    assert convert_checkpoint(dinov2(V2), 'timm').dropped == ['mask_token']
+    segmentor = convert_checkpoint(PLAIN, 'mmseg').checkpoint
+    segmentor['state_dict']['decode_head.conv_seg.weight'] = torch.zeros(7, 32, 1, 1)
+    assert convert_checkpoint(segmentor, 'dino').dropped == ['state_dict.decode_head.conv_seg.weight']
+
+
+@pytest.mark.parametrize(('state', 'target', 'message'), [
+    (V2, 'mmseg', r"the file is a ViT with LayerScale, which the networks of 'mmseg'.*timm, dinov2, neco, mmpretrain"),
+    (REGISTERS, 'mmpretrain', r'registers.*Take one of: timm, dinov2, neco, leopart_mm'),
+    (tiny_vit('deit_tiny_distilled_patch16_224').state_dict(), 'dino', 'a distillation token'),
+])
+def test_networks_that_the_target_cannot_run_are_refused(state, target, message):
+    with pytest.raises(BackboneCheckpointError, match=message):
+        convert_checkpoint(state, target, name='the file')
+
+
+def test_an_unknown_target_names_the_known():
+    with pytest.raises(ValueError, match=r"no layout 'keras'; there are: timm, dino, dinov2, leopart"):
+        convert_checkpoint(PLAIN, 'keras')

@@ -1,0 +1,71 @@
+#!/usr/bin/env python
+"""Convert a ViT checkpoint between layouts: `python tools/convert_checkpoint.py IN OUT --to LAYOUT`.
+
+    python tools/convert_checkpoint.py leopart_vits16.ckpt vits16.pth --to timm
+    python tools/convert_checkpoint.py work_dirs/run/epoch_50.pth leopart.ckpt --to leopart
+    python tools/convert_checkpoint.py epoch_50.pth teacher.safetensors --to timm --which teacher
+
+IN may be of Leopart, NeCo, DINO, DINOv2, iBOT, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg or leopart_mm; its layout is
+found by its keys. Numbers stay bit by bit. What the new layout has no place for is printed.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+import leopart_mm  # noqa: F401  (prepares reading of checkpoints)
+from leopart_mm.models.backbones.checkpoint_source import BackboneCheckpointError, read_checkpoint
+from leopart_mm.models.checkpoint_conversion import TARGETS, convert_checkpoint, flat_tensors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Convert a ViT checkpoint between layouts.')
+    parser.add_argument('input', help='checkpoint file of any known layout')
+    parser.add_argument('output', type=Path, help='file to write; .safetensors writes flat tensors without pickle')
+    parser.add_argument('--to', required=True, choices=list(TARGETS), help='layout to write')
+    parser.add_argument('--which', metavar='student|teacher|PREFIX',
+                        help='which network of the file (default: the one its authors evaluate, and beside a student '
+                        'its teacher where the layout holds both)')
+    parser.add_argument('--overwrite', action='store_true', help='replace OUT if it is there')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.output.exists() and not args.overwrite:
+        sys.exit(f'{args.output} is there already; --overwrite replaces it.')
+    try:
+        conversion = convert_checkpoint(read_checkpoint(args.input), args.to, args.which, args.input)
+    except (BackboneCheckpointError, FileNotFoundError) as error:
+        sys.exit(str(error))
+    write(conversion.checkpoint, args.output)
+    for line in conversion.read_as:
+        print(f'{args.input}, {line}')
+    print(f'{args.output}, {args.to} layout: {conversion.num_kept} tensors')
+    if conversion.dropped:
+        print(f'No place in this layout for {len(conversion.dropped)}:')
+        for key in conversion.dropped:
+            print(f'  {key}')
+    print(f'Load it by: {TARGETS[args.to].usage}')
+
+
+def write(checkpoint: dict, path: Path) -> None:
+    """Write the file in one step, so that a stop leaves no half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        if path.suffix == '.safetensors':
+            save_file(flat_tensors(checkpoint), temporary)
+        else:
+            torch.save(checkpoint, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == '__main__':
+    main()
