@@ -77,9 +77,9 @@ class DenseResNet(ResNet):
         if missing:
             first = shorten([prefix + key for key in missing], 3)
             raise BackboneCheckpointError(
-                f'The checkpoint lacks {len(missing)} keys of the backbone ({first}), which would keep random weights. To '
-                'use a ResNet file (SwAV, DenseCL, ...) as the checkpoint of a '
-                "whole model, add dict(type='leopart_mm.ResNetCheckpointHook') to custom_hooks, or set checkpoint=FILE "
+                f'The checkpoint lacks {len(missing)} keys of the backbone ({first}), which would keep random weights. '
+                'To use a ResNet file (SwAV, DenseCL, ...) as the checkpoint of a whole model, add '
+                "dict(type='leopart_mm.ResNetCheckpointHook') to custom_hooks, or set checkpoint=FILE "
                 "in the backbone's config.")
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._awaits_weights = False

@@ -41,7 +41,6 @@ def prefixed(state, prefix, **other):
     return {**{prefix + key: value for key, value in state.items() if not key.startswith('fc.')}, **other}
 
 
-@pytest.mark.slow
 def test_equals_torchvision(source, state, tmp_path):
     torch.save(state, tmp_path / 'resnet50.pth')
     net = MODELS.build(dict(type='leopart_mm.DenseResNet', checkpoint=str(tmp_path / 'resnet50.pth')))
@@ -70,7 +69,6 @@ def test_strides_and_stages():
 
 
 @pytest.mark.parametrize('layout', ['densecl', 'swav', 'mocov2', 'maskcontrast', 'mm', 'old'])
-@pytest.mark.slow
 def test_published_layouts(state, layout):
     other = {key: value + 1 for key, value in state.items()}
     queue = torch.zeros(128, 10)
