@@ -33,6 +33,7 @@ def tiny_leopart(seed: int = 0, **kwargs) -> nn.Module:
     """The model, its prototypes normalised, with weights large enough for tokens to differ."""
     torch.manual_seed(seed)
     model = MODELS.build(tiny_cfg(**kwargs))
+    torch.manual_seed(seed)  # again, as models with and without a teacher draw differently
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:

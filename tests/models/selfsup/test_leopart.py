@@ -1,0 +1,225 @@
+"""The Leopart model: gradients, exact shortcuts, precision, several processes."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+from mmengine.runner.checkpoint import load_state_dict
+
+from leopart_mm.registry import MODELS
+from tests.distributed import run_distributed
+from tests.models.selfsup.builders import gradients, part_of, random_batch, tiny_cfg, tiny_leopart
+
+QUEUE = dict(length=64, embed_dims=6, per_image=4)
+
+
+def _loss_and_gradients(model, inputs):
+    model.zero_grad()
+    outputs = model(inputs, mode='loss')
+    outputs['loss'].backward()
+    return outputs, gradients(model)
+
+
+def _assert_same_gradients(ours, theirs, tolerance=1e-5):
+    assert ours.keys() == theirs.keys()
+    for name, wanted in theirs.items():
+        torch.testing.assert_close(ours[name], wanted, rtol=0, atol=tolerance * float(wanted.abs().max()) + 1e-8,
+                                   msg=lambda text, name=name: f'{name}: {text}')
+
+
+def test_loss_trains_the_student_only_and_logs_health():
+    model = tiny_leopart()
+    outputs, grads = _loss_and_gradients(model, random_batch(3))
+    student = {name for name, _ in model.named_parameters() if not name.startswith('teacher.')}
+    assert set(grads) == student
+    assert all(one.abs().sum() > 0 for one in grads.values())
+    assert not any(one.requires_grad for one in model.teacher.parameters())
+    for name in ('ce_over_log_k', 'prototype_usage', 'agreement'):
+        assert not outputs[name].requires_grad
+    assert outputs['ce_over_log_k'].item() == pytest.approx(outputs['loss'].item() / math.log(7), rel=1e-6)
+    assert 0 <= outputs['prototype_usage'].item() <= 1
+    assert 0 <= outputs['agreement'].item() <= 1
+    total, _ = model.parse_losses(outputs)
+    torch.testing.assert_close(total, outputs['loss'])
+
+
+def test_teacher_stays_in_evaluation_mode():
+    model = tiny_leopart(backbone=dict(drop_path_rate=0.5))
+    model.train()
+    assert not any(module.training for module in model.teacher.modules())
+    crops = random_batch(2)['crops'][:2]
+    assert torch.equal(model.teacher_output(crops).embeddings, model.teacher_output(crops).embeddings)
+
+
+def test_leaving_out_untouched_tokens_changes_nothing(monkeypatch):
+    model, inputs = tiny_leopart(), random_batch(3)
+    outputs, grads = _loss_and_gradients(model, inputs)
+    monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)  # the way with all tokens
+    everything, all_grads = _loss_and_gradients(model, inputs)
+    torch.testing.assert_close(outputs['loss'], everything['loss'], rtol=1e-6, atol=0)
+    _assert_same_gradients(grads, all_grads)
+
+
+@pytest.mark.parametrize('parts', [2, 3, 5, 8])
+def test_micro_batches_equal_the_whole_batch(parts):
+    inputs = random_batch(5)
+    outputs, grads = _loss_and_gradients(tiny_leopart(loss=dict(queue=QUEUE)), inputs)
+    in_parts, part_grads = _loss_and_gradients(tiny_leopart(loss=dict(queue=QUEUE), micro_batches=parts), inputs)
+    torch.testing.assert_close(in_parts['loss'], outputs['loss'], rtol=1e-5, atol=0)
+    _assert_same_gradients(part_grads, grads)
+
+
+@pytest.mark.parametrize('mask', ['fg', 'bg'])
+def test_masks_use_the_attention(mask):
+    model = tiny_leopart(loss=dict(mask=mask, mask_cfg=dict(kernel=3, min_component=1)))
+    outputs, grads = _loss_and_gradients(model, random_batch(3))
+    assert torch.isfinite(outputs['loss'])
+    assert grads
+
+
+def test_an_empty_mask_gives_zero_loss_and_gradients():
+    model = tiny_leopart(loss=dict(mask='fg', mask_cfg=dict(kernel=3, min_component=100)))
+    outputs, grads = _loss_and_gradients(model, random_batch(2))
+    assert outputs['loss'].item() == 0
+    assert all(torch.isfinite(one).all() and not one.any() for one in grads.values())
+
+
+def test_single_image_and_more_prototypes_than_tokens():
+    outputs, grads = _loss_and_gradients(tiny_leopart(num_prototypes=200), random_batch(1))
+    assert torch.isfinite(outputs['loss'])
+    assert all(torch.isfinite(one).all() for one in grads.values())
+
+
+def test_without_teacher_the_student_gives_the_targets():
+    model, twin = tiny_leopart(use_teacher=False), tiny_leopart()
+    inputs = random_batch(2)
+    assert model.teacher is None
+    torch.testing.assert_close(model(inputs, mode='loss')['loss'], twin(inputs, mode='loss')['loss'])
+
+
+def test_flipped_crops_give_the_loss_of_the_plain_ones():
+    """A backbone with symmetric patch weights and no positions cannot tell a flip, so only the alignment must."""
+    model = tiny_leopart()
+    with torch.no_grad():
+        weight = model.backbone.patch_embed.proj.weight
+        weight.copy_((weight + weight.flip(-1)) / 2)
+        model.backbone.pos_embed.zero_()
+    model.reset_teacher()
+    plain = random_batch(3)
+    mirrored = dict(plain)
+    mirrored['flipped'] = torch.ones_like(plain['flipped'])
+    mirrored['crops'] = [crop.flip(-1) for crop in plain['crops']]
+    sides = torch.tensor([crop.shape[-1] for crop in plain['crops']])
+    for name, side in (('gc_boxes', sides[0]), ('all_boxes', sides[:, None])):
+        x1, y1, x2, y2 = plain[name].unbind(-1)
+        mirrored[name] = torch.stack([side - x2, y1, side - x1, y2], -1)
+    torch.testing.assert_close(
+        model(mirrored, mode='loss')['loss'], model(plain, mode='loss')['loss'], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_is_finite_and_close(dtype):
+    model, inputs = tiny_leopart(loss=dict(queue=QUEUE)), random_batch(3)
+    wanted = model(inputs, mode='loss')['loss']
+    with torch.autocast('cpu', dtype=dtype):
+        outputs = model(inputs, mode='loss')
+    outputs['loss'].backward()
+    assert outputs['loss'].dtype == torch.float32
+    torch.testing.assert_close(outputs['loss'], wanted, rtol=0.05, atol=0)
+    assert all(torch.isfinite(one).all() for one in gradients(model).values())
+
+
+def test_image_stretched_to_whole_patches_keeps_its_boxes():
+    """With size_mode='resize', 14 pixels become 16: boxes in pixels must stretch likewise."""
+    model = tiny_leopart(backbone=dict(size_mode='resize'))
+    inputs = random_batch(2)
+    inputs['crops'][2:] = [torch.nn.functional.interpolate(crop, 14) for crop in inputs['crops'][2:]]
+    inputs['all_boxes'][:, 2:] *= 14 / 16
+    pairs = model.crop_pairs(inputs)
+    torch.testing.assert_close(pairs.all_boxes, random_batch(2)['all_boxes'])
+    torch.testing.assert_close(pairs.gc_boxes, inputs['gc_boxes'])
+
+
+def test_teacher_starts_as_a_copy_or_with_its_own_heads():
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_cfg())
+    model.init_weights()
+    for teacher, student in zip(*model.teacher_student_pairs(), strict=True):
+        assert torch.equal(teacher, student)
+    model = MODELS.build(tiny_cfg(teacher_init='independent'))
+    model.init_weights()
+    assert torch.equal(model.teacher.backbone.pos_embed, model.backbone.pos_embed)
+    assert not torch.equal(model.teacher.neck.mlp[0].weight, model.neck.mlp[0].weight)
+    assert not torch.equal(model.teacher.head['prototypes'].weight, model.head.prototypes.weight)
+    with pytest.raises(ValueError, match='choose one of'):
+        MODELS.build(tiny_cfg(teacher_init='random'))
+
+
+def test_a_checkpoint_without_teacher_fills_both():
+    model, other = tiny_leopart(0), tiny_leopart(1)
+    student = {name: value for name, value in other.state_dict().items() if not name.startswith('teacher.')}
+    load_state_dict(model, student)
+    for teacher, wanted in zip(model.teacher_student_pairs()[0], other.teacher_student_pairs()[1], strict=True):
+        assert torch.equal(teacher, wanted)
+
+
+def test_tensor_mode_gives_the_backbones_map():
+    model = tiny_leopart()
+    assert model(torch.randn(1, 3, 32, 32), mode='tensor')[0].shape == (1, 16, 4, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('loss', [{}, dict(queue=QUEUE)])
+def test_compiled_train_step_gives_the_same_losses(loss):
+    from leopart_mm.engine.hooks import EMATeacherHook
+    from leopart_mm.engine.optimizers import BackboneHeadConstructor
+    losses = {}
+    for compiled in (False, True):
+        model = tiny_leopart(loss=copy.deepcopy(loss))
+        wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
+        EMATeacherHook(0.9).attach(model, wrapper.optimizer)
+        step = torch.compile(model.train_step, backend='aot_eager') if compiled else model.train_step
+        losses[compiled] = []
+        for seed in range(3):
+            model.before_step()
+            losses[compiled].append(step(dict(inputs=random_batch(2, seed)), wrapper)['loss'].item())
+            model.after_step()
+    assert losses[True] == pytest.approx(losses[False], rel=1e-4)
+
+
+def _ddp_part(cfg, inputs):
+    model = tiny_leopart(**cfg)
+    wrapped = MMDistributedDataParallel(model)
+    rank, world = dist.get_rank(), dist.get_world_size()
+    batch = inputs['gc_boxes'].shape[0] // world
+    part = part_of(inputs, rank * batch, (rank + 1) * batch)
+    results = []
+    for _ in range(2):  # the second with what the first put into the queue
+        wrapped.zero_grad()
+        outputs = wrapped(part, mode='loss')
+        outputs['loss'].backward()
+        model.after_step()
+        results.append((outputs['loss'].detach(), gradients(model)))
+    return results
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('loss', [
+    dict(),
+    dict(mask='fg', mask_cfg=dict(kernel=3, min_component=1)),
+    dict(queue=dict(QUEUE, partial=True)),
+], ids=['all', 'fg', 'queue'])
+def test_two_processes_equal_one(loss):
+    inputs = random_batch(4)
+    model = tiny_leopart(loss=copy.deepcopy(loss))
+    ranks = run_distributed(_ddp_part, 2, dict(loss=loss), inputs)
+    for step in range(2):
+        outputs, grads = _loss_and_gradients(model, inputs)
+        model.after_step()
+        loss_of_ranks = torch.stack([results[step][0] for results in ranks]).mean()
+        torch.testing.assert_close(loss_of_ranks, outputs['loss'].detach(), rtol=1e-5, atol=0)
+        for results in ranks:
+            _assert_same_gradients(results[step][1], grads, 2e-5)
