@@ -3,7 +3,7 @@ from leopart_mm.models.data_preprocessors import MultiCropDataPreprocessor  # no
 from leopart_mm.models.decode_heads import OverclusterHead  # noqa: F401
 from leopart_mm.models.heads import LeopartHead, Prototypes  # noqa: F401
 from leopart_mm.models.losses import LeopartLoss  # noqa: F401
-from leopart_mm.models.necks import ProjectionHead  # noqa: F401
+from leopart_mm.models.necks import FeatureToSize, MeanReadout, ProjectionHead  # noqa: F401
 from leopart_mm.models.postprocessors import BasePostprocessor  # noqa: F401
 from leopart_mm.models.segmentors import UnsupervisedSegmentor  # noqa: F401
 from leopart_mm.models.selfsup import Leopart  # noqa: F401

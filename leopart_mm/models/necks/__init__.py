@@ -1,3 +1,4 @@
+from leopart_mm.models.necks.feature_to_size import FeatureToSize, MeanReadout
 from leopart_mm.models.necks.projection_head import ProjectionHead
 
-__all__ = ['ProjectionHead']
+__all__ = ['FeatureToSize', 'MeanReadout', 'ProjectionHead']

@@ -1,0 +1,89 @@
+"""Transforms of images with masks that mmcv and mmseg lack."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+
+from leopart_mm.clustering.label_maps import upsample_labels
+from leopart_mm.datasets.samplers.draw import sample_generator
+from leopart_mm.datasets.transforms.crop_boxes import Box, sample_crop
+from leopart_mm.datasets.transforms.multi_crop import as_planes, resize
+from leopart_mm.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class SegRandomResizedCrop(BaseTransform):
+    """Cut out a random part of the image and its masks and resize it to a square (Leopart, sec. 9).
+
+    torchvision's RandomResizedCrop for image (bilinear, anti-aliased) and masks (nearest) alike; mmcv's RandomResize
+    and RandomCrop keep the aspect ratio, and mmpretrain's RandomResizedCrop forgets the masks.
+
+    Required keys: ``img``; optional: the masks named in ``seg_fields``. Changes ``img_shape`` too.
+
+    Args:
+        size: Side of the result.
+        scale: Range of the area, as a share of the image's.
+        ratio: Range of width / height.
+    """
+
+    def __init__(self, size: int, scale: tuple[float, float] = (0.8, 1.), ratio: tuple[float, float] = (3 / 4, 4 / 3)
+                 ) -> None:
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError(f'SegRandomResizedCrop: a scale must be 0 < low <= high <= 1; got {scale}.')
+        self.size, self.scale, self.ratio = int(size), tuple(scale), tuple(ratio)
+
+    @cache_randomness
+    def draw(self, results: dict[str, Any]) -> Box:
+        """The box to cut out, x1 y1 x2 y2."""
+        rng = sample_generator(results, 'SegRandomResizedCrop')
+        return sample_crop(*results['img'].shape[:2], self.scale, rng, self.ratio)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        x1, y1, x2, y2 = self.draw(results)
+        crop = resize(as_planes(results['img'][y1:y2, x1:x2]), self.size)
+        results['img'] = np.ascontiguousarray(crop.permute(1, 2, 0).numpy())
+        results['img_shape'] = results['img'].shape[:2]
+        for key in results.get('seg_fields', []):
+            results[key] = resize_mask(results[key][y1:y2, x1:x2], (self.size, self.size), 'centre')
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeSegMap(BaseTransform):
+    """Resize the masks only (nearest), where the loss is taken at another size than the image's (Leopart, sec. 9).
+
+    Args:
+        size: (h, w).
+        rule: 'corner', as ``F.interpolate`` does (published), or 'centre', as Pillow does.
+    """
+
+    def __init__(self, size: tuple[int, int], rule: str = 'corner') -> None:
+        self.size, self.rule = tuple(size), rule
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        for key in results.get('seg_fields', []):
+            results[key] = resize_mask(results[key], self.size, self.rule)
+        return results
+
+
+@TRANSFORMS.register_module()
+class KeepNetworkSize(BaseTransform):
+    """Let predictions stay at the size that the network sees, where the masks were resized to it too.
+
+    mmseg resizes predictions to ``ori_shape``; the published evaluation compares them with masks of 448 x 448.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        results['ori_shape'] = tuple(results['img'].shape[:2])
+        return results
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int], rule: str) -> np.ndarray:
+    """Label map (h, w) to `size`, nearest."""
+    return upsample_labels(torch.from_numpy(np.ascontiguousarray(mask)), size, rule=rule).numpy()
