@@ -137,7 +137,7 @@ def _lloyd(points: Tensor, centroids: Tensor, iterations: int, spherical: bool) 
 
 
 def _means(points: Tensor, labels: Tensor, centroids: Tensor) -> Tensor:
-    """Mean of each cluster's points; an empty cluster takes half of the largest one, as in faiss."""
+    """Mean of each cluster's points; an empty cluster moves beside the largest one, to take half of it."""
     sizes = torch.bincount(labels, minlength=len(centroids))
     sums = torch.zeros_like(centroids).index_add_(0, labels, points)
     means = sums / sizes.clamp(min=1)[:, None].to(sums)
@@ -147,7 +147,6 @@ def _means(points: Tensor, labels: Tensor, centroids: Tensor) -> Tensor:
         sign = torch.ones(means.shape[1], device=means.device)
         sign[1::2] = -1
         means[empty] = means[largest] * (1 + sign / 1024)
-        means[largest] = means[largest] * (1 - sign / 1024)
         sizes[empty] = sizes[largest] // 2
         sizes[largest] -= sizes[empty]
     return means

@@ -166,10 +166,10 @@ class ClusterMetric(BaseMetric):
     def _gather(self, size: int) -> tuple[np.ndarray, int, tuple[int, ...]]:
         rank, world = get_dist_info()
         total, images = self._total, self._images
-        if images and rank + world * (images - 1) < size:
-            total = self._last if total is None else total + self._last
-        elif images:
+        if world > 1 and images == -(-size // world) and rank + world * (images - 1) >= size:
             images -= 1  # the sampler repeated an image to fill the last round
+        elif images:
+            total = self._last if total is None else total + self._last
         parts = all_gather_object((None if total is None else total.numpy(), images, self._seeds))
         found = [part for part in parts if part[0] is not None]
         images = sum(part[1] for part in parts)

@@ -21,8 +21,8 @@ def protocol(matching: str, images: int, num_clusters: int, num_classes: int, ev
     background = np.mean([score.background_share for score in scores]) * 100
     size = 'their own size' if eval_size is None else f'{eval_size[0]}x{eval_size[1]} (nearest)'
     return (f'mIoU {miou.mean():.2f} ± {miou.std():.2f} ({MATCHING_NAMES[matching]}; {num_clusters} clusters, '
-            f'{num_classes} classes, mean over all classes; masks at {size}, label {ignore_index} ignored; {images} images; seeds '
-            f'{", ".join(map(str, seeds))}; background clusters {background:.1f} %)')
+            f'{num_classes} classes, mean over all classes; masks at {size}, label {ignore_index} ignored; '
+            f'{images} images; seeds {", ".join(map(str, seeds))}; background clusters {background:.1f} %)')
 
 
 def class_table(classes: Sequence[str], occurring: np.ndarray, scores: Sequence[MatchingScores]) -> str:

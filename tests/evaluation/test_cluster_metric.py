@@ -1,0 +1,177 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from torchmetrics.functional.classification import multiclass_jaccard_index
+
+from leopart_mm.clustering.label_maps import upsample_labels
+from leopart_mm.evaluation import ClusterMetric, read_labels
+from tests.distributed import run_distributed
+
+CLASSES = ('sky', 'grass', 'cow')
+
+
+def samples(number=5, seeds=2, clusters=4, size=(20, 24)):
+    generator = torch.Generator().manual_seed(0)
+    result = []
+    for index in range(number):
+        labels = torch.randint(0, clusters, (seeds, 5, 6), generator=generator)
+        gt = torch.randint(0, 3, (1, *size), generator=generator)
+        gt[torch.rand(gt.shape, generator=generator) < .1] = 255
+        result.append(dict(
+            img_path=f'folder/{index}.jpg', num_clusters=clusters, cluster_seeds=tuple(range(seeds)),
+            cluster_extent=(0, 4.6, 0, 6), pred_clusters=dict(data=labels), gt_sem_seg=dict(data=gt),
+            pred_sem_seg=dict(data=upsample_labels(labels[:1], size, (0, 4.6, 0, 6)))))
+    return result
+
+
+def metric_of(**kwargs):
+    metric = ClusterMetric(**kwargs)
+    metric.dataset_meta = dict(classes=CLASSES)
+    return metric
+
+
+def evaluate(metric, data, batch=2):
+    for start in range(0, len(data), batch):
+        metric.process({}, data[start:start + batch])
+    return metric.evaluate(len(data))
+
+
+def test_miou_of_every_seed_equals_torchmetrics():
+    data, metric = samples(), metric_of(matching='precision')
+    result = evaluate(metric, data)
+    mious = []
+    for seed in range(2):
+        mapping = torch.from_numpy(metric.scores_['precision'][seed].mapping)
+        pred = torch.stack([mapping[upsample_labels(x['pred_clusters']['data'][seed], (20, 24), x['cluster_extent'])]
+                            for x in data])
+        gt = torch.cat([x['gt_sem_seg']['data'] for x in data])
+        mious.append(float(multiclass_jaccard_index(pred, gt, 3, ignore_index=255)) * 100)
+    assert result['mIoU'] == pytest.approx(np.mean(mious), rel=1e-5)
+    assert result['mIoU_std'] == pytest.approx(np.std(mious), rel=1e-4)
+    assert (metric.matching_ == metric.scores_['precision'][0].mapping).all()
+    assert metric.tables_.sum() == 2 * sum(int((x['gt_sem_seg']['data'] != 255).sum()) for x in data)
+
+
+def test_eval_size_resizes_both_as_torch_does():
+    data, metric = samples(seeds=1), metric_of(eval_size=(10, 10), matching='iou')
+    evaluate(metric, data)
+    resize = torch.nn.functional.interpolate
+    expected = torch.zeros(4, 3, dtype=torch.long)
+    for x in data:
+        x['cluster_extent'] = None
+        pred = resize(x['pred_clusters']['data'][None].double(), (10, 10))[0, 0].long()
+        gt = resize(x['gt_sem_seg']['data'][None].double(), (10, 10))[0, 0].long()
+        for cluster, label in zip(pred.flatten(), gt.flatten(), strict=True):
+            if label != 255:
+                expected[cluster, label] += 1
+    whole = metric_of(eval_size=(10, 10), matching='iou')
+    evaluate(whole, data)
+    assert (whole.tables_[0] == expected.numpy()).all()
+    assert metric.tables_.sum() == whole.tables_.sum()
+
+
+def test_auto_matching_and_lists():
+    assert set(evaluate(metric_of(), samples(clusters=3))) == {
+        'mIoU', 'mIoU_std', 'mIoU_occurring', 'aAcc', 'background_share'}
+    metric = metric_of()
+    evaluate(metric, samples(clusters=3))
+    assert list(metric.scores_) == ['hungarian']
+    metric = metric_of(matching=['auto', 'hungarian', 'precision'])
+    result = evaluate(metric, samples())
+    assert list(metric.scores_) == ['precision', 'hungarian']
+    assert result['mIoU'] == result['precision/mIoU']
+    assert result['hungarian/background_share'] == pytest.approx(100 / 3)
+
+
+def test_predictions_of_any_other_model_and_a_second_evaluation():
+    data = samples(1)
+    plain = [dict(gt_sem_seg=data[0]['gt_sem_seg'], pred_sem_seg=dict(data=data[0]['gt_sem_seg']['data'] % 255))]
+    metric = metric_of(matching='direct')
+    assert evaluate(metric, plain)['mIoU'] == 100
+    assert evaluate(metric, plain)['mIoU'] == 100
+    assert metric.tables_.sum() == (plain[0]['gt_sem_seg']['data'] != 255).sum()
+
+
+def test_absent_classes_lower_one_mean_only():
+    data = samples(1, clusters=3)
+    for x in data:
+        x['gt_sem_seg']['data'][x['gt_sem_seg']['data'] == 2] = 255
+    result = evaluate(metric_of(matching='precision'), data)
+    assert result['mIoU'] == pytest.approx(result['mIoU_occurring'] * 2 / 3)
+
+
+def test_the_log_names_the_protocol(monkeypatch):
+    lines = []
+    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log', lambda text, logger: lines.append(text))
+    evaluate(metric_of(matching='precision'), samples())
+    text = '\n'.join(lines)
+    for part in ('many-to-one by precision', '4 clusters', '3 classes', 'masks at their own size', 'label 255 ignored',
+                 '5 images', 'seeds 0, 1', 'cow'):
+        assert part in text
+
+
+@pytest.mark.parametrize(('clusters', 'depth'), [(4, 'uint8'), (300, 'uint16')])
+def test_label_maps_and_class_maps_are_written(tmp_path, clusters, depth):
+    data = samples(2, clusters=clusters)
+    data[1]['img_path'] = 'other/0.jpg'
+    metric = metric_of(output_dir=str(tmp_path), keep_results=True, output_classes=True)
+    evaluate(metric, data)
+    assert sorted(path.name for path in tmp_path.glob('*.png')) == ['folder_0.png', 'other_0.png']
+    assert not list(tmp_path.glob('.*'))
+    assert cv2.imread(str(tmp_path / 'other_0.png'), cv2.IMREAD_UNCHANGED).dtype == depth
+    labels = read_labels(tmp_path / 'other_0.png')
+    assert (labels == data[1]['pred_sem_seg']['data'][0].numpy()).all()
+    assert (read_labels(tmp_path / 'classes' / 'other_0.png') == metric.matching_[labels]).all()
+
+
+def test_works_in_an_evaluator_of_several_metrics():
+    evaluator = Evaluator([metric_of(prefix='a'), metric_of(prefix='b', matching='iou')])
+    evaluator.dataset_meta = dict(classes=CLASSES)
+    evaluator.process(samples())
+    assert {'a/mIoU', 'b/mIoU'} <= set(evaluator.evaluate(5))
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match='auto, hungarian'):
+        ClusterMetric(matching='best')
+    with pytest.raises(ValueError, match='saw no image'):
+        metric_of().evaluate(0)
+    data = samples(1)
+    data[0]['gt_sem_seg']['data'][:] = 255
+    with pytest.raises(ValueError, match='Not a single pixel of 1 masks'):
+        evaluate(metric_of(), data)
+    data = samples(1)
+    data[0]['gt_sem_seg']['data'][0, 0, 0] = 9
+    with pytest.raises(ValueError, match=r'folder/0.jpg: .*class ids \[9\]'):
+        evaluate(metric_of(), data)
+    with pytest.raises(ValueError, match='names of the classes'):
+        ClusterMetric().process({}, samples(1))
+    with pytest.raises(ValueError, match='no ground truth'):
+        metric_of().process({}, [dict(img_path='x.jpg')])
+    metric = metric_of()
+    metric.process({}, samples(3))
+    with pytest.raises(ValueError, match='saw 3 images of a data set of 1'):
+        metric.evaluate(1)
+
+
+def _evaluate_a_part(number, folder):
+    import torch.distributed as dist
+    from mmengine.dataset import DefaultSampler
+    data = samples(number)
+    metric = metric_of(matching=['precision', 'hungarian'], output_dir=folder)
+    for index in DefaultSampler(data, shuffle=False, round_up=True):
+        metric.process({}, [data[index]])
+    return metric.evaluate(number), metric.tables_, dist.get_rank()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [1, 4, 5])
+def test_two_processes_give_the_same_tables_though_the_sampler_repeats(tmp_path, number):
+    single = metric_of(matching=['precision', 'hungarian'])
+    expected = evaluate(single, samples(number))
+    for result, tables, _ in run_distributed(_evaluate_a_part, 2, number, str(tmp_path)):
+        assert result == expected
+        assert (tables == single.tables_).all()
+    assert len(list(tmp_path.iterdir())) == number
