@@ -19,6 +19,7 @@ REQUIRES = [
 ]
 EXTRAS = {
     'mmcv-lite': ['mmcv-lite==2.1.0'],
+    'mmdet': ['mmdet==3.3.0'],  # Mask2Former
     'search': ['optuna'],
     'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'scikit-learn', 'torchmetrics'],
 }
