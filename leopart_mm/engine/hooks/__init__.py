@@ -5,8 +5,9 @@ from leopart_mm.engine.hooks.backbone_checkpoint_hook import BackboneCheckpointH
 from leopart_mm.engine.hooks.ema_teacher_hook import EMATeacherHook
 from leopart_mm.engine.hooks.health_hook import DivergenceError, HealthHook
 from leopart_mm.engine.hooks.resnet_checkpoint_hook import ResNetCheckpointHook
+from leopart_mm.engine.hooks.step_seed_hook import StepSeedHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'DivergenceError', 'EMATeacherHook', 'HealthHook',
-    'ResNetCheckpointHook'
+    'ResNetCheckpointHook', 'StepSeedHook'
 ]

@@ -50,7 +50,7 @@ class HealthHook(Hook):
         outputs = outputs or {}
         if 'loss' not in outputs:
             return
-        self._check_finite(runner, float(outputs['loss']))
+        self._check_finite(runner, outputs['loss'].item())
         for name in ('ce_over_log_k', 'prototype_usage'):
             if name in outputs:
                 self.history.setdefault(name, deque(maxlen=self.window)).append(float(outputs[name]))
