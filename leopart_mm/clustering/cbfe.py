@@ -21,25 +21,38 @@ class ThresholdSplit:
     jaccard: float
 
 
-def image_precisions(clusters: Tensor, foreground: Tensor, num_clusters: int) -> tuple[Tensor, Tensor]:
+def image_precisions(clusters: Tensor, foreground: Tensor, num_clusters: int,
+                     weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Sum over images of each cluster's share inside the noisy foreground, and in how many images it occurs.
 
     Args:
         clusters: (N, ..., h, w) integer cluster ids.
         foreground: The same shape, 1 (or True) inside.
         num_clusters: K.
+        weights: (..., h, w) how many pixels each cell stands for, at least 0; None: one.
 
     Returns:
         (K,) float64 and (K,) int64; add those of batches, divide for the precision.
+    """
+    inside, size = cluster_sizes(clusters, foreground, num_clusters, weights)
+    return (inside / size.clamp(min=1)).sum(0), (size > 0).sum(0)
+
+
+def cluster_sizes(clusters: Tensor, foreground: Tensor, num_clusters: int,
+                  weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """How large each cluster is in each image, inside the foreground and in all; two (N, K) float64.
+
+    Arguments as in `image_precisions`.
     """
     images = len(clusters)
     clusters = clusters.reshape(images, -1).long()
     image = torch.arange(images, device=clusters.device)[:, None]
     index = (image * num_clusters + clusters).reshape(-1)
-    size = torch.bincount(index, minlength=images * num_clusters).view(images, num_clusters)
-    inside = foreground.reshape(-1).double()
-    inside = torch.bincount(index, weights=inside, minlength=images * num_clusters).view(images, num_clusters)
-    return (inside / size.clamp(min=1)).sum(0), (size > 0).sum(0)
+    inside = foreground.reshape(images, -1).double()
+    pixels = torch.ones_like(inside) if weights is None else weights.reshape(1, -1).to(inside).expand_as(inside)
+    inside = torch.bincount(index, weights=(inside * pixels).reshape(-1), minlength=images * num_clusters)
+    size = torch.bincount(index, weights=pixels.reshape(-1), minlength=images * num_clusters)
+    return inside.view(images, num_clusters), size.view(images, num_clusters)
 
 
 def cluster_precisions(clusters: Tensor, foreground: Tensor, num_clusters: int) -> Tensor:

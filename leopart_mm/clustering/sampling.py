@@ -43,6 +43,13 @@ class TokenSample:
         """Offer the tokens (n, C) of the image `name`; names must tell images apart."""
         self._add(token_priorities(self.seed, name, len(vectors)), vectors.detach())
 
+    def update_chosen(self, name: str, vectors: Tensor, chosen: Tensor) -> None:
+        """Offer rows `chosen` (n,), repeats allowed, of the vectors (m, C) of the image `name`, without copying all."""
+        priorities = token_priorities(self.seed, name, len(chosen))
+        kept = np.flatnonzero(priorities < self._limit)
+        rows = chosen[torch.from_numpy(kept).to(chosen.device)]
+        self._add(priorities[kept], vectors.detach()[rows])
+
     def _add(self, priorities: np.ndarray, vectors: Tensor) -> None:
         chosen = np.flatnonzero(priorities < self._limit)
         if not len(chosen):

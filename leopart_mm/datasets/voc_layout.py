@@ -23,7 +23,8 @@ class VOCLayoutDataset(BaseSegDataset):
 
     Args:
         data_root: The folder with the parts above.
-        split: Which list(s): ``'val'``, ``'trainaug'``, or several that are joined: ``('train', 'val')``.
+        split: Which list(s): ``'val'``, ``'trainaug'``, or several that are joined: ``('train', 'val')``. Metainfo
+            ``split`` of a sample says from which it comes.
         ann_file: A list file instead of `split`, relative to `data_root`.
         data_prefix: Where images and masks lie, relative to `data_root`. ``seg_map_path=None``: no masks.
         img_suffix: None looks at what lies there (any image type); else e.g. ``'.jpg'``.
@@ -90,12 +91,13 @@ class VOCLayoutDataset(BaseSegDataset):
         for folder, key in ((image_dir, 'img_path'), (mask_dir, 'seg_map_path')):
             if folder is not None and not folder.is_dir():
                 raise FileNotFoundError(_missing_folder(folder, key))
-        ids = take_subset(self._read_ids(), self.num_samples, self.subset_seed)
+        splits = self._read_ids()
+        ids = take_subset(list(splits), self.num_samples, self.subset_seed)
         images = self._image_files(image_dir, ids)
         samples = []
         for name, image in zip(ids, images, strict=True):
             sample = dict(img_path=str(image), label_map=self.label_map, reduce_zero_label=self.reduce_zero_label,
-                          seg_fields=[])
+                          seg_fields=[], split=splits[name])
             if mask_dir is not None:
                 sample['seg_map_path'] = str(mask_dir / (_stem(name) + self.seg_map_suffix))
             samples.append(sample)
@@ -104,18 +106,20 @@ class VOCLayoutDataset(BaseSegDataset):
             _check_files([sample['seg_map_path'] for sample in samples], 'masks', mask_dir)
         return samples
 
-    def _read_ids(self) -> list[str]:
+    def _read_ids(self) -> dict[str, str]:
+        """Id -> name of the (first) list that names it."""
         lists = Path(self.data_root) / 'ImageSets' / 'Segmentation'
         files = [Path(self.ann_file)] if self.ann_file else [lists / f'{split}.txt' for split in self.splits]
-        ids = []
+        ids: dict[str, str] = {}  # an id in two lists is one sample
         for file in files:
             if not file.is_file():
                 others = sorted(path.stem for path in file.parent.glob('*.txt'))
                 hint = f'There are: {", ".join(others)}.' if others else f'{file.parent} holds no list at all.'
                 raise FileNotFoundError(f'The list of the split, {file}, is missing. {hint} '
                                         'Choose one with split=..., or write one id a line into this file.')
-            ids += [line.strip() for line in file.read_text().splitlines() if line.strip()]
-        ids = list(dict.fromkeys(ids))  # an id in two lists is one sample
+            for line in file.read_text().splitlines():
+                if line.strip():
+                    ids.setdefault(line.strip(), file.stem)
         if not ids:
             raise ValueError(f'The list {", ".join(map(str, files))} names no image.')
         return ids

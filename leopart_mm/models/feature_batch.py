@@ -23,6 +23,7 @@ class FeatureBatch:
         extents: B times (top, bottom, left, right): where the image lies on the patch grid, in cells. Cells outside
             are padding.
         labels: (S, B, h', w') label maps of the stages before; set in streams for post-processors, else None.
+        inputs: The normalised images (B, 3, H, W) where a stage needs them, else None.
     """
 
     features: DenseFeatures
@@ -30,6 +31,7 @@ class FeatureBatch:
     names: list[str] = field(default_factory=list)
     extents: list[Extent] = field(default_factory=list)
     labels: Tensor | None = None
+    inputs: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.features.maps[0])
@@ -40,7 +42,8 @@ class FeatureBatch:
         features = replace(self.features, maps=tuple(x[:count] for x in self.features.maps), **tensors)
         samples = None if self.data_samples is None else self.data_samples[:count]
         return FeatureBatch(features, samples, self.names[:count], self.extents[:count],
-                            None if self.labels is None else self.labels[:, :count])
+                            None if self.labels is None else self.labels[:, :count],
+                            None if self.inputs is None else self.inputs[:count])
 
     def content(self, index: int, grid: tuple[int, int]) -> tuple[slice, slice, Extent]:
         """Rows and columns of image `index` on a map of `grid` cells, and its extent on this cut-out.
@@ -49,6 +52,13 @@ class FeatureBatch:
         patch grid (resized features).
         """
         return content_of(self.extents[index], self.features.grid, grid)
+
+    def content_groups(self, grid: tuple[int, int]) -> list[tuple[list[int], tuple[slice, slice, Extent]]]:
+        """Images that lie on the grid alike, as (their indices, their `content`), so that they are treated at once."""
+        groups: dict[Extent, list[int]] = {}
+        for index, extent in enumerate(self.extents):
+            groups.setdefault(extent, []).append(index)
+        return [(members, self.content(members[0], grid)) for members in groups.values()]
 
 
 def content_of(extent: Extent, patch_grid: tuple[int, int], grid: tuple[int, int]) -> tuple[slice, slice, Extent]:

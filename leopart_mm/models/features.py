@@ -18,6 +18,7 @@ class DenseFeatures:
         q: (B, heads, h*w, head_dim), queries of the patches in the requested block.
         k: (B, heads, h*w, head_dim), keys.
         v: (B, heads, h*w, head_dim), values.
+        reduced: (B, D, h', w'), what the fitted head clusters: standardised and reduced features.
     """
 
     maps: tuple[Tensor, ...]
@@ -27,3 +28,4 @@ class DenseFeatures:
     q: Tensor | None = None
     k: Tensor | None = None
     v: Tensor | None = None
+    reduced: Tensor | None = None

@@ -211,6 +211,13 @@ class OverclusterHead(BaseModule):
             vectors, shape = self._reduced(maps)
             return assign(vectors, self.centroids, self.spherical).view(len(self.seeds), *shape)
 
+    @torch.no_grad()
+    def reduce(self, maps: Sequence[Tensor]) -> Tensor:
+        """What is clustered: (B, D, h, w) standardised, reduced features. Errors as in `predict_labels`."""
+        with torch.autocast(maps[self.in_index].device.type, enabled=False):
+            vectors, (batch, height, width) = self._reduced(maps)
+            return vectors.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Scores (B, K, h, w) of the first seed, linear in the features; the largest is the nearest centroid's."""
         with torch.autocast(maps[self.in_index].device.type, enabled=False):

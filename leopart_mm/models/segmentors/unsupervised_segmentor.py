@@ -63,8 +63,15 @@ class UnsupervisedSegmentor(EncoderDecoder):
     @property
     def num_labels(self) -> int:
         """Number of labels in the predicted maps."""
-        numbers = [self.decode_head.num_clusters, *(stage.num_labels for stage in self.postprocessors)]
+        return self.labels_after()
+
+    def labels_after(self, stages: int | None = None) -> int:
+        """Number of labels after the head and the first `stages` post-processors (None: all)."""
+        numbers = [self.decode_head.num_clusters, *(stage.num_labels for stage in self.postprocessors[:stages])]
         return [number for number in numbers if number is not None][-1]
+
+    def _any_needs(self, what: str) -> bool:
+        return any(getattr(stage, f'needs_{what}') for stage in self.postprocessors)
 
     @torch.no_grad()
     def fit(self, stream: Iterable[FeatureBatch] | Callable[[str], Iterator[FeatureBatch]]) -> None:
@@ -73,6 +80,8 @@ class UnsupervisedSegmentor(EncoderDecoder):
         Args:
             stream: Can be read several times, e.g. a `FeatureStream` of this model.
         """
+        for stage in self.postprocessors:
+            stage.reset()
         self.decode_head.fit(stream)
         for index, stage in enumerate(self.postprocessors):
             stage.fit(_LabelledStream(self, stream, index))
@@ -83,7 +92,7 @@ class UnsupervisedSegmentor(EncoderDecoder):
         Raises:
             TypeError: A stage needs attention, but the backbone has no `forward_dense`.
         """
-        needs_attention = any(stage.needs_attention for stage in self.postprocessors)
+        needs_attention = self._any_needs('attention')
         if hasattr(self.backbone, 'forward_dense'):
             features = self.backbone.forward_dense(inputs, cls_attention=needs_attention)
         elif needs_attention:
@@ -104,14 +113,23 @@ class UnsupervisedSegmentor(EncoderDecoder):
             features=features,
             data_samples=data_samples,
             names=[str(meta.get('img_path', '')) for meta in metas],
-            extents=[image_extent(meta, tuple(inputs.shape[-2:]), features.grid, self.backbone) for meta in metas])
+            extents=[image_extent(meta, tuple(inputs.shape[-2:]), features.grid, self.backbone) for meta in metas],
+            inputs=inputs if self._any_needs('inputs') else None)
 
     def label_batch(self, batch: FeatureBatch, stages: int | None = None) -> Tensor:
         """Label maps (S, B, h, w) after the head and the first `stages` post-processors (None: all)."""
+        if self._any_needs('reduced'):
+            batch.features.reduced = self._reduce(batch)
         labels = self.decode_head.predict_labels(batch.features.maps)
         for stage in self.postprocessors[:stages]:
             labels = stage(labels, batch.features, batch.data_samples)
         return labels
+
+    def _reduce(self, batch: FeatureBatch) -> Tensor:
+        if not hasattr(self.decode_head, 'reduce'):
+            raise TypeError(f'A post-processor needs reduced features, which {type(self.decode_head).__name__} does '
+                            "not give: use decode_head=dict(type='leopart_mm.OverclusterHead').")
+        return self.decode_head.reduce(batch.features.maps)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
@@ -149,8 +167,8 @@ class UnsupervisedSegmentor(EncoderDecoder):
             NotImplementedError: Always.
         """
         raise NotImplementedError('UnsupervisedSegmentor has no loss: it is fitted without gradients (tools/test.py '
-                                  'with test_cfg=dict(type="leopart_mm.FitTestLoop")). To fine-tune its backbone, train a '
-                                  'model such as leopart_mm.Leopart.')
+                                  'with test_cfg=dict(type="leopart_mm.FitTestLoop")). To fine-tune its backbone, '
+                                  'train a model such as leopart_mm.Leopart.')
 
 
 class _LabelledStream:
@@ -160,6 +178,7 @@ class _LabelledStream:
         self.model = model
         self.stream = stream
         self.stages = stages
+        self.num_labels = model.labels_after(stages)
 
     def __iter__(self) -> Iterator[FeatureBatch]:
         for batch in self.stream:

@@ -1,0 +1,57 @@
+# Fully unsupervised segmentation: features -> clusters -> foreground -> foreground clusters -> communities, all fitted
+# inside tools/test.py on the images of train and val together (transductive, as published), scored on val.
+# Everything here is label-free; ground truth is read by the metric alone.
+custom_imports = dict(imports=['leopart_mm'], allow_failed_imports=False)
+default_scope = 'mmseg'
+
+data_root = 'data/VOCdevkit/VOC2012'
+image_size = (448, 448)
+mask_size = (100, 100)  # where clusters, masks and ground truth are compared
+
+data_preprocessor = dict(
+    type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True,
+    pad_val=0, seg_pad_val=255, size_divisor=1, test_cfg=dict(size_divisor=1))
+model = dict(
+    type='leopart_mm.UnsupervisedSegmentor',
+    data_preprocessor=data_preprocessor,
+    backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch16_224'),
+    decode_head=dict(type='leopart_mm.OverclusterHead', num_clusters=200, seeds=1, spherical=True),
+    postprocessors=[
+        dict(type='leopart_mm.CBFE', masks=dict(type='leopart_mm.AttentionMasks', mass=0.65), map_size=mask_size),
+        dict(type='leopart_mm.ForegroundClustering', num_clusters=149, map_size=mask_size),
+        dict(type='leopart_mm.CommunityDetection', weight_threshold=0.09, markov_time=2., preferred_modules=20,
+             seeds=10, map_size=mask_size),
+    ])
+
+# Masks are resized with the images (nearest), then to mask_size by the metric: the published two steps.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='Resize', scale=image_size, keep_ratio=False),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape',
+                                          'scale_factor', 'split')),
+]
+dataset = dict(type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='val', pipeline=test_pipeline,
+               test_mode=True)
+test_dataloader = dict(
+    batch_size=16, num_workers=2, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset)
+fit_dataloader = dict(
+    batch_size=16, num_workers=2, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='leopart_mm.VOCLayoutDataset', data_root=data_root, split=('train', 'val'),
+                 pipeline=test_pipeline, test_mode=True))
+test_cfg = dict(type='leopart_mm.FitTestLoop', fit_dataloader=fit_dataloader)
+test_evaluator = dict(type='leopart_mm.ClusterMetric', matching='hungarian', eval_size=mask_size)
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    visualization=dict(type='leopart_mm.StagePicturesHook'))
+custom_hooks = [dict(type='leopart_mm.BackboneCheckpointHook')]
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+               dist_cfg=dict(backend='nccl'))
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False
