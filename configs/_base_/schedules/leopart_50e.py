@@ -1,0 +1,25 @@
+# Leopart's schedule (sec. 5 and 6) for 2 GPUs x 32 images: everything falls or rises on half a cosine, step by step.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='leopart_mm.BackboneHeadConstructor',
+    optimizer=dict(type='AdamW', lr=1e-5, weight_decay=0.04),
+    paramwise_cfg=dict(head_lr=1e-4))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=50, eta_min=0., by_epoch=True, begin=0, end=50, convert_to_iter_based=True),
+    dict(type='CosineAnnealingWeightDecay', T_max=50, eta_min=0.5, by_epoch=True, begin=0, end=50,
+         convert_to_iter_based=True),
+]
+train_cfg = dict(type='leopart_mm.ResumableEpochLoop', max_epochs=50, val_interval=1)
+auto_scale_lr = dict(enable=False, base_batch_size=64)
+log_processor = dict(by_epoch=True)
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='leopart_mm.AtomicCheckpointHook', by_epoch=True, interval=5),
+    sampler_seed=dict(type='DistSamplerSeedHook'))
+custom_hooks = [
+    dict(type='leopart_mm.StepSeedHook'),
+    dict(type='leopart_mm.EMATeacherHook', momentum=0.9995, end_momentum=1.),
+    dict(type='leopart_mm.HealthHook'),
+]

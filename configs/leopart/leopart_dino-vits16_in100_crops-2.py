@@ -1,0 +1,10 @@
+# Ablation: 2 global crops, no local ones; ablate_crops_2 of the paper. No number is in the specification.
+_base_ = './leopart_dino-vits16_in100.py'
+train_pipeline = [
+    dict(type='leopart_mm.LoadImage'),
+    dict(type='leopart_mm.RoIAlignedMultiCrop', num_crops=(2, ), sizes=(224, ), scales=((0.25, 1.), ),
+         min_overlap=0.01),
+    dict(type='leopart_mm.DrawPhotometric', jitter=1., blur=1.),
+    dict(type='leopart_mm.PackMultiCrop'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

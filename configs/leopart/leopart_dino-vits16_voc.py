@@ -1,0 +1,14 @@
+# Leopart from DINO ViT-S/16 on VOC trainaug (10,582 images, unlabelled), 500 epochs; train_voc of the paper.
+# No number is in the specification.
+_base_ = './leopart_dino-vits16_in100.py'
+data_root = 'data/VOCdevkit/VOC2012'
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True, type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='trainaug',
+        data_prefix=dict(seg_map_path=None), pipeline=_base_.train_pipeline))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=500, eta_min=0., by_epoch=True, begin=0, end=500, convert_to_iter_based=True),
+    dict(type='CosineAnnealingWeightDecay', T_max=500, eta_min=0.5, by_epoch=True, begin=0, end=500,
+         convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=500, val_interval=10)
