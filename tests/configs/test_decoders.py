@@ -14,39 +14,48 @@ from mmseg.structures import SegDataSample
 import leopart_mm  # noqa: F401
 from tests.paths import REPO
 
-WIDTH, SIDE, CLASSES = 48, 64, 21
+WIDTH, SIDE = 48, 64
 PROBES = ('linear', 'fcn')
 DECODERS = (*PROBES, 'upernet', 'setr-pup', 'segmenter', 'dpt', 'mask2former')
+FOLDER = REPO / 'configs' / 'leopart'
+CONFIGS = sorted(path.stem for head in DECODERS for path in FOLDER.glob(f'{head}_*.py'))
 SMALL = dict(num_layers=1, num_queries=10, num_points=64)
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason="needs the extra 'mmdet'")
-params = [pytest.param(name, marks=needs_mmdet if name == 'mask2former' else ()) for name in DECODERS]
+params = [pytest.param(name, marks=needs_mmdet if name.startswith('mask2former') else ()) for name in CONFIGS]
 
 
 def shrink(node):
-    """Widths of ViT-S become those of the tiny ViT, deep decoders one layer."""
+    """Widths of the published backbones become those of tiny ones, deep decoders one layer."""
     if isinstance(node, dict):
         return {key: SMALL.get(key, shrink(value)) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return type(node)(shrink(value) for value in node)
-    return WIDTH if type(node) is int and node == 384 else node
+    return WIDTH if type(node) is int and node in (384, 768, 2048) else node
 
 
 def tiny_config(name):
-    cfg = Config.fromfile(REPO / 'configs' / 'leopart' / f'{name}_leopart-vits16_voc.py')
+    cfg = Config.fromfile(FOLDER / f'{name}.py')
     model = shrink(cfg.model.to_dict())
     backbone = model['backbone']
-    backbone.update(checkpoint=None, model_kwargs=dict(img_size=64, embed_dim=WIDTH, depth=4, num_heads=2),
-                    out_indices=tuple(range(4)) if len(backbone.get('out_indices', ())) == 4 else (3, ))
-    if 'frozen_stages' in backbone:
-        backbone['frozen_stages'] = 4
+    if backbone['type'] == 'leopart_mm.DenseResNet':
+        backbone.update(checkpoint=None, depth=18, base_channels=WIDTH // 8, stem_channels=WIDTH // 8)
+    else:
+        backbone.update(checkpoint=None, model_kwargs=dict(img_size=64, embed_dim=WIDTH, depth=4, num_heads=2),
+                        out_indices=tuple(range(4)) if len(backbone.get('out_indices', ())) == 4 else (3, ))
+        if 'frozen_stages' in backbone:
+            backbone['frozen_stages'] = 4
     model['data_preprocessor']['size'] = (SIDE, SIDE)
-    if name in PROBES:
+    if is_probe(name):
         model['neck']['size'] = (10, 10)
-    if name == 'fcn':
+    if name.startswith('fcn'):
         model['neck']['eval_size'] = (SIDE, SIDE)
         model['decode_head']['channels'] = 16
     cfg.model = model
     return cfg
+
+
+def is_probe(name):
+    return name.startswith(PROBES)
 
 
 def samples(count, height, width, mask_size=None):
@@ -77,24 +86,25 @@ def test_one_step_and_one_prediction(name):
     model.train()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    batch = samples(2, SIDE, SIDE, (10, 10) if name in PROBES else None)
+    batch = samples(2, SIDE, SIDE, (10, 10) if is_probe(name) else None)
     losses = model.train_step(batch, wrapper)
     assert torch.isfinite(losses['loss'])
     moved = {key.split('.')[0] for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert 'decode_head' in moved
-    assert ('backbone' in moved) == (name not in PROBES)
+    assert ('backbone' in moved) == (not is_probe(name))
 
     model.eval()
     # 50 x 70 is no multiple of the patch size
     prediction, = model.test_step(samples(1, 50, 70))
     assert prediction.pred_sem_seg.data.shape == (1, 50, 70)
-    assert prediction.seg_logits.data.shape == (CLASSES, 50, 70)
-    assert 0 <= prediction.pred_sem_seg.data.min() <= prediction.pred_sem_seg.data.max() < CLASSES
+    classes = {'voc': 21, 'coco-stuff': 15, 'coco-thing': 12}[name.rsplit('_', 1)[1]]
+    assert prediction.seg_logits.data.shape == (classes, 50, 70)
+    assert 0 <= prediction.pred_sem_seg.data.min() <= prediction.pred_sem_seg.data.max() < classes
 
 
 def test_probes_are_the_published_ones():
     for name, channels in (('linear', 384), ('fcn', 512)):
-        cfg = Config.fromfile(REPO / 'configs' / 'leopart' / f'{name}_leopart-vits16_voc.py')
+        cfg = Config.fromfile(FOLDER / f'{name}_leopart-vits16_voc.py')
         model = MODELS.build({**cfg.model.to_dict(), 'backbone': {**cfg.model.backbone.to_dict(), 'checkpoint': None}})
         head = model.decode_head
         assert head.conv_seg.weight.shape == (21, channels, 1, 1)
@@ -105,3 +115,17 @@ def test_probes_are_the_published_ones():
         assert (group['lr'], group['momentum'], group['weight_decay']) == (0.01, 0.9, 1e-4)
         assert cfg.train_cfg.max_epochs == 25
         assert cfg.param_scheduler[0].step_size == 20
+
+
+@pytest.mark.parametrize(('name', 'rate'), [('mocov2-r50', 0.1), ('densecl-r50', 0.1), ('maskcontrast-r50', 0.1),
+                                            ('swav-r50', 0.01), ('dino-vits16', 0.01)])
+def test_rates_of_the_baselines(name, rate):
+    assert Config.fromfile(FOLDER / f'linear_{name}_voc.py').optim_wrapper.optimizer.lr == rate
+
+
+def test_coco_probes_use_a_tenth_of_the_images():
+    for data in ('coco-stuff', 'coco-thing'):
+        cfg = Config.fromfile(FOLDER / f'linear_leopart-vits16_{data}.py')
+        assert cfg.train_dataloader.dataset.num_samples == round(118287 / 10)
+        assert cfg.val_dataloader.dataset == cfg.test_dataloader.dataset
+        assert cfg.val_dataloader.dataset.get('num_samples') is None

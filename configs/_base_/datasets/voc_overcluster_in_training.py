@@ -1,6 +1,6 @@
 # Overclustering of a part of VOC val while training goes on (Leopart, sec. 7): 10 batches of 32, features resized to
-# 100 x 100, K = 500, matched by precision and by IoU. (Published with K = 300 and 21 beside it.) --no-validate leaves it
-# out.
+# 100 x 100, K = 500, matched by precision and by IoU. (Published with K = 300 and 21 beside it.) --no-validate
+# leaves it out.
 val_data_root = 'data/VOCdevkit/VOC2012'
 val_dataloader = dict(
     batch_size=32,

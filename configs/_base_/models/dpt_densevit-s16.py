@@ -13,8 +13,8 @@ model = dict(
     neck=dict(type='leopart_mm.MeanReadout'),
     decode_head=dict(
         type='DPTHead', in_channels=(384, 384, 384, 384), channels=256, embed_dims=384,
-        post_process_channels=[96, 192, 384, 768], num_classes=21, readout_type='ignore', input_transform='multiple_select',
-        in_index=(0, 1, 2, 3), norm_cfg=norm_cfg,
+        post_process_channels=[96, 192, 384, 768], num_classes=21, readout_type='ignore',
+        input_transform='multiple_select', in_index=(0, 1, 2, 3), norm_cfg=norm_cfg,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=1.0)),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'))

@@ -10,8 +10,8 @@ model = dict(
     backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch16_224', checkpoint=checkpoint,
                   out_indices=(4, 7, 9, 11), drop_path_rate=0.1),
     decode_head=dict(
-        type='SETRUPHead', in_channels=384, channels=256, in_index=3, num_classes=21, dropout_ratio=0, norm_cfg=norm_cfg,
-        num_convs=4, up_scale=2, kernel_size=3, align_corners=False,
+        type='SETRUPHead', in_channels=384, channels=256, in_index=3, num_classes=21, dropout_ratio=0,
+        norm_cfg=norm_cfg, num_convs=4, up_scale=2, kernel_size=3, align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=1.0)),
     auxiliary_head=[
         dict(type='SETRUPHead', in_channels=384, channels=256, in_index=index, num_classes=21, dropout_ratio=0,

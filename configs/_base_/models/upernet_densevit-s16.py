@@ -11,8 +11,8 @@ model = dict(
                   out_indices=(2, 5, 8, 11), drop_path_rate=0.1),
     neck=dict(type='MultiLevelNeck', in_channels=[384, 384, 384, 384], out_channels=384, scales=[4, 2, 1, 0.5]),
     decode_head=dict(
-        type='UPerHead', in_channels=[384, 384, 384, 384], in_index=[0, 1, 2, 3], pool_scales=(1, 2, 3, 6), channels=512,
-        dropout_ratio=0.1, num_classes=21, norm_cfg=norm_cfg, align_corners=False,
+        type='UPerHead', in_channels=[384, 384, 384, 384], in_index=[0, 1, 2, 3], pool_scales=(1, 2, 3, 6),
+        channels=512, dropout_ratio=0.1, num_classes=21, norm_cfg=norm_cfg, align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=1.0)),
     auxiliary_head=dict(
         type='FCNHead', in_channels=384, in_index=2, channels=256, num_convs=1, concat_input=False, dropout_ratio=0.1,
