@@ -81,19 +81,19 @@ def cluster_sheet(images: Sequence[np.ndarray], label_maps: Sequence[np.ndarray]
             break
         chosen = [index for index in np.argsort(-counts[:, cluster], kind='stable')[:examples]
                   if counts[index, cluster]]
-        patches = [_patch(images[index], label_maps[index], cluster, side) for index in chosen]
+        patches = [example_patch(images[index], label_maps[index], cluster, side) for index in chosen]
         patches += [np.full((side, side, 3), 255, np.uint8)] * (examples - len(patches))
         label = np.full((side, 90, 3), 255, np.uint8)
         label[:, :10] = distinct_colours(num_clusters)[cluster]
-        _write(label, f'cluster {cluster}', (14, side // 2 - 4))
-        _write(label, f'{100 * shares[cluster]:.1f} %', (14, side // 2 + 12))
+        write_text(label, f'cluster {cluster}', (14, side // 2 - 4))
+        write_text(label, f'{100 * shares[cluster]:.1f} %', (14, side // 2 + 12))
         rows.append(row({str(i): patch for i, patch in enumerate([label, *patches])}, titles=False))
     if not rows:
         raise ValueError('There is no labelled pixel to show clusters of.')
     return stack(rows)
 
 
-def _patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np.ndarray:
+def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np.ndarray:
     """The window of the image in which the cluster covers most; what is not of the cluster is dimmed."""
     mask = resize((labels == cluster).astype(np.uint8), image.shape[:2], labels=True).astype(np.float32)
     window = max(min(image.shape[:2]) // 3, 8)
@@ -108,11 +108,12 @@ def _patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np
 
 def _title(text: str, width: int) -> np.ndarray:
     strip = np.full((TITLE_HEIGHT, width, 3), 255, np.uint8)
-    _write(strip, text, (2, TITLE_HEIGHT - 5))
+    write_text(strip, text, (2, TITLE_HEIGHT - 5))
     return strip
 
 
-def _write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
+def write_text(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
+    """Write ASCII text into a picture, in place; `place` (x, y) is the lower left corner."""
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
 
 

@@ -1,0 +1,160 @@
+"""Gathering examples of every cluster while images stream by; the sheet as a picture and as an HTML page."""
+
+import base64
+import heapq
+import html
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.overlay import fit_side
+from leopart_mm.visualization.panels import example_patch, row, stack, write_text
+
+STYLE = '''body{font:14px sans-serif;margin:24px;color:#222}table{border-collapse:collapse}
+td,th{padding:4px 10px;border-bottom:1px solid #ddd;text-align:left}img{display:block}
+.swatch{width:22px;height:22px;border-radius:4px}.number{text-align:right}'''
+
+
+class ClusterSheet:
+    """Example patches, share and community of every cluster.
+
+    Memory is `num_clusters * examples` patches, whatever the number of images. Patches of a cluster come from the
+    images of which it covers the largest part, one from each.
+
+    Args:
+        num_clusters: K.
+        names: Names and colours; None: numbers and the palette's.
+        communities: (K,) community of each cluster, or None.
+        examples: Patches a cluster.
+        side: Side of a patch in pixels.
+        max_side: Images are shrunk to this before patches are cut.
+    """
+
+    def __init__(self, num_clusters: int, names: ClusterNames | None = None, communities: Sequence | None = None,
+                 examples: int = 8, side: int = 64, max_side: int = 1024) -> None:
+        self.num_clusters = num_clusters
+        self.names = names or ClusterNames.default(num_clusters)
+        if len(self.names.names) != num_clusters or (communities is not None and len(communities) != num_clusters):
+            raise ValueError(f'A sheet of {num_clusters} clusters needs {num_clusters} names and communities.')
+        self.communities = communities
+        self.examples, self.side, self.max_side = examples, side, max_side
+        self.num_images = 0
+        self._pixels = np.zeros(num_clusters, np.int64)
+        self._images = np.zeros(num_clusters, np.int64)
+        self._best: list[list[tuple[float, int, np.ndarray]]] = [[] for _ in range(num_clusters)]
+
+    def add(self, image: np.ndarray, labels: np.ndarray) -> None:
+        """Take what is needed from an image (H, W, 3) uint8 RGB with labels (h, w) in 0..K-1."""
+        if labels.max() >= self.num_clusters:
+            raise ValueError(f'Labels reach to {labels.max()}, but the sheet has the clusters 0 to '
+                             f'{self.num_clusters - 1}.')
+        counts = sum(np.bincount(line, minlength=self.num_clusters) for line in labels)
+        self._pixels += counts
+        self._images += counts > 0
+        image, labels = fit_side(image, self.max_side), fit_side(labels, self.max_side, labels=True)
+        for cluster in counts.nonzero()[0]:
+            # Earlier images win ties, so that the sheet does not depend on the order of a heap.
+            entry = counts[cluster] / labels.size, -self.num_images
+            best = self._best[cluster]
+            if (len(best) == self.examples and entry <= best[0][:2]) or not (labels == cluster).any():
+                continue
+            patch = example_patch(image, labels, cluster, self.side)
+            (heapq.heappush if len(best) < self.examples else heapq.heapreplace)(best, (*entry, patch))
+        self.num_images += 1
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(K,) part of all pixels."""
+        return self._pixels / max(self._pixels.sum(), 1)
+
+    def patches(self, cluster: int) -> list[np.ndarray]:
+        """Example patches (side, side, 3), the best first."""
+        return [patch for *_, patch in sorted(self._best[cluster], key=lambda entry: entry[:2], reverse=True)]
+
+    def order(self, max_clusters: int | None = None) -> list[int]:
+        """Clusters that occur: by community (the largest first), then by share."""
+        clusters = [int(cluster) for cluster in np.argsort(-self.shares, kind='stable') if self._pixels[cluster]]
+        if self.communities is not None:
+            total: dict = {}
+            for cluster in clusters:
+                total[self.communities[cluster]] = total.get(self.communities[cluster], 0) + self.shares[cluster]
+            ranks = {name: rank for rank, name in enumerate(sorted(total, key=lambda name: -total[name]))}
+            clusters.sort(key=lambda cluster: ranks[self.communities[cluster]])  # stable: shares stay in order
+        return clusters[:max_clusters]
+
+    def picture(self, max_clusters: int | None = 40) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: one cluster a row.
+
+        Raises:
+            ValueError: No image was added.
+        """
+        rows = []
+        for cluster in self.order(max_clusters):
+            label = np.full((self.side, 190, 3), 255, np.uint8)
+            label[:, :10] = self.names.colours[cluster]
+            community = '' if self.communities is None else f', community {self.communities[cluster]}'
+            write_text(label, _ascii(self.names.names[cluster])[:22], (14, self.side // 2 - 4))
+            write_text(label, f'{100 * self.shares[cluster]:.1f} %{community}', (14, self.side // 2 + 12))
+            rows.append(row({'': np.concatenate([label, self._strip(cluster)], axis=1)}, titles=False))
+        if not rows:
+            raise ValueError('There is no labelled image to show clusters of.')
+        return stack(rows)
+
+    def _strip(self, cluster: int) -> np.ndarray:
+        """Patches side by side, filled up with white."""
+        patches = [np.pad(patch, ((0, 0), (4, 0), (0, 0)), constant_values=255) for patch in self.patches(cluster)]
+        blank = np.full((self.side, self.side + 4, 3), 255, np.uint8)
+        return np.concatenate(patches + [blank] * (self.examples - len(patches)), axis=1)
+
+    def save_html(self, path: str | os.PathLike, title: str = 'Clusters') -> None:
+        """Write a page that needs no other file: all clusters that occur, with their patches."""
+        head = ['', 'cluster', 'name', *(['community'] if self.communities is not None else []), 'share', 'images',
+                'examples']
+        lines = []
+        for cluster in self.order():
+            colour = '#{:02x}{:02x}{:02x}'.format(*self.names.colours[cluster])
+            cells = [f'<td><div class="swatch" style="background:{colour}"></div></td>',
+                     f'<td class="number">{cluster}</td>', f'<td>{html.escape(self.names.names[cluster])}</td>']
+            if self.communities is not None:
+                cells.append(f'<td class="number">{html.escape(str(self.communities[cluster]))}</td>')
+            cells += [f'<td class="number">{100 * self.shares[cluster]:.2f} %</td>',
+                      f'<td class="number">{self._images[cluster]}</td>',
+                      f'<td><img alt="" src="data:image/jpeg;base64,{_jpeg(self._strip(cluster))}"></td>']
+            lines.append(f'<tr>{"".join(cells)}</tr>')
+        absent = int((self._pixels == 0).sum())
+        note = f'{self.num_images} images, {len(lines)} clusters' + (f'; {absent} do not occur' if absent else '')
+        Path(path).write_text(
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+            f'<style>{STYLE}</style><h1>{html.escape(title)}</h1><p>{note}. What is not of the cluster is dark.</p>'
+            f'<table><tr>{"".join(f"<th>{name}</th>" for name in head)}</tr>\n' + '\n'.join(lines) +
+            '\n</table></html>\n', encoding='utf-8')
+
+
+def legend(names: ClusterNames, labels: Sequence[int], shares: np.ndarray | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: colour, name and share of some labels, one a line.
+
+    Raises:
+        ValueError: No label.
+    """
+    lines = []
+    for label in labels:
+        line = np.full((22, 260, 3), 255, np.uint8)
+        line[3:19, 4:24] = names.colours[label]
+        share = '' if shares is None else f'  {100 * shares[label]:.1f} %'
+        write_text(line, _ascii(names.names[label])[:26] + share, (32, 15))
+        lines.append(line)
+    return stack(lines)
+
+
+def _ascii(text: str) -> str:
+    """OpenCV draws ASCII only; the HTML page shows names as they are."""
+    return text.encode('ascii', 'replace').decode()
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    _, data = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return base64.b64encode(data.tobytes()).decode()

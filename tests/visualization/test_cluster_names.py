@@ -1,0 +1,64 @@
+"""The naming file: written by the tool, edited by a person, read back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.palette import distinct_colours
+
+
+@pytest.mark.parametrize('file', ['names.yaml', 'names.json'])
+@pytest.mark.parametrize('shares', [None, np.full(300, 1 / 300)])
+def test_what_is_written_is_read(file, shares, tmp_path):
+    names = ClusterNames.default(300)
+    names.names[4:7] = ['wheel: "left"', "l'été #2", 'no']
+    names.colours[5] = 255, 0, 7
+    names.save(tmp_path / file, shares)
+    found = ClusterNames.load(tmp_path / file, 300)
+    assert found.names == names.names
+    assert np.array_equal(found.colours, names.colours)
+
+
+def test_an_edited_file(tmp_path):
+    (tmp_path / 'names.yaml').write_text('clusters:\n  0: sky\n  cluster 2: {name: wheel, colour: "#FF8000"}\n'
+                                         '  3: {color: [1, 2, 3]}\n  4: {name: }\n')
+    found = ClusterNames.load(tmp_path / 'names.yaml', 6)
+    assert found.names == ['sky', 'cluster 1', 'wheel', 'cluster 3', 'cluster 4', 'cluster 5']
+    assert found.colours[2:4].tolist() == [[255, 128, 0], [1, 2, 3]]
+    assert np.array_equal(found.colours[[0, 1, 4, 5]], distinct_colours(6)[[0, 1, 4, 5]])
+
+
+def test_equal_names_become_one_group():
+    names = ClusterNames(['a', 'b', 'a', 'c', 'b'], np.arange(15, dtype=np.uint8).reshape(5, 3))
+    group_of, merged = names.merged()
+    assert group_of.tolist() == [0, 1, 0, 2, 1]
+    assert merged.names == ['a', 'b', 'c']
+    assert merged.colours.tolist() == [[0, 1, 2], [3, 4, 5], [9, 10, 11]]
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    ('clusters: {9: sky}', "names cluster 9; the model has the clusters 0 to 4"),
+    ('clusters: {x: sky}', "names cluster 'x'"),
+    ('clusters: {1: {name: a, colour: red}}', r"cluster 1: colour 'red' is neither '#rrggbb'"),
+    ('clusters: {1: {name: a, colour: [1, 2, 300]}}', 'colour'),
+    ('clusters: {1: {nmae: a}}', 'unknown nmae'),
+    ('clusters: [a, b]', 'has no "clusters:"'),
+    ('a: [', 'cannot be read'),
+])
+def test_faults_are_named(content, message, tmp_path):
+    (tmp_path / 'names.yaml').write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        ClusterNames.load(tmp_path / 'names.yaml', 5)
+    assert 'names.yaml' in str(error.value)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'names.json'):
+        ClusterNames.load(tmp_path / 'names.json', 5)
+
+
+def test_json_keys_are_words(tmp_path):
+    (tmp_path / 'names.json').write_text(json.dumps(dict(clusters={'1': 'sky'})))
+    assert ClusterNames.load(tmp_path / 'names.json', 2).names == ['cluster 0', 'sky']
