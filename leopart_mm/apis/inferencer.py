@@ -1,0 +1,248 @@
+"""LeopartInferencer: images of any kind and size to label maps, one at a time."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+from mmengine.utils import import_modules_from_strings
+
+from leopart_mm.apis.checkpoint_config import config_of, test_pipeline_of
+from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
+from leopart_mm.apis.tiling import segment_tiles
+from leopart_mm.compat import load_checkpoint_file
+from leopart_mm.datasets.image_reading import ImageReadError
+from leopart_mm.registry import INFERENCERS, MODELS
+from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.overlay import overlay
+
+DEFAULT_TILE = 448
+
+
+@dataclass
+class Segmentation:
+    """What was found in one image.
+
+    Args:
+        name: Name of the image, unique among those of a call; no suffix.
+        path: Its file, or None for an array.
+        labels: (H, W) cluster ids, uint8 for up to 256 clusters, else uint16.
+        names: Names and colours of all clusters.
+        image: (H, W, bands) as it was read.
+    """
+
+    name: str
+    path: str | None
+    labels: np.ndarray
+    names: ClusterNames
+    image: np.ndarray
+
+    @cached_property
+    def groups(self) -> tuple[np.ndarray, ClusterNames]:
+        """(H, W) label map in which clusters of one name are one, and the names and colours of its labels."""
+        group_of, names = self.names.merged()
+        return group_of.astype(self.labels.dtype)[self.labels], names
+
+    def overlay(self, alpha: float = 0.6, max_side: int | None = 2048) -> np.ndarray:
+        """The image painted with its named clusters, (h, w, 3) uint8 RGB, not (much) larger than `max_side`."""
+        step = 1 if max_side is None else max(max(self.labels.shape) // max_side, 1)
+        group_of, names = self.names.merged()
+        picture = preview(self.image, self.image.shape[2], max_side)
+        return overlay(picture, group_of[self.labels[::step, ::step]], names.colours, alpha, ignore=None)
+
+
+@dataclass
+class Report:
+    """What happened to the images of a call.
+
+    Args:
+        num_done: Images segmented so far.
+        num_skipped: Files in folders that are no images.
+        corrupt: File and reason of each image that could not be read.
+    """
+
+    num_done: int = 0
+    num_skipped: int = 0
+    corrupt: list[tuple[str, str]] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """The report in words."""
+        parts = [f'{self.num_done} images segmented']
+        if self.num_skipped:
+            parts.append(f'{self.num_skipped} other files skipped')
+        if self.corrupt:
+            parts.append(f'{len(self.corrupt)} images could not be read: '
+                         + '; '.join(f'{path} ({reason})' for path, reason in self.corrupt))
+        return ', '.join(parts) + '.'
+
+
+@INFERENCERS.register_module()
+class LeopartInferencer:
+    """Segments images with a fitted model; nothing but the image at work is kept.
+
+        inferencer = LeopartInferencer('fitted.pth')
+        labels = inferencer.segment('street.jpg').labels
+        for found in inferencer('my/images'):           # a folder, a list, an array
+            cv2.imwrite(f'{found.name}.png', found.labels)
+        print(inferencer.report.summary())
+
+    Images are prepared by the config's test transforms without the loading steps. An image whose longer side exceeds
+    `max_side` is segmented in tiles, and with `tile_size` every image larger than a tile is: each tile is prepared like
+    an image of its own, and each pixel takes the label of the tile whose centre is nearest.
+
+    Args:
+        checkpoint: A fitted checkpoint (tools/test.py --save-fitted), a loaded one, or any of a trained mmseg model.
+        config: Config file or Config; None takes the one in the checkpoint. That is only parsed, never run.
+        names: Naming file (see `ClusterNames.load`), a ClusterNames, or None.
+        device: Such as 'cuda:1'; None: a GPU if there is one.
+        tile_size: Side of a tile in pixels of the image. None: no tiles up to `max_side`; beyond, tiles of the size
+            that the transforms resize images to, else of 448.
+        overlap: By how many pixels tiles overlap at least; None: a quarter of a tile.
+        max_side: Longest side that is segmented as a whole.
+
+    Attributes: `model`, `num_clusters`, `names`, `bands` (of an image; the backbone's `in_chans`) and `report`, a
+    `Report` of the latest call.
+
+    Raises:
+        ValueError: There is no config, it has no test transforms, or the model is not fitted.
+    """
+
+    def __init__(self,
+                 checkpoint: str | os.PathLike | dict,
+                 config: str | Path | Config | None = None,
+                 names: str | os.PathLike | ClusterNames | None = None,
+                 device: str | torch.device | None = None,
+                 tile_size: int | None = None,
+                 overlap: int | None = None,
+                 max_side: int = 2048) -> None:
+        title = 'the checkpoint' if isinstance(checkpoint, dict) else f'The checkpoint {checkpoint}'
+        loaded = checkpoint if isinstance(checkpoint, dict) else load_checkpoint_file(checkpoint)
+        self.config = config_of(loaded, title, config)
+        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.model = self._build_model(loaded, title)
+        self.num_clusters = _num_labels(self.model)
+        self.names = self._read_names(names, loaded)
+        backbone = self.config.model.backbone
+        self.bands: int = backbone.get('in_chans', backbone.get('in_channels', 3))
+        self._pipeline = self._build_pipeline()
+        self.max_side = max_side
+        self.tile_size = tile_size
+        self._tile = tile_size or self._network_side() or DEFAULT_TILE
+        self.overlap = self._tile // 4 if overlap is None else overlap
+        if not 0 <= self.overlap < self._tile:
+            raise ValueError(f'overlap={self.overlap} must be smaller than the tiles of {self._tile} px.')
+        self.report = Report()
+
+    def _build_model(self, checkpoint: dict, title: str) -> torch.nn.Module:
+        from mmseg.utils import register_all_modules
+        register_all_modules(init_default_scope=False)
+        if self.config.get('custom_imports'):
+            import_modules_from_strings(**self.config.custom_imports)
+        with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
+            model = MODELS.build(self.config.model)
+        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+        if not getattr(model, 'is_fitted', True):
+            raise ValueError(f'{title} holds a model that is not fitted. Fit it by tools/test.py CONFIG CHECKPOINT '
+                             '--save-fitted FILE, and give that file.')
+        return model.to(self.device).eval()
+
+    def _build_pipeline(self) -> Compose:
+        """The test transforms without those that load: images come from `load_image`, and there are no labels."""
+        steps = [step for step in test_pipeline_of(self.config)
+                 if not str(step['type']).rpartition('.')[2].startswith('Load')]
+        with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
+            return Compose(steps)
+
+    def _network_side(self) -> int | None:
+        """The side to which the transforms resize images, if they do."""
+        for step in test_pipeline_of(self.config):
+            if str(step['type']).rpartition('.')[2] == 'Resize' and step.get('scale'):
+                return int(max(np.atleast_1d(step['scale'])))
+        return None
+
+    def _read_names(self, names: Any, checkpoint: dict) -> ClusterNames:
+        if isinstance(names, ClusterNames):
+            if len(names.names) != self.num_clusters:
+                raise ValueError(f'{len(names.names)} names were given for {self.num_clusters} clusters.')
+            return names
+        if names is not None:
+            return ClusterNames.load(names, self.num_clusters)
+        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        classes, palette = meta.get('classes') or (), meta.get('palette')
+        if len(classes) == self.num_clusters and palette is not None and len(palette) == self.num_clusters:
+            return ClusterNames(list(classes), np.asarray(palette, np.uint8))
+        return ClusterNames.default(self.num_clusters)
+
+    def __call__(self, inputs: ImageInput | Sequence[ImageInput] | ImageList) -> Iterator[Segmentation]:
+        """Segment images one by one; those that cannot be read are left out and named in `report`.
+
+        Args:
+            inputs: A file, a folder (searched with its sub-folders), an array (see `segment`), a list of such, or what
+                `list_images` returned.
+
+        Raises:
+            FileNotFoundError: No such file or folder, or no image in the folder; at once, not when iterated.
+        """
+        images = inputs if isinstance(inputs, ImageList) else list_images(inputs)
+        self.report = Report(num_skipped=images.num_skipped)
+        return self._stream(images, self.report)
+
+    def _stream(self, images: ImageList, report: Report) -> Iterator[Segmentation]:
+        for image, name in zip(images.images, images.names, strict=True):
+            try:
+                found = self.segment(image, name)
+            except ImageReadError as error:
+                report.corrupt.append((error.path, error.reason))
+                continue
+            report.num_done += 1
+            yield found
+            del found  # else the last result would live until the next one is there
+
+    def segment(self, image: str | os.PathLike | np.ndarray, name: str | None = None) -> Segmentation:
+        """Segment one image.
+
+        Args:
+            image: A file, or an array (H, W), (H, W, C) or (C, H, W); three bands in BGR order, 0..255, as OpenCV reads
+                them.
+            name: Name of the result; None: the file's.
+
+        Raises:
+            ImageReadError: It cannot be read or has another number of bands than the network takes.
+        """
+        path = None if isinstance(image, np.ndarray) else os.fspath(image)
+        array = load_image(image if path is None else path, self.bands)
+        name = name or ('image' if path is None else Path(path).stem)
+        dtype = np.uint8 if self.num_clusters <= 256 else np.uint16
+        longest = max(array.shape[:2])
+        if longest > (self.tile_size or self.max_side):
+            if self.tile_size is None:
+                print_log(f'{name} is {array.shape[1]} x {array.shape[0]} px: segmented in tiles of {self._tile} px',
+                          logger='current')
+            labels = segment_tiles(array, self._tile, self.overlap, lambda part: self._predict(part, path), dtype)
+        else:
+            labels = self._predict(np.ascontiguousarray(array), path).astype(dtype)
+        return Segmentation(name, path, labels, self.names, array)
+
+    @torch.no_grad()
+    def _predict(self, image: np.ndarray, path: str | None) -> np.ndarray:
+        """(H, W, bands) to labels (H, W)."""
+        if image.dtype not in (np.uint8, np.float32):
+            image = image.astype(np.float32)
+        data = self._pipeline(dict(img=image, img_path=path or '', img_shape=image.shape[:2],
+                                   ori_shape=image.shape[:2]))
+        sample = self.model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
+        return sample.pred_sem_seg.data[0].cpu().numpy()
+
+
+def _num_labels(model: torch.nn.Module) -> int:
+    if hasattr(model, 'num_labels'):
+        return model.num_labels
+    return model.decode_head.num_classes

@@ -1,0 +1,217 @@
+"""LeopartInferencer: the same labels as the model, from any input, streaming."""
+
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import Compose
+
+from leopart_mm.apis import LeopartInferencer
+from leopart_mm.apis.checkpoint_config import config_of, parse_config_text
+from leopart_mm.datasets.image_reading import ImageReadError
+from leopart_mm.registry import INFERENCERS
+from leopart_mm.visualization.cluster_names import ClusterNames
+from tests.apis.builders import config, fitted_checkpoint, stub_config, write_images
+
+
+@pytest.fixture(scope='module')
+def fitted(tmp_path_factory):
+    return fitted_checkpoint(tmp_path_factory.mktemp('fitted') / 'fitted.pth')
+
+
+def stub(**kwargs):
+    model = {key: kwargs.pop(key) for key in ('bands', 'step') if key in kwargs}
+    return LeopartInferencer(dict(state_dict={}), stub_config(**model), **kwargs)
+
+
+def test_a_fitted_checkpoint_alone_gives_the_models_labels(fitted, tmp_path):
+    image, = write_images(tmp_path, ['a.png'], size=(45, 70))
+    inferencer = LeopartInferencer(fitted, device='cpu')
+    found = inferencer.segment(tmp_path / 'a.png')
+    assert (found.name, found.labels.shape, found.labels.dtype) == ('a', (45, 70), np.uint8)
+    pipeline = Compose([*config().test_dataloader.dataset.pipeline[1:2], dict(type='mmseg.PackSegInputs')])
+    data = pipeline(dict(img=image, img_shape=(45, 70), ori_shape=(45, 70)))
+    sample, = inferencer.model.test_step({key: [value] for key, value in data.items()})
+    assert np.array_equal(found.labels, sample.pred_sem_seg.data[0])
+    assert len(np.unique(found.labels)) > 1
+    assert np.array_equal(found.image, image)
+    assert np.array_equal(inferencer.segment(image).labels, found.labels)
+
+
+def test_config_and_checkpoint_and_the_registry(fitted, tmp_path):
+    config().dump(tmp_path / 'config.py')
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    expected = LeopartInferencer(fitted).segment(image).labels
+    built = INFERENCERS.build(dict(type='leopart_mm.LeopartInferencer', checkpoint=str(fitted),
+                                   config=str(tmp_path / 'config.py')))
+    assert np.array_equal(built.segment(image).labels, expected)
+
+
+def test_an_unfitted_model_and_missing_configs_are_refused(fitted, tmp_path):
+    checkpoint = torch.load(fitted)
+    state = {key: value for key, value in checkpoint['state_dict'].items() if key.startswith('backbone.')}
+    torch.save(dict(meta=checkpoint['meta'], state_dict=state), tmp_path / 'backbone.pth')
+    with pytest.raises(ValueError, match=r'backbone.pth holds a model that is not fitted.*--save-fitted'):
+        LeopartInferencer(tmp_path / 'backbone.pth')
+    with pytest.raises(ValueError, match='carries no config'):
+        LeopartInferencer(dict(state_dict=state))
+    with pytest.raises(ValueError, match='no test transforms'):
+        LeopartInferencer(checkpoint, config=_without_pipeline())
+
+
+def _without_pipeline():
+    cfg = config()
+    cfg.test_dataloader.dataset.pop('pipeline')
+    return cfg
+
+
+def test_the_config_in_a_checkpoint_is_parsed_not_run(tmp_path):
+    text = config().pretty_text + f"\nbad = __import__('os').mkdir({str(tmp_path / 'made')!r})\n"
+    with pytest.raises(ValueError, match=r'cannot be read safely \(line \d+ holds more than plain values\)'):
+        config_of(dict(meta=dict(cfg=text)), 'The file')
+    assert not (tmp_path / 'made').exists()
+    assert config_of(dict(meta=dict(cfg=config().pretty_text)), 'The file').to_dict() == config().to_dict()
+    assert parse_config_text("a = dict(b=[1, -2.5, None], c={'x y': (True, )})\nd = float('inf')") == dict(
+        a=dict(b=[1, -2.5, None], c={'x y': (True, )}), d=float('inf'))
+
+
+@pytest.mark.parametrize('bands', [2, 6])
+def test_many_bands(bands, tmp_path):
+    inferencer = LeopartInferencer(fitted_checkpoint(tmp_path / 'fitted.pth', bands=bands))
+    image = np.random.default_rng(0).integers(0, 4000, (48, 40, bands), np.uint16)
+    np.save(tmp_path / 'a.npy', image)
+    found = inferencer.segment(tmp_path / 'a.npy')
+    assert found.labels.shape == (48, 40)
+    assert np.array_equal(inferencer.segment(np.moveaxis(image, 2, 0)).labels, found.labels)
+    assert found.overlay().shape == (48, 40, 3)
+
+
+def test_more_than_256_clusters_stay_apart():
+    image = np.zeros((10, 30, 3), np.uint8)
+    image[:, 15:] = 251
+    inferencer = stub(step=0.5)
+    found = inferencer.segment(image)
+    assert found.labels.dtype == np.uint16
+    assert np.unique(found.labels).tolist() == [0, 502]
+
+
+def test_tiles_give_what_the_whole_gives():
+    image = np.random.default_rng(0).integers(0, 250, (61, 90, 3), np.uint8)
+    whole = stub()
+    expected = whole.segment(image).labels
+    assert np.array_equal(expected, image[..., 0])
+    tiled = stub(tile_size=32, overlap=10)
+    assert np.array_equal(tiled.segment(image).labels, expected)
+    assert set(tiled.model.sizes) == {(32, 32)}
+    assert whole.model.sizes == [(61, 90)]
+
+
+def test_an_image_within_one_tile_is_segmented_as_a_whole(fitted):
+    image = np.random.default_rng(0).integers(0, 256, (30, 32, 3), np.uint8)
+    expected = LeopartInferencer(fitted).segment(image).labels
+    assert np.array_equal(LeopartInferencer(fitted, tile_size=32).segment(image).labels, expected)
+
+
+def test_each_tile_is_prepared_like_an_image(fitted):
+    image = np.random.default_rng(0).integers(0, 256, (32, 80, 3), np.uint8)
+    inferencer = LeopartInferencer(fitted, tile_size=32, overlap=8)
+    labels = inferencer.segment(image).labels
+    whole = LeopartInferencer(fitted)
+    assert np.array_equal(labels[:, :28], whole.segment(image[:, :32]).labels[:, :28])
+    assert np.array_equal(labels[:, 52:], whole.segment(image[:, 48:]).labels[:, 4:])
+    assert np.array_equal(labels[:, 28:52], whole.segment(image[:, 24:56]).labels[:, 4:28])
+
+
+@pytest.mark.slow
+def test_ten_thousand_pixels_from_a_memory_map(tmp_path):
+    image = np.lib.format.open_memmap(tmp_path / 'large.npy', 'w+', np.uint8, (10_000, 10_000, 4))
+    image[::7] = 9
+    image[:, 5000:, 0] = 200
+    image.flush()
+    inferencer = stub(bands=4)
+    found = inferencer.segment(tmp_path / 'large.npy')
+    assert isinstance(found.image, np.memmap)
+    assert set(inferencer.model.sizes) == {(448, 448)}
+    assert np.array_equal(found.labels, image[..., 0])
+    assert max(found.overlay().shape) <= 2500
+
+
+def test_large_images_are_tiled_by_the_size_of_the_transforms(fitted):
+    inferencer = LeopartInferencer(fitted, max_side=64)
+    image = np.random.default_rng(0).integers(0, 256, (20, 65, 3), np.uint8)
+    assert np.array_equal(inferencer.segment(image).labels,
+                          LeopartInferencer(fitted, tile_size=32, overlap=8).segment(image).labels)
+
+
+def test_a_folder_with_everything_in_it(fitted, tmp_path):
+    write_images(tmp_path, ['a/1.png', 'b/1.png', 'b/2.jpg'])
+    (tmp_path / 'notes.txt').write_text('no image')
+    (tmp_path / 'b' / 'cut.png').write_bytes((tmp_path / 'b' / '1.png').read_bytes()[:200])
+    (tmp_path / 'b' / 'empty.jpg').write_bytes(b'')
+    np.save(tmp_path / 'five.npy', np.zeros((9, 9, 5)))
+    inferencer = LeopartInferencer(fitted)
+    names = [found.name for found in inferencer(tmp_path)]
+    assert names == ['a/1', 'b/1', 'b/2']
+    report = inferencer.report
+    assert (report.num_done, report.num_skipped) == (3, 1)
+    assert [path for path, _ in report.corrupt] == [str(tmp_path / name)
+                                                    for name in ('b/cut.png', 'b/empty.jpg', 'five.npy')]
+    assert '3 images segmented, 1 other files skipped, 3 images could not be read:' in report.summary()
+
+
+def test_a_missing_folder_is_told_at_once():
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        stub()('nowhere')
+
+
+def test_nothing_is_kept_while_a_folder_streams(tmp_path):
+    write_images(tmp_path, [f'{number}.png' for number in range(30)], size=(4, 4))
+    references, most = [], 0
+    inferencer = stub()
+    for found in inferencer(tmp_path):
+        references += [weakref.ref(found), weakref.ref(found.labels), weakref.ref(found.image)]
+        found.overlay()
+        del found
+        most = max(most, sum(reference() is not None for reference in references))
+    assert len(references) == 90
+    assert most <= 3  # one result: the one that the generator has just handed out
+    assert inferencer.report.num_done == 30
+
+
+@pytest.mark.slow
+def test_a_thousand_images(fitted, tmp_path):
+    image, = write_images(tmp_path, ['0000.png'], size=(16, 16))
+    data = (tmp_path / '0000.png').read_bytes()
+    for number in range(1, 1000):
+        (tmp_path / f'{number:04}.png').write_bytes(data)
+    inferencer = LeopartInferencer(fitted)
+    alive, expected, count = [], inferencer.segment(image).labels, 0
+    for found in inferencer(tmp_path):
+        assert found.name == f'{count:04}'
+        assert np.array_equal(found.labels, expected)
+        alive = [reference for reference in alive if reference() is not None] + [weakref.ref(found.labels)]
+        assert len(alive) <= 2
+        count += 1
+    assert count == 1000
+
+
+def test_named_clusters_merge_in_pictures(tmp_path):
+    names = ClusterNames.default(512)
+    names.names[3] = names.names[7] = 'wheel'
+    names.colours[3] = (1, 2, 3)
+    image = np.zeros((6, 9, 3), np.uint8)
+    image[:, 3:6], image[:, 6:] = 3, 7
+    found = stub(names=names).segment(image)
+    groups, merged = found.groups
+    assert np.unique(groups).tolist() == [0, 3]
+    assert merged.names[3] == 'wheel'
+    assert found.overlay(alpha=1.)[0, 7].tolist() == [1, 2, 3]
+    assert len(np.unique(found.labels)) == 3
+    with pytest.raises(ValueError, match='5 names were given for 512 clusters'):
+        stub(names=ClusterNames.default(5))
+
+
+def test_wrong_arrays_raise():
+    with pytest.raises(ImageReadError, match=r'shape is \(4, 4, 7\)'):
+        stub().segment(np.zeros((4, 4, 7), np.uint8))

@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Segment images with a fitted model: `python tools/segment_folder.py IMAGES --checkpoint FITTED --out DIR`.
+
+    python tools/test.py CONFIG CHECKPOINT --save-fitted fitted.pth               # makes the fitted model
+    python tools/segment_folder.py my/images --checkpoint fitted.pth --out out --overlay --sheet
+
+The first run writes out/names.yaml. Edit names and colours there and run again: pictures, legend and sheet then show
+them, and clusters of one name as one. A second run segments only what is not there yet.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import leopart_mm
+from leopart_mm.apis.folder_run import FolderRun
+from leopart_mm.apis.inferencer import LeopartInferencer
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Segment images with a fitted model.')
+    parser.add_argument('images', nargs='+', help='folder (searched with its sub-folders) or image files')
+    parser.add_argument('--checkpoint', required=True, help='fitted model (tools/test.py --save-fitted)')
+    parser.add_argument('--out', required=True, type=Path, help='folder for label maps and pictures')
+    parser.add_argument('--config', help='config file (default: the one in the checkpoint)')
+    parser.add_argument('--device', help="such as cuda:1 or cpu (default: a GPU if there is one)")
+    parser.add_argument('--tile-size', type=int, metavar='PIXELS',
+                        help='cut larger images into tiles (default: only those above --max-side)')
+    parser.add_argument('--overlap', type=int, metavar='PIXELS', help='overlap of tiles (default: a quarter)')
+    parser.add_argument('--max-side', type=int, default=2048, metavar='PIXELS',
+                        help='longest side that is segmented as a whole (default: 2048)')
+    parser.add_argument('--names', metavar='FILE',
+                        help='names and colours of clusters, YAML or JSON (default: OUT/names.yaml if it is there)')
+    parser.add_argument('--overlay', action='store_true', help='also write the images painted with their clusters')
+    parser.add_argument('--sheet', action='store_true', help='also write a sheet with examples of every cluster')
+    parser.add_argument('--overwrite', action='store_true', help='segment again what is there')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    leopart_mm.compat.tune_cpu_allocator()
+    names = args.names
+    if names is None and (args.out / 'names.yaml').exists():
+        names = args.out / 'names.yaml'
+    try:
+        inferencer = LeopartInferencer(args.checkpoint, args.config, names, args.device, args.tile_size,
+                                       args.overlap, args.max_side)
+        run = FolderRun(inferencer, args.out, args.overlay, args.sheet, args.overwrite)
+        report = run.run(args.images[0] if len(args.images) == 1 else args.images)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(str(error))
+    if run.num_present:
+        print(f'{run.num_present} label maps were there already (--overwrite makes them again).')
+    print(f'{report.summary()} See {args.out}.')
+    if not report.num_done and not run.num_present:
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    main()
