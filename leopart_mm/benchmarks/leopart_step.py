@@ -146,7 +146,7 @@ class OurStep:
         lap('teacher forward')
         targets = model.head.targets(model.teacher.head, teacher.embeddings, pairs, teacher.grid, None)
         lap('Sinkhorn, aligned targets')
-        aligned = model.student_aligned(inputs['crops'], pairs)
+        aligned = model.student_aligned(inputs['crops'], pairs, targets.weights)
         lap('student forward, alignment')
         loss, _ = model.head.loss(aligned, targets)
         lap('cross-entropy')

@@ -109,9 +109,16 @@ class CropPairs:
         """(B, (V-1)·k·k, h·w) for the map of the global crop t."""
         return self._matrix(self.teacher_boxes(crop), crop, grid)
 
-    def student_matrix(self, crop: int, grid: tuple[int, int]) -> Tensor:
-        """(B, n·k·k, h·w) for the map of crop v and its n teachers t != v, ascending."""
-        return self._matrix(_without(self.all_boxes[:, crop], crop).float() / self.patch_size, crop, grid)
+    def student_matrix(self, crop: int, grid: tuple[int, int], weights: Tensor | None = None) -> Tensor:
+        """(B, n·k·k, h·w) for the map of crop v and its n teachers t != v, ascending.
+
+        Rows of cells whose entry in `weights` (P, B, k·k) is 0 are 0.
+        """
+        matrix = self._matrix(_without(self.all_boxes[:, crop], crop).float() / self.patch_size, crop, grid)
+        if weights is None:
+            return matrix
+        counts = [weights[index] != 0 for index, (_, v) in enumerate(self.pairs) if v == crop]
+        return matrix * torch.stack(counts, 1).flatten(1).unsqueeze(-1)
 
     def _matrix(self, boxes: Tensor, crop: int, grid: tuple[int, int]) -> Tensor:
         flipped = None if self.flipped is None else self.flipped[:, crop, None].expand(boxes.shape[:2])

@@ -161,17 +161,17 @@ class DenseSelfSupervisor(BaseSelfSupervisor):
             embeddings.unflatten(0, (len(crops), -1)), features.grid,
             heads.float().mean(1).unflatten(0, (len(crops), -1)) if attention else None)
 
-    def student_aligned(self, crops: Sequence[Tensor], pairs: CropPairs) -> Tensor:
+    def student_aligned(self, crops: Sequence[Tensor], pairs: CropPairs, weights: Tensor | None = None) -> Tensor:
         """Student embeddings of all crops, cut out where the pairs overlap: (P, B, k·k, C).
 
         Crops of equal size are one forward pass. The neck works token by token, so it gets only the tokens that some
-        overlap looks at.
+        cell looks at; cells of weight 0 in `weights` (P, B, k·k), whose loss does not count, come out as zeros.
         """
         tokens, matrices = [], []
         for _, group in itertools.groupby(enumerate(crops), key=lambda crop: crop[1].shape[-2:]):
             numbers, images = zip(*group, strict=True)
             features = self.backbone.forward_dense(torch.cat(images))
-            matrices += [pairs.student_matrix(v, features.grid) for v in numbers]
+            matrices += [pairs.student_matrix(v, features.grid, weights) for v in numbers]
             tokens.append(_tokens(features.maps[-1]))
         sizes = [tuple(one.shape[:2]) for one in tokens]
         flat = torch.cat([one.flatten(0, 1) for one in tokens])

@@ -46,4 +46,4 @@ class Leopart(DenseSelfSupervisor):
             agreement=agreement)
 
     def _student_loss(self, crops, pairs, targets) -> tuple[Tensor, Tensor]:
-        return self.head.loss(self.student_aligned(crops, pairs), targets)
+        return self.head.loss(self.student_aligned(crops, pairs, targets.weights), targets)

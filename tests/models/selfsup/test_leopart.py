@@ -54,10 +54,13 @@ def test_teacher_stays_in_evaluation_mode():
     assert torch.equal(model.teacher_output(crops).embeddings, model.teacher_output(crops).embeddings)
 
 
-def test_leaving_out_untouched_tokens_changes_nothing(monkeypatch):
-    model, inputs = tiny_leopart(), random_batch(3)
+@pytest.mark.parametrize('loss', [dict(), dict(mask='fg', mask_cfg=dict(kernel=3, min_component=1))], ids=['all', 'fg'])
+def test_leaving_out_tokens_that_do_not_count_changes_nothing(monkeypatch, loss):
+    model, inputs = tiny_leopart(loss=loss), random_batch(3)
     outputs, grads = _loss_and_gradients(model, inputs)
     monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)  # the way with all tokens
+    aligned = model.student_aligned
+    monkeypatch.setattr(model, 'student_aligned', lambda crops, pairs, weights: aligned(crops, pairs))
     everything, all_grads = _loss_and_gradients(model, inputs)
     torch.testing.assert_close(outputs['loss'], everything['loss'], rtol=1e-6, atol=0)
     _assert_same_gradients(grads, all_grads)
