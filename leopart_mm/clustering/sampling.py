@@ -18,8 +18,8 @@ def token_priorities(seed: int, name: str, count: int) -> np.ndarray:
 class TokenSample:
     """Keeps the `size` tokens of smallest random priority of all that were offered: a uniform random sample.
 
-    A token that is offered twice (an image that a distributed sampler repeats) is kept once. At most twice `size`
-    vectors are in memory.
+    A token that is offered twice (an image that a distributed sampler repeats) is kept once. The buffer holds a quarter
+    more than `size` vectors.
 
     Args:
         size: How many vectors to keep.
@@ -35,9 +35,9 @@ class TokenSample:
         self.size = size
         self.seed = seed
         self._limit = np.iinfo(np.int64).max
-        self._priorities: list[np.ndarray] = []
-        self._vectors: list[Tensor] = []
-        self._pending = 0
+        self._count = 0
+        self._priorities = np.empty(size + size // 4 + 1024, np.int64)
+        self._vectors: Tensor | None = None
 
     def update(self, name: str, vectors: Tensor) -> None:
         """Offer the tokens (n, C) of the image `name`; names must tell images apart."""
@@ -52,31 +52,40 @@ class TokenSample:
 
     def _add(self, priorities: np.ndarray, vectors: Tensor) -> None:
         chosen = np.flatnonzero(priorities < self._limit)
-        if not len(chosen):
-            return
-        self._priorities.append(priorities[chosen])
-        self._vectors.append(vectors[torch.from_numpy(chosen).to(vectors.device)].float().cpu())
-        self._pending += len(chosen)
-        if self._pending > 2 * self.size:
-            self._shrink()
+        if self._vectors is None and len(chosen):
+            self._vectors = torch.empty(len(self._priorities), vectors.shape[1])
+        while len(chosen):
+            room = len(self._priorities) - self._count
+            now, chosen = chosen[:room], chosen[room:]
+            end = self._count + len(now)
+            self._priorities[self._count:end] = priorities[now]
+            self._vectors[self._count:end] = vectors[torch.from_numpy(now).to(vectors.device)]
+            self._count = end
+            if end == len(self._priorities):
+                self._shrink()
 
     def _shrink(self) -> None:
-        if not self._priorities:
-            return
-        priorities, first = np.unique(np.concatenate(self._priorities), return_index=True)
-        keep = torch.from_numpy(first[:self.size])
-        self._vectors = [torch.cat(self._vectors)[keep]]
-        self._priorities = [priorities[:self.size]]
-        self._pending = len(keep)
-        if self._pending == self.size:
-            self._limit = int(self._priorities[0][-1])
+        """Keep the `size` smallest, in place: what is kept at the end of the buffer fills the gaps before it."""
+        smallest, first = np.unique(self._priorities[:self._count], return_index=True)
+        kept = first[:self.size]
+        self._count = len(kept)
+        is_kept = np.zeros(len(self._priorities), bool)
+        is_kept[kept] = True
+        gaps = np.flatnonzero(~is_kept[:self._count])
+        late = self._count + np.flatnonzero(is_kept[self._count:])
+        self._priorities[gaps] = self._priorities[late]
+        if len(late):
+            self._vectors[torch.from_numpy(gaps)] = self._vectors[torch.from_numpy(late)]
+        if self._count == self.size:
+            self._limit = int(smallest[self.size - 1])
 
     def state(self) -> tuple[np.ndarray, Tensor]:
         """Priorities (n,), rising, and vectors (n, C): what `merged` takes. n <= size, 0 if nothing was offered."""
-        self._shrink()
-        if not self._vectors:
+        if self._vectors is None:
             return np.zeros(0, np.int64), torch.zeros(0, 0)
-        return self._priorities[0], self._vectors[0]
+        self._shrink()
+        order = np.argsort(self._priorities[:self._count])
+        return self._priorities[order], self._vectors[torch.from_numpy(order)]
 
     @property
     def vectors(self) -> Tensor:
