@@ -19,7 +19,7 @@ class Scenes:
         generator = torch.Generator().manual_seed(0)
         self.images = images
         self.centres = torch.randn(PARTS, channels, generator=generator)
-        self.noise = 2 * torch.randn(8, GRID * GRID, channels, generator=generator)
+        self.noise = 2 * torch.randn(16 * GRID * GRID, channels, generator=generator)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """(GRID * GRID, channels) float32 and (MASK, MASK) int64 with 255 to ignore."""
@@ -30,8 +30,8 @@ class Scenes:
             generator = torch.Generator().manual_seed(index + 1)
             parts = torch.randint(0, PARTS, (7, 7), generator=generator)
             parts = parts.repeat_interleave(4, 0).repeat_interleave(4, 1)
-            shift = int(torch.randint(0, GRID * GRID, (1, ), generator=generator))
-            features = self.centres[parts.flatten()] + self.noise[index % len(self.noise)].roll(shift, 0)
+            shift = int(torch.randint(0, 15 * GRID * GRID, (1, ), generator=generator))
+            features = self.centres[parts.flatten()] + self.noise[shift:shift + GRID * GRID]
             mask = upsample_labels(parts % CLASSES, (MASK, MASK))
             mask[torch.rand(mask.shape, generator=generator) < .05] = 255
             yield features, mask
@@ -129,10 +129,13 @@ class OverclusterScore(Benchmark):
 
     def details(self) -> list[str]:
         """What is in the time."""
-        return [f'{self.images} images of {GRID}x{GRID} tokens with {self.channels} channels, masks {MASK}x{MASK}, '
-                f'{self.clusters} clusters, {CLASSES} classes, k-means {self.redo} runs of {self.iterations} steps on at '
-                f'most {256 * self.clusters} points. In the time: making the features (twice in ours, which keeps '
-                'none), standardising, PCA, k-means (the same faiss on both sides), label maps, matching, mIoU.']
+        return [
+            f'{self.images} images of {GRID}x{GRID} tokens with {self.channels} channels, masks {MASK}x{MASK}, '
+            f'{self.clusters} clusters, {CLASSES} classes, k-means {self.redo} runs of {self.iterations} steps, '
+            f'at most {256 * self.clusters} points.',
+            'In the time: making the features (twice in ours, which keeps none), standardising, PCA, k-means (faiss on '
+            'both sides; ours goes on with the best of the runs after 5 steps), label maps, matching, mIoU.'
+        ]
 
 
 def _metric() -> Any:

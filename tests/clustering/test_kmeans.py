@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from leopart_mm.clustering.kmeans import assign, inertia, kmeans, kmeans_torch
+from leopart_mm.clustering.kmeans import _kmeans_faiss, assign, inertia, kmeans, kmeans_torch
 
 
 def blobs(clusters=4, each=40, dim=4, spread=0.05):
@@ -22,6 +22,24 @@ def test_inertia_is_as_good_as_scikit_learns(implementation):
     points = torch.randn(400, 5, generator=torch.Generator().manual_seed(3))
     reference = KMeans(8, n_init=20, random_state=0).fit(points.numpy()).inertia_
     assert inertia(points, implementation(points, 8, redo=20)) < 1.02 * reference
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_screened_runs_are_as_good_as_whole_ones(seed):
+    points = torch.randn(2000, 6, generator=torch.Generator().manual_seed(3))
+    points[:1000] += torch.randint(0, 4, (1000, 6), generator=torch.Generator().manual_seed(4))
+    whole, screened = (kmeans(points, 20, seed, screen=screen) for screen in (None, 5))
+    assert inertia(points, screened) < 1.02 * inertia(points, whole)
+    assert torch.equal(kmeans(points, 20, seed, redo=1, screen=5), kmeans(points, 20, seed, redo=1))
+
+
+def test_a_screened_run_goes_on_where_it_stood():
+    points = torch.randn(500, 4, generator=torch.Generator().manual_seed(3))
+    arguments = dict(k=6, seed=1, redo=1, max_points_per_centroid=30, spherical=False)
+    for run in (_kmeans_faiss, kmeans_torch):
+        whole = run(points, iterations=9, **arguments)
+        start = run(points, iterations=4, **arguments)
+        torch.testing.assert_close(run(points, iterations=5, start=start, **arguments), whole)
 
 
 @pytest.mark.parametrize('implementation', [kmeans, in_torch])

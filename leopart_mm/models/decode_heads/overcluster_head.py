@@ -46,6 +46,8 @@ class OverclusterHead(BaseModule):
         spherical: k-means by inner product with unit centroids.
         niter: Lloyd steps of a k-means run.
         nredo: Runs of k-means per seed, of which the best is kept.
+        screen: After so many steps only the best run goes on, which takes a quarter of the time; None takes all to
+            the end, as published.
         max_points_per_centroid: k-means sees at most this many times K points.
         num_samples: Feature vectors kept for k-means. None: `max_points_per_centroid` * K, at least 65536. More than
             k-means sees lets every seed train on points of its own. Needs 4 * channels bytes each.
@@ -70,6 +72,7 @@ class OverclusterHead(BaseModule):
                  spherical: bool = False,
                  niter: int = 100,
                  nredo: int = 5,
+                 screen: int | None = 5,
                  max_points_per_centroid: int = 256,
                  num_samples: int | None = None,
                  sample_seed: int = 0,
@@ -88,6 +91,7 @@ class OverclusterHead(BaseModule):
         self.spherical = spherical
         self.niter = niter
         self.nredo = nredo
+        self.screen = screen
         self.max_points_per_centroid = max_points_per_centroid
         self.num_samples = num_samples or max(max_points_per_centroid * num_clusters, MIN_SAMPLE)
         self.sample_seed = sample_seed
@@ -168,7 +172,7 @@ class OverclusterHead(BaseModule):
                       logger='current')
             centroids.append(
                 kmeans(points, self.num_clusters, seed, self.niter, self.nredo, self.max_points_per_centroid,
-                       self.spherical))
+                       self.spherical, self.screen))
         info = dict(images=sum(part['images'] for part in parts), tokens=moments.count, sampled=len(points),
                     seeds=list(self.seeds))
         return dict(
