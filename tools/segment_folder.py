@@ -33,6 +33,9 @@ def parse_args() -> argparse.Namespace:
                         help='names and colours of clusters, YAML or JSON (default: OUT/names.yaml if it is there)')
     parser.add_argument('--overlay', action='store_true', help='also write the images painted with their clusters')
     parser.add_argument('--sheet', action='store_true', help='also write a sheet with examples of every cluster')
+    parser.add_argument('--parts', action='store_true',
+                        help='of a model with communities, the clusters before they are merged; the sheet names the '
+                        'community of each')
     parser.add_argument('--overwrite', action='store_true', help='segment again what is there')
     return parser.parse_args()
 
@@ -45,7 +48,7 @@ def main() -> None:
         names = args.out / 'names.yaml'
     try:
         inferencer = LeopartInferencer(args.checkpoint, args.config, names, args.device, args.tile_size,
-                                       args.overlap, args.max_side)
+                                       args.overlap, args.max_side, args.parts)
         run = FolderRun(inferencer, args.out, args.overlay, args.sheet, args.overwrite)
         report = run.run(args.images[0] if len(args.images) == 1 else args.images)
     except (ValueError, FileNotFoundError) as error:

@@ -43,7 +43,9 @@ class FolderRun:
         self.inferencer = inferencer
         self.out = Path(out)
         self.overlays = overlays
-        self.sheet = ClusterSheet(inferencer.num_clusters, inferencer.names) if sheet else None
+        self.sheet = None
+        if sheet:
+            self.sheet = ClusterSheet(inferencer.num_clusters, inferencer.names, inferencer.communities)
         self.overwrite = overwrite
         self.num_present = 0
         self._claim()

@@ -107,12 +107,14 @@ class LeopartInferencer:
             that the transforms resize images to, else of 448.
         overlap: By how many pixels tiles overlap at least; None: a quarter of a tile.
         max_side: Longest side that is segmented as a whole.
+        parts: Of a model with CommunityDetection give the clusters before they are merged to communities.
 
-    Attributes: `model`, `num_clusters`, `names`, `bands` (of an image; the backbone's `in_chans`) and `report`, a
-    `Report` of the latest call.
+    Attributes: `model`, `num_clusters`, `names`, `bands` (of an image; the backbone's `in_chans`), `communities` (with
+    `parts`: the community of each cluster, else None) and `report`, a `Report` of the latest call.
 
     Raises:
-        ValueError: There is no config, it has no test transforms, or the model is not fitted.
+        ValueError: There is no config, it has no test transforms, the model is not fitted, or `parts` is asked of a
+            model without communities.
     """
 
     def __init__(self,
@@ -122,12 +124,14 @@ class LeopartInferencer:
                  device: str | torch.device | None = None,
                  tile_size: int | None = None,
                  overlap: int | None = None,
-                 max_side: int = 2048) -> None:
+                 max_side: int = 2048,
+                 parts: bool = False) -> None:
         title = 'the checkpoint' if isinstance(checkpoint, dict) else f'The checkpoint {checkpoint}'
         loaded = checkpoint if isinstance(checkpoint, dict) else load_checkpoint_file(checkpoint)
         self.config = config_of(loaded, title, config)
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.model = self._build_model(loaded, title)
+        self.communities = self._stop_before_communities() if parts else None
         self.num_clusters = _num_labels(self.model)
         self.names = self._read_names(names, loaded)
         backbone = self.config.model.backbone
@@ -153,6 +157,16 @@ class LeopartInferencer:
             raise ValueError(f'{title} holds a model that is not fitted. Fit it by tools/test.py CONFIG CHECKPOINT '
                              '--save-fitted FILE, and give that file.')
         return model.to(self.device).eval()
+
+    def _stop_before_communities(self) -> list[int]:
+        """Cut CommunityDetection and what follows off the model; returns the community of each cluster."""
+        stages = getattr(self.model, 'postprocessors', [])
+        index = next((index for index, stage in enumerate(stages) if hasattr(stage, 'communities')), None)
+        if index is None:
+            raise ValueError('parts=True needs a model with CommunityDetection; this one has no communities.')
+        communities = stages[index].communities[0].tolist()
+        self.model.postprocessors = stages[:index]
+        return communities
 
     def _build_pipeline(self) -> Compose:
         """The test transforms without those that load: images come from `load_image`, and there are no labels."""

@@ -10,7 +10,8 @@ from mmengine.dataset import Compose
 from leopart_mm.apis import LeopartInferencer
 from leopart_mm.apis.checkpoint_config import config_of, parse_config_text
 from leopart_mm.datasets.image_reading import ImageReadError
-from leopart_mm.registry import INFERENCERS
+from leopart_mm.models.postprocessors import BasePostprocessor
+from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
 from tests.apis.builders import config, fitted_checkpoint, stub_config, write_images
 
@@ -215,3 +216,33 @@ def test_named_clusters_merge_in_pictures(tmp_path):
 def test_wrong_arrays_raise():
     with pytest.raises(ImageReadError, match=r'shape is \(4, 4, 7\)'):
         stub().segment(np.zeros((4, 4, 7), np.uint8))
+
+
+class Communities(BasePostprocessor):
+    """Stands for CommunityDetection: clusters 0 and 2 are community 1, 1 and 3 background."""
+
+    num_labels = 2
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('communities', torch.tensor([[1, 0, 1, 0]]))
+
+    def forward(self, labels, features, data_samples):
+        return self.communities[0][labels]
+
+
+def test_parts_of_communities(fitted):
+    MODELS.register_module(name='CommunitiesStub', module=Communities, force=True)
+    checkpoint = torch.load(fitted)
+    cfg = config()
+    cfg.model.postprocessors = [dict(type='leopart_mm.CommunitiesStub')]
+    checkpoint['state_dict']['postprocessors.0.communities'] = torch.tensor([[1, 0, 1, 0]])
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    merged, parts = (LeopartInferencer(checkpoint, cfg, parts=parts) for parts in (False, True))
+    assert (merged.num_clusters, parts.num_clusters) == (2, 4)
+    assert (merged.communities, parts.communities) == (None, [1, 0, 1, 0])
+    expected = LeopartInferencer(fitted).segment(image).labels
+    assert np.array_equal(parts.segment(image).labels, expected)
+    assert np.array_equal(merged.segment(image).labels, np.array([1, 0, 1, 0])[expected])
+    with pytest.raises(ValueError, match='needs a model with CommunityDetection'):
+        LeopartInferencer(fitted, parts=True)
