@@ -27,7 +27,9 @@ class UnsupervisedSegmentor(EncoderDecoder):
       least one pixel of the image are kept, cells of padding are cut away;
     - metainfo ``cluster_extent`` (top, bottom, left, right): where the image lies on that grid, in cells: what
       `upsample_labels` needs to bring the maps to any size exactly;
-    - metainfo ``num_clusters``: ids are 0..num_clusters-1; and ``cluster_seeds``, one entry a seed.
+    - metainfo ``num_clusters``: ids are 0..num_clusters-1; and ``cluster_seeds``, one entry a seed;
+    - with the attribute `keep_stages`: metainfo ``stages``, title -> what the stage gave (labels of the first seed,
+      their extent and number), for pictures.
 
     Args:
         backbone: Config of a backbone, or a built one (evaluation during training shares the trained network).
@@ -52,6 +54,8 @@ class UnsupervisedSegmentor(EncoderDecoder):
             self.neck = MODELS.build(neck)
         self._init_decode_head(decode_head)
         self.postprocessors = nn.ModuleList(MODELS.build(stage) for stage in postprocessors)
+        self.keep_stages = False  # hooks that draw every stage set it
+        self.need_reduced = False  # what reads `features.reduced` from outside sets it
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg
 
@@ -84,7 +88,7 @@ class UnsupervisedSegmentor(EncoderDecoder):
             stage.reset()
         self.decode_head.fit(stream)
         for index, stage in enumerate(self.postprocessors):
-            stage.fit(_LabelledStream(self, stream, index))
+            stage.fit(LabelledStream(self, stream, index))
 
     def extract_dense(self, inputs: Tensor) -> DenseFeatures:
         """Dense features of images (B, C, H, W): maps after the neck, and attention where a stage needs it.
@@ -116,13 +120,22 @@ class UnsupervisedSegmentor(EncoderDecoder):
             extents=[image_extent(meta, tuple(inputs.shape[-2:]), features.grid, self.backbone) for meta in metas],
             inputs=inputs if self._any_needs('inputs') else None)
 
-    def label_batch(self, batch: FeatureBatch, stages: int | None = None) -> Tensor:
-        """Label maps (S, B, h, w) after the head and the first `stages` post-processors (None: all)."""
-        if self._any_needs('reduced'):
+    def label_batch(self, batch: FeatureBatch, stages: int | None = None,
+                    record: dict[str, tuple[Tensor, int]] | None = None) -> Tensor:
+        """Label maps (S, B, h, w) after the head and the first `stages` post-processors (None: all).
+
+        `record` is filled with what every stage gave: title -> (maps (B, h, w) of the first seed, number of labels).
+        """
+        if self.need_reduced or self._any_needs('reduced'):
             batch.features.reduced = self._reduce(batch)
         labels = self.decode_head.predict_labels(batch.features.maps)
-        for stage in self.postprocessors[:stages]:
+        if record is not None:
+            record['clusters'] = labels[0], self.decode_head.num_clusters
+        for index, stage in enumerate(self.postprocessors[:stages]):
             labels = stage(labels, batch.features, batch.data_samples)
+            if record is not None:
+                record.update({title: (maps, int(maps.max()) + 1) for title, maps in stage.pictures(batch).items()})
+                record[type(stage).__name__] = labels[0], self.labels_after(index + 1)
         return labels
 
     def _reduce(self, batch: FeatureBatch) -> Tensor:
@@ -142,14 +155,23 @@ class UnsupervisedSegmentor(EncoderDecoder):
         if data_samples is None:
             data_samples = [SegDataSample() for _ in inputs]
         batch = self.extract_batch(inputs, data_samples)
-        labels = self.label_batch(batch)
+        record = {} if self.keep_stages else None
+        labels = self.label_batch(batch, record=record)
         for index, sample in enumerate(data_samples):
             if sample.metainfo.get('flip'):
                 raise NotImplementedError('UnsupervisedSegmentor cannot predict flipped images: remove RandomFlip (or '
                                           '--tta) from the test pipeline.')
             rows, columns, extent = batch.content(index, tuple(labels.shape[-2:]))
             self._write(sample, labels[:, index, rows, columns], extent, tuple(inputs.shape[-2:]))
+            if record is not None:
+                sample.set_metainfo(dict(stages={title: self._stage_map(batch, index, maps, number)
+                                                 for title, (maps, number) in record.items()}))
         return data_samples
+
+    @staticmethod
+    def _stage_map(batch: FeatureBatch, index: int, maps: Tensor, number: int) -> dict[str, Any]:
+        rows, columns, extent = batch.content(index, tuple(maps.shape[-2:]))
+        return dict(labels=maps[index, rows, columns].long().cpu(), extent=extent, num_labels=number)
 
     def _write(self, sample: SegDataSample, labels: Tensor, extent: Extent, input_size: tuple[int, int]) -> None:
         seeds = getattr(self.decode_head, 'seeds', ())
@@ -171,7 +193,7 @@ class UnsupervisedSegmentor(EncoderDecoder):
                                   'train a model such as leopart_mm.Leopart.')
 
 
-class _LabelledStream:
+class LabelledStream:
     """A stream whose batches also carry the label maps of the stages before."""
 
     def __init__(self, model: UnsupervisedSegmentor, stream: Iterable[FeatureBatch], stages: int) -> None:
