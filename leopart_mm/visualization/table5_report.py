@@ -5,6 +5,8 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
+
 from leopart_mm.engine.table5 import ROWS, RowResult
 
 HEADER = ('row', 'mIoU (ours)', 'mIoU of occurring classes', 'paper', 'reproduction', 'seeds', 'minutes')
@@ -57,12 +59,16 @@ def html_page(results: Mapping[str, RowResult], left_out: Mapping[str, str], abo
         parts.append(f' mIoU by seed: {", ".join(f"{value:.1f}" for value in result.per_seed)}.</p>')
         for name in ('sheet.png', 'community_network.png'):
             if (folder / name).is_file():
-                parts.append(f'<img alt="{name}" src="data:image/png;base64,'
-                             f'{base64.b64encode((folder / name).read_bytes()).decode()}">')
+                parts.append(f'<img alt="{name}" src="data:image/jpeg;base64,{_jpeg(folder / name)}">')
         for name, info in result.stages.items():
             parts.append(f'<details><summary>{html.escape(name)}</summary><pre>{html.escape(_lines(info))}</pre>'
                          '</details>')
     return '\n'.join([*parts, '</body></html>']) + '\n'
+
+
+def _jpeg(path: Path) -> str:
+    """The picture as JPEG in base64: a tenth of the PNG's size."""
+    return base64.b64encode(cv2.imencode('.jpg', cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]).decode()
 
 
 def _lines(info: Mapping) -> str:
