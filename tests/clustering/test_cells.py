@@ -73,7 +73,8 @@ def test_uniform_maps_have_no_neighbours():
     assert counter.images.tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize(('clusters', 'message'), [(np.zeros((4, 4), int), 'shape'), (np.full((1, 2, 2), 3), r'0\.\.2')])
+@pytest.mark.parametrize(('clusters', 'message'), [(np.zeros((4, 4), int), 'shape'),
+                                                   (np.full((1, 2, 2), 3), r'0\.\.2')])
 def test_unusable_maps_are_refused(clusters, message):
     with pytest.raises(ValueError, match=message):
         CellCoOccurrence(3).update(clusters)

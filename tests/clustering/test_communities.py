@@ -90,7 +90,8 @@ def test_unconnected_clusters_join_the_nearest_community():
     assert (attached[0].labels > 0).all()
 
 
-@pytest.mark.parametrize('options', [dict(markov_time=0.), dict(num_trials=0), dict(seed=-1), dict(preferred_modules=0)])
+@pytest.mark.parametrize('options', [dict(markov_time=0.), dict(num_trials=0), dict(seed=-1),
+                                     dict(preferred_modules=0)])
 def test_impossible_settings_are_refused(options):
     with pytest.raises(ValueError, match='Infomap cannot run'):
         find_communities(cliques([3]), 3, **options)
@@ -115,5 +116,5 @@ def test_missing_infomap_is_named(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, '__import__', without)
-    with pytest.raises(ImportError, match='pip install .infomap'):
+    with pytest.raises(ImportError, match=r'pip install .infomap'):
         require_infomap()

@@ -1,0 +1,119 @@
+"""tools/reproduce_table5.py, tools/search_communities.py and the whole chain in tools/test.py."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.tools.running import run_tool
+from tests.tools.unsupervised import make
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('chain')
+    return folder, *make(folder)
+
+
+def table5(monkeypatch, capsys, place, *extra):
+    folder, config, weights, data = place
+    return run_tool(monkeypatch, capsys, 'reproduce_table5.py', '--data-root', data, '--config', config, '--seeds', 2,
+                    '--out', folder / 'table5', '--samples', 2, '--checkpoints', f'dino={weights}',
+                    f'leopart={weights}', *extra)
+
+
+def test_all_rows_then_resume(monkeypatch, capsys, place):
+    out = place[0] / 'table5'
+    status, printed, errors = table5(monkeypatch, capsys, place, '--rows', 'dino', 'cbfe')
+    assert status == 0, errors
+    assert 'not asked for' in printed
+    status, printed, errors = table5(monkeypatch, capsys, place)
+    assert status == 0, errors
+    assert printed.count('(from an earlier run)') == 2
+    record = json.loads((out / 'table5.json').read_text())
+    assert list(record['rows']) == ['k150', 'dino', 'leopart', 'cbfe', 'cd']
+    for row in record['rows'].values():
+        assert len(row['per_seed']) == 2
+        assert row['miou'] == pytest.approx(np.mean(row['per_seed']))
+        assert row['miou_std'] == pytest.approx(np.std(row['per_seed']))
+    # one network under two names: the same score
+    assert record['rows']['dino']['per_seed'] == record['rows']['leopart']['per_seed']
+    text = (out / 'table5.md').read_text()
+    assert '| + CD | ' in text
+    assert '| 41.7 | 35.2 | 2 |' in text
+    page = (out / 'table5.html').read_text()
+    assert page.count('<img ') == 6  # a sheet a row and the network
+    assert 'src="data:image/jpeg;base64,' in page
+    status, printed, _ = table5(monkeypatch, capsys, place, '--rows', 'cd', '--cfg-options',
+                                'model.decode_head.num_clusters=20')
+    assert status == 0
+    assert 'earlier run' not in printed  # other settings are run again
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['--data-root', 'nowhere'], 'data root nowhere does not exist'),
+    (['--checkpoints', 'dino=nowhere.pth'], 'nowhere.pth does not exist'),
+    (['--checkpoints', 'mae=x'], 'give dino=FILE and leopart=FILE'),
+    (['--rows', 'k200'], 'no row k200; there are: k150, dino'),
+    (['--seeds', '0'], 'at least 1'),
+])
+def test_missing_parts_are_named(monkeypatch, capsys, place, arguments, message):
+    status, _, errors = table5(monkeypatch, capsys, place, *arguments)
+    assert status == 2
+    assert message in errors
+
+
+def test_a_row_without_its_checkpoint(monkeypatch, capsys, place):
+    status, _, errors = table5(monkeypatch, capsys, place, '--rows', 'cd', '--checkpoints', f'dino={place[2]}')
+    assert status == 2
+    assert 'The row cd needs --checkpoints leopart=FILE' in errors
+
+
+def test_a_data_set_with_missing_parts(monkeypatch, capsys, place, tmp_path):
+    (tmp_path / 'JPEGImages').mkdir()
+    status, _, errors = table5(monkeypatch, capsys, place, '--data-root', tmp_path)
+    assert status == 2
+    assert 'The list of the split' in errors or 'is missing' in errors
+
+
+def test_chain_in_one_run_and_fitted_checkpoint_on_new_images(monkeypatch, capsys, place):
+    folder, config, weights, data = place
+    fitted, pictures = folder / 'fitted.pth', folder / 'pictures'
+    status, printed, errors = run_tool(monkeypatch, capsys, 'test.py', config, weights, '--save-fitted', fitted,
+                                       '--show-dir', pictures, '--work-dir', folder / 'work', '--out', folder / 'maps')
+    assert status == 0, errors
+    assert 'Hungarian matching' in printed
+    assert 'seeds 0, 1' in printed
+    stages = pictures / 'stages'
+    assert len(list(stages.glob('scene_*.png'))) == 4
+    assert cv2.imread(str(stages / 'sheet.png')) is not None
+    network = cv2.imread(str(stages / 'community_network.png'))
+    assert network.shape == (1400, 1400, 3)
+    assert network.std() > 5  # something was drawn
+    from mmseg.apis import MMSegInferencer
+    inferencer = MMSegInferencer(str(config), str(fitted), device='cpu')
+    name = sorted((folder / 'maps').glob('scene_*.png'))[0].name
+    image = data / 'JPEGImages' / name.replace('.png', '.jpg')
+    predicted = inferencer(str(image))['predictions']
+    assert (predicted == cv2.imread(str(folder / 'maps' / name), cv2.IMREAD_UNCHANGED)).all()
+    new = cv2.imread(str(image))[::-1, :50].copy()
+    assert inferencer(new)['predictions'].shape == new.shape[:2]
+
+
+def test_search_is_resumable_and_label_free(monkeypatch, capsys, place, tmp_path):
+    _, config, weights, _ = place
+    common = [config, weights, '--storage', tmp_path / 'search.db', '--clusters', 6, 12, 3, '--work-dir', tmp_path,
+              '--out', tmp_path / 'best.json']
+    results = []
+    for trials, criterion in ((3, 'image-information'), (5, 'image-information'), (2, 'ground-truth')):
+        status, printed, errors = run_tool(monkeypatch, capsys, 'search_communities.py', *common, '--trials', trials,
+                                           '--criterion', criterion)
+        assert status == 0, errors
+        results.append((printed.count('->'), json.loads((tmp_path / 'best.json').read_text())))
+    assert [count for count, _ in results] == [3, 2, 2]
+    assert results[1][1]['value'] >= results[0][1]['value']
+    assert results[1][1]['num_clusters'] in (6, 9, 12)
+    assert 0 <= results[2][1]['value'] <= 1
