@@ -5,6 +5,8 @@ import os
 from copy import deepcopy
 from pathlib import Path
 
+import torch
+import torch.distributed as dist
 from mmengine.config import Config, DictAction
 
 from leopart_mm.engine.config import load_config
@@ -39,7 +41,21 @@ def config_from_args(args: argparse.Namespace) -> Config:
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
             cfg[name] = _dataloader(cfg[name], args)
+    if args.launcher != 'none' and not torch.cuda.is_available():
+        _distribute_on_cpu(cfg, args.launcher)
     return cfg
+
+
+def _distribute_on_cpu(cfg: Config, launcher: str) -> None:
+    """Join the processes by gloo: MMEngine's own start-up and model wrapper take a GPU for granted."""
+    if launcher != 'pytorch':
+        raise ValueError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use --launcher pytorch.')
+    if not dist.is_initialized():
+        dist.init_process_group('gloo')
+    wrapper = dict(cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel', broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False)))
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
 
 
 def _dataloader(dataloader: dict, args: argparse.Namespace) -> dict:

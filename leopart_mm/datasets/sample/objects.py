@@ -24,6 +24,7 @@ class Part:
     texture: Field
     period: float = 1.
     origin: tuple[float, float] = (0., 0.)
+    hue: float = 0.
 
 
 def box(cx: float, cy: float, half_width: float, half_height: float) -> Field:
@@ -60,23 +61,23 @@ def petals(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 # Later parts are painted over earlier ones.
 OBJECTS: dict[str, tuple[Part, ...]] = {
-    'house': (Part('wall', box(0, 0.35, 0.75, 0.6), textures.bricks, 1.2),
-              Part('roof', triangle(0, -1.0, -0.2, 1.0), textures.zigzag, 1.1),
-              Part('door', box(0.1, 0.6, 0.2, 0.35), textures.plain)),
-    'car': (Part('cabin', box(0, -0.35, 0.55, 0.35), textures.plain),
-            Part('body', box(0, 0.2, 1.0, 0.38), textures.stripes, 0.9),
-            Part('wheel', ellipse(-0.55, 0.6, 0.33, 0.33), textures.rings, 0.9, (-0.55, 0.6)),
-            Part('wheel', ellipse(0.55, 0.6, 0.33, 0.33), textures.rings, 0.9, (0.55, 0.6))),
-    'tree': (Part('trunk', box(0, 0.6, 0.2, 0.4), textures.plain),
-             Part('crown', ellipse(0, -0.25, 0.8, 0.72), textures.dots, 1.2)),
-    'fish': (Part('tail', tail, textures.plain),
-             Part('body', ellipse(-0.2, 0, 0.78, 0.55), textures.checks, 1.5)),
-    'flower': (Part('stem', box(0, 0.6, 0.1, 0.4), textures.plain),
-               Part('petals', petals, textures.spokes, 1.0, (0, -0.25)),
-               Part('heart', ellipse(0, -0.25, 0.25, 0.25), textures.plain)),
-    'kite': (Part('upper', triangle(0, -1.0, 0.0, 0.75), textures.crosses, 1.4),
-             Part('lower', triangle(0, 1.0, 0.0, 0.75), textures.crosses, 1.4),
-             Part('spar', box(0, 0, 0.06, 0.95), textures.plain)),
+    'house': (Part('wall', box(0, 0.35, 0.75, 0.6), textures.bricks, 1.2, hue=0.02),
+              Part('roof', triangle(0, -1.0, -0.2, 1.0), textures.zigzag, 1.1, hue=0.55),
+              Part('door', box(0.1, 0.6, 0.2, 0.35), textures.plain, hue=0.12)),
+    'car': (Part('cabin', box(0, -0.35, 0.55, 0.35), textures.plain, hue=0.62),
+            Part('body', box(0, 0.2, 1.0, 0.38), textures.stripes, 0.9, hue=0.85),
+            Part('wheel', ellipse(-0.55, 0.6, 0.33, 0.33), textures.rings, 0.9, (-0.55, 0.6), hue=0.3),
+            Part('wheel', ellipse(0.55, 0.6, 0.33, 0.33), textures.rings, 0.9, (0.55, 0.6), hue=0.3)),
+    'tree': (Part('trunk', box(0, 0.6, 0.2, 0.4), textures.plain, hue=0.07),
+             Part('crown', ellipse(0, -0.25, 0.8, 0.72), textures.dots, 1.2, hue=0.36)),
+    'fish': (Part('tail', tail, textures.plain, hue=0.75),
+             Part('body', ellipse(-0.2, 0, 0.78, 0.55), textures.checks, 1.5, hue=0.17)),
+    'flower': (Part('stem', box(0, 0.6, 0.1, 0.4), textures.plain, hue=0.27),
+               Part('petals', petals, textures.spokes, 1.0, (0, -0.25), hue=0.92),
+               Part('heart', ellipse(0, -0.25, 0.25, 0.25), textures.plain, hue=0.15)),
+    'kite': (Part('upper', triangle(0, -1.0, 0.0, 0.75), textures.crosses, 1.4, hue=0.48),
+             Part('lower', triangle(0, 1.0, 0.0, 0.75), textures.crosses, 1.4, hue=0.68),
+             Part('spar', box(0, 0, 0.06, 0.95), textures.plain, hue=0.0)),
 }
 
 BACKGROUND = 'background'

@@ -1,5 +1,6 @@
 """Scenes: a clouded background and a few objects, each with its own colours, size, place, turn and light."""
 
+import colorsys
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +51,9 @@ def draw_scene(size: int, rng: np.random.Generator, max_objects: int = 4) -> Sce
 
 
 def _background(size: int, rng: np.random.Generator) -> np.ndarray:
-    first, second = _two_colours(rng, contrast=0.2)
+    hue = rng.random()
+    first, second = (_colour(hue + rng.normal(0, 0.08), rng.uniform(0.05, 0.35), value)
+                     for value in (rng.uniform(0.25, 0.6), rng.uniform(0.6, 1)))
     clouds = textures.noise((size, size), size / rng.uniform(2, 8), rng, octaves=3)[..., None]
     return first + (second - first) * clouds
 
@@ -71,7 +74,7 @@ def _paint_object(image: np.ndarray, classes: np.ndarray, parts: np.ndarray, cla
     per_unit = radius / (PERIOD_PIXELS * rng.uniform(0.85, 1.2))  # periods in one unit of the object
     names = part_names()
     class_name = CLASSES[class_id]
-    colours = {part.name: _two_colours(rng, contrast=0.45) for part in OBJECTS[class_name]}
+    colours = {part.name: _part_colours(part.hue, rng) for part in OBJECTS[class_name]}
     for part in OBJECTS[class_name]:
         inside = np.clip(part.shape(x, y) * radius + 0.5, 0, 1)  # one pixel of soft border
         image[window] += inside[..., None] * (_paint_part(part, x, y, per_unit, colours[part.name]) - image[window])
@@ -92,19 +95,23 @@ def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = len(image)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
-    light = 1 + rng.uniform(0, 0.3) * (np.cos(angle) * ramp[None] + np.sin(angle) * ramp[:, None])
+    light = 1 + rng.uniform(0, 0.35) * (np.cos(angle) * ramp[None] + np.sin(angle) * ramp[:, None])
     cast = rng.uniform(0.85, 1.15, 3)
-    image = image * light[..., None] * cast * rng.uniform(0.75, 1.1)
+    image = (image * light[..., None] * cast).clip(0, 1) ** rng.uniform(0.7, 1.6) * rng.uniform(0.45, 1.05)
     image = image + rng.normal(0, rng.uniform(0.005, 0.03), image.shape)
     return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
 
-def _two_colours(rng: np.random.Generator, contrast: float) -> tuple[np.ndarray, np.ndarray]:
-    """Two random colours whose brightness differs by at least `contrast`."""
-    while True:
-        first, second = rng.uniform(0.05, 0.95, (2, 3))
-        if abs(first.mean() - second.mean()) >= contrast:
-            return first, second
+def _part_colours(hue: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A light and a dark tone of about one hue."""
+    hue = hue + rng.normal(0, 0.03)
+    saturation = rng.uniform(0.4, 0.95)
+    light = rng.uniform(0.5, 1)
+    return _colour(hue, saturation, light), _colour(hue, saturation, light * rng.uniform(0.2, 0.5))
+
+
+def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
+    return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def _free_place(size: int, others: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,44 @@
+# Leopart on the generated sample scenes (tools/generate_sample.py): a micro ViT of 0.4 M parameters, made for two CPU
+# cores. What `make demo` trains; figures for it are in the README. Start weights: tools/demo.py draws them.
+_base_ = ['../_base_/schedules/leopart_50e.py', '../_base_/selfsup_runtime.py']
+data_root = 'data/sample'
+checkpoint = None
+iterations = 150
+model = dict(
+    type='leopart_mm.Leopart',
+    data_preprocessor=dict(type='leopart_mm.MultiCropDataPreprocessor', mean=[123.675, 116.28, 103.53],
+                           std=[58.395, 57.12, 57.375]),
+    backbone=dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', checkpoint=checkpoint,
+                  model_kwargs=dict(img_size=96, patch_size=8, embed_dim=96, depth=3, num_heads=3)),
+    neck=dict(type='leopart_mm.ProjectionHead', in_channels=96, hidden_channels=256, out_channels=64, num_layers=1),
+    head=dict(type='leopart_mm.LeopartHead', embed_dims=64, num_prototypes=60))
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='leopart_mm.InfiniteDrawSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='train', data_prefix=dict(seg_map_path=None),
+        pipeline=[
+            dict(type='leopart_mm.LoadImage'),
+            dict(type='leopart_mm.RoIAlignedMultiCrop', sizes=(96, 48)),
+            dict(type='leopart_mm.DrawPhotometric', jitter=0.4, blur=0.5),
+            dict(type='leopart_mm.PackMultiCrop'),
+        ]))
+optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(head_lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=10),
+    dict(type='CosineAnnealingLR', T_max=iterations, eta_min=0., by_epoch=False, begin=0, end=iterations),
+]
+train_cfg = dict(_delete_=True, type='leopart_mm.ResumableIterLoop', max_iters=iterations)
+log_processor = dict(by_epoch=False, window_size=10)
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(by_epoch=False, interval=iterations))
+custom_hooks = [
+    dict(type='leopart_mm.StepSeedHook'),
+    dict(type='leopart_mm.EMATeacherHook', momentum=0.99, end_momentum=1.),
+    dict(type='leopart_mm.HealthHook'),
+]
