@@ -33,6 +33,9 @@ def parse_args() -> argparse.Namespace:
                         help='published: CBFE chooses its threshold with ground truth of train, on masks of DINO')
     parser.add_argument('--config', type=Path, help='another config of "+ CD"')
     parser.add_argument('--small', action='store_true', help='settings for data sets of a few hundred images')
+    parser.add_argument('--cache', choices=['none', 'memory', 'disk'], default='disk',
+                        help='where features wait between the stages of a row: disk is a temporary folder (about '
+                        '1.2 MB an image with ViT-S/16), none computes them anew (%(default)s)')
     parser.add_argument('--samples', type=int, default=6, help='images with pictures a row (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='for all rows, e.g. model.backbone.arch=vit_tiny_patch16_224')
@@ -58,7 +61,8 @@ def main() -> int:
         cfg = row_config(base, row, checkpoints[row.checkpoint], args.seeds, len(classes), args.protocol,
                          checkpoints.get('dino'))
         try:
-            results[row.name], read = run_row(cfg, row, args.out, args.samples)
+            results[row.name], read = run_row(cfg, row, args.out, args.samples,
+                                              None if args.cache == 'none' else args.cache)
             print(f'{row.title}: {results[row.name].miou:.2f} ± {results[row.name].miou_std:.2f}'
                   f'{" (from an earlier run)" if read else ""}', flush=True)
         except ValueError as error:  # of a stage: the other rows are still worth having

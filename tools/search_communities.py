@@ -86,7 +86,7 @@ def prepare(args: argparse.Namespace) -> CommunitySearch:
     runner.load_or_resume()
     model = runner.model.eval()
     model.need_reduced = True
-    stream = FeatureStream(model, loop.fit_dataloader, cache=loop.cache)
+    stream = FeatureStream(model, loop.fit_dataloader, cache=loop.cache or 'disk')
     model.fit(stream)
     return CommunitySearch(LabelledStream(model, stream, 1), map_size, preferred, args.criterion,
                            len(loop.dataloader.dataset.metainfo['classes']))

@@ -110,7 +110,8 @@ def row_config(base: Config, row: Row, checkpoint: str, seeds: int, num_classes:
     return cfg
 
 
-def run_row(cfg: Config, row: Row, folder: Path, samples: int = 6) -> tuple[RowResult, bool]:
+def run_row(cfg: Config, row: Row, folder: Path, samples: int = 6,
+            cache: str | None = None) -> tuple[RowResult, bool]:
     """Run a row, or read its result where the same run ended before.
 
     Args:
@@ -118,6 +119,7 @@ def run_row(cfg: Config, row: Row, folder: Path, samples: int = 6) -> tuple[RowR
         row: Which row.
         folder: Results go to ``<folder>/rows/<name>.json``, pictures to ``<folder>/pictures/<name>``.
         samples: Number of images with pictures.
+        cache: Of features between the stages, see FeatureStream; it changes no result.
 
     Returns:
         The result, and whether it was read.
@@ -130,7 +132,7 @@ def run_row(cfg: Config, row: Row, folder: Path, samples: int = 6) -> tuple[RowR
             return RowResult(**saved['result']), True
         print_log(f'{row.title}: {file} belongs to other settings, checkpoint or data; it is run again.',
                   logger='current')
-    result = _run(cfg, row, folder, samples)
+    result = _run(cfg, row, folder, samples, cache)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f'.{os.getpid()}.tmp')
     temporary.write_text(json.dumps(dict(key=key, result=asdict(result)), indent=1) + '\n')
@@ -146,11 +148,12 @@ def fingerprint(cfg: Config) -> str:
     return hashlib.blake2b('\0'.join(parts).encode(), digest_size=12).hexdigest()
 
 
-def _run(cfg: Config, row: Row, folder: Path, samples: int) -> RowResult:
+def _run(cfg: Config, row: Row, folder: Path, samples: int, cache: str | None) -> RowResult:
     import time
 
     from mmengine.runner import Runner
     cfg = Config(ConfigDict(cfg._cfg_dict.to_dict()))
+    cfg.test_cfg.cache = cache
     cfg.work_dir = str(folder / 'logs' / row.name)
     cfg.experiment_name = f'table5_{row.name}_{os.getpid()}_{time.time_ns()}'
     cfg.default_hooks.visualization = dict(type='leopart_mm.StagePicturesHook', draw=samples > 0, max_images=samples,

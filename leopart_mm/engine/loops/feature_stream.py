@@ -1,6 +1,8 @@
 """FeatureStream: dense features of a data set, batch by batch, as often as asked."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from torch.utils.data import DataLoader
 from leopart_mm.engine.progress import progress
 from leopart_mm.models.feature_batch import FeatureBatch
 
-CACHES = (None, 'memory')
+CACHES = (None, 'memory', 'disk')
 
 
 class FeatureStream:
@@ -25,7 +27,8 @@ class FeatureStream:
         dataloader: Batches as for testing.
         phase: Name in the progress bar.
         cache: None reads images and runs the backbone again in every pass; 'memory' keeps the features of the first
-            complete pass in main memory (they are large: 4 bytes * channels a patch).
+            complete pass in main memory (they are large: 4 bytes * channels a patch), 'disk' in a temporary folder
+            that goes with the stream: later stages then cost reading, and memory stays that of a batch.
         fp16: Run the backbone under autocast.
 
     Raises:
@@ -35,7 +38,7 @@ class FeatureStream:
     def __init__(self, model: Any, dataloader: DataLoader, phase: str = 'Reading features', cache: str | None = None,
                  fp16: bool = False) -> None:
         if cache not in CACHES:
-            raise ValueError(f"FeatureStream: cache={cache!r} is unknown; there are: None and 'memory'.")
+            raise ValueError(f"FeatureStream: cache={cache!r} is unknown; there are: None, 'memory' and 'disk'.")
         if len(dataloader) == 0:
             raise ValueError('The data loader for fitting has no batch: its data set is empty, or drop_last=True and '
                              'it is smaller than a batch.')
@@ -44,7 +47,7 @@ class FeatureStream:
         self.phase = phase
         self.cache = cache
         self.fp16 = fp16
-        self._kept: list[FeatureBatch] | None = None
+        self._kept: list[FeatureBatch] | _DiskBatches | None = None
         self._passes = 0
 
     def __len__(self) -> int:
@@ -56,12 +59,12 @@ class FeatureStream:
         if self._kept is not None:
             yield from progress(self._kept, phase, len(self._kept))
             return
-        kept = []
+        kept: list[FeatureBatch] | _DiskBatches = _DiskBatches() if self.cache == 'disk' else []
         for batch in progress(self._read(), phase, len(self.dataloader)):
-            if self.cache == 'memory':
+            if self.cache is not None:
                 kept.append(batch)
             yield batch
-        if self.cache == 'memory':
+        if self.cache is not None:
             self._kept = kept
 
     def _read(self) -> Iterator[FeatureBatch]:
@@ -78,3 +81,22 @@ class FeatureStream:
             own = sum(number < len(self.dataloader.dataset) for number in numbers)
             if own:
                 yield batch if own == size else batch.head(own)
+
+
+class _DiskBatches:
+    """Batches as files in a folder that is deleted with this object. TMPDIR says where it lies."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix='leopart_mm_features_')
+        self.files: list[Path] = []
+
+    def append(self, batch: FeatureBatch) -> None:
+        self.files.append(Path(self.folder.name) / f'{len(self.files):06d}.pt')
+        torch.save(batch, self.files[-1])
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[FeatureBatch]:
+        for file in self.files:
+            yield torch.load(file, weights_only=False)  # written by this process

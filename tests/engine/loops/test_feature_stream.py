@@ -49,7 +49,7 @@ def values(stream):
     return [float(image[0, 0, 0]) for batch in stream for image in batch.features.maps[0]]
 
 
-@pytest.mark.parametrize(('cache', 'calls'), [(None, 6), ('memory', 3)])
+@pytest.mark.parametrize(('cache', 'calls'), [(None, 6), ('memory', 3), ('disk', 3)])
 def test_it_can_be_read_again(cache, calls):
     stream = stream_of(cache=cache)
     assert values(stream) == values(stream) == [0, 1, 2, 3, 4]
@@ -69,7 +69,7 @@ def test_an_interrupted_pass_is_not_kept():
 
 
 def test_bad_settings():
-    with pytest.raises(ValueError, match='None and'):
+    with pytest.raises(ValueError, match="there are: None, 'memory' and 'disk'"):
         stream_of(cache='disc')
     with pytest.raises(ValueError, match='no batch'):
         FeatureStream(Model(), DataLoader(Numbers(1), batch_size=2, drop_last=True))
