@@ -3,7 +3,7 @@
 _base_ = ['../_base_/schedules/leopart_50e.py', '../_base_/selfsup_runtime.py']
 data_root = 'data/sample'
 checkpoint = None
-iterations = 150
+iterations = 200
 model = dict(
     type='leopart_mm.Leopart',
     data_preprocessor=dict(type='leopart_mm.MultiCropDataPreprocessor', mean=[123.675, 116.28, 103.53],

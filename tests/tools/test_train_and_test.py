@@ -32,14 +32,16 @@ train_dataloader = dict(
         dict(type='leopart_mm.LoadImage'),
         dict(type='leopart_mm.RoIAlignedMultiCrop', sizes=(32, 16), num_crops=(2, 1)),
         dict(type='leopart_mm.DrawPhotometric'), dict(type='leopart_mm.PackMultiCrop')]))
-train_cfg = dict(by_epoch=False, max_iters=4)
+train_cfg = dict(type='leopart_mm.ResumableIterLoop', max_iters=4)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.04),
                      constructor='leopart_mm.BackboneHeadConstructor')
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=False)]
 default_hooks = dict(logger=dict(type='LoggerHook', interval=1), timer=dict(type='IterTimerHook'),
                      param_scheduler=dict(type='ParamSchedulerHook'), sampler_seed=dict(type='DistSamplerSeedHook'),
                      checkpoint=dict(type='leopart_mm.AtomicCheckpointHook', by_epoch=False, interval=2))
-custom_hooks = [dict(type='leopart_mm.EMATeacherHook', momentum=0.9, end_momentum=0.9), dict(type='leopart_mm.BackboneCheckpointHook')]
+custom_hooks = [dict(type='leopart_mm.StepSeedHook'),
+                dict(type='leopart_mm.EMATeacherHook', momentum=0.9, end_momentum=0.9),
+                dict(type='leopart_mm.BackboneCheckpointHook')]
 randomness = dict(seed=3)
 log_processor = dict(by_epoch=False)
 """

@@ -19,7 +19,7 @@ def make(weight, **kwargs):
                                                  ('float16', torch.float16)])
 def test_autocast_and_step(dtype, expected):
     weight = torch.nn.Parameter(torch.tensor([[2.]]))
-    wrapper = make(weight, dtype=dtype)
+    wrapper = make(weight, dtype=dtype, loss_scale=dict(init_scale=256.))  # 2**16, the default, overflows float16
     with wrapper.optim_context(torch.nn.Linear(1, 1)):
         out = torch.ones(1, 1) @ weight
     assert out.dtype == expected
