@@ -235,12 +235,12 @@ class ChainBenchmark(Benchmark):
 
     def setup(self, quick: bool) -> None:
         """Features of 500 images of 28x28 patches and 192 channels; imports of either side."""
-        import infomap
         import skimage.feature
 
-        import leopart_mm.models
         import leopart_mm.models.segmentors.unsupervised_segmentor
-        del infomap, skimage, leopart_mm
+        from leopart_mm.clustering.communities import require_infomap
+        require_infomap()
+        del skimage, leopart_mm
         self.source = FeatureSource(10 if quick else 500, keep=True)
         self.options = dict(clusters=20, parts=15, redo=1, steps=5) if quick else {}
 

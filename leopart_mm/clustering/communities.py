@@ -1,7 +1,9 @@
 """Communities of a network of clusters, found by Infomap (Leopart, sec. 10 steps 6 and 7)."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,9 +87,22 @@ def find_communities(edges: np.ndarray,
     if preferred_modules is not None:
         options['preferred_number_of_modules'] = preferred_modules
     result = network.run(options=infomap.Options(**options))
-    modules = result.modules()
-    labels[list(modules)] = list(modules.values())
+    nodes, modules = _modules(result)
+    labels[nodes] = modules
     return Communities(labels, int(result.num_top_modules), float(result.codelength))
+
+
+def _modules(result: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Node ids and their modules, from 1.
+
+    Through a file: faiss and Infomap are both wrapped by SWIG and share one table of types, so that reading Infomap's
+    own containers crashes the process where Infomap was imported before faiss (`import networkx` alone does that).
+    """
+    with tempfile.TemporaryDirectory(prefix='leopart_mm_infomap_') as folder:
+        file = Path(folder) / 'modules.clu'
+        result.write_clu(str(file))
+        table = np.loadtxt(file, usecols=(0, 1), dtype=np.int64, ndmin=2)  # node, module, flow; # starts a comment
+    return table[:, 0], table[:, 1]
 
 
 def attach_unconnected(labels: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 import builtins
 import itertools
+import subprocess
+import sys
 
 import networkx as nx
 import numpy as np
@@ -118,3 +120,21 @@ def test_missing_infomap_is_named(monkeypatch):
     monkeypatch.setattr(builtins, '__import__', without)
     with pytest.raises(ImportError, match=r'pip install .infomap'):
         require_infomap()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('first', ['infomap', 'faiss', 'networkx'])
+def test_any_order_of_imports(first):
+    """SWIG's table of types, which faiss and Infomap share, must not crash the process."""
+    code = f'import {first}' + """
+import torch
+import numpy as np
+from leopart_mm.clustering.communities import find_communities
+from leopart_mm.clustering.kmeans import kmeans
+edges = np.array([(0, 1, .5), (2, 3, .5)])
+for _ in range(3):
+    assert find_communities(edges, 4).labels.tolist() == [1, 1, 2, 2]
+    kmeans(torch.randn(50, 4), 3)
+"""
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
