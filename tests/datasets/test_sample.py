@@ -40,17 +40,17 @@ def test_every_class_and_part_occurs():
     assert 0.4 < background < 0.8
 
 
-def test_mean_colour_does_not_tell_the_class():
-    """Classes explain little of the variance of an object's mean colour: less than a twentieth."""
-    colours, labels = [], []
+def test_brightness_does_not_tell_the_class():
+    """The light differs so much between scenes that classes explain less than a tenth of an object's brightness."""
+    brightness, labels = [], []
     for seed in range(150):
         scene = draw_scene(64, np.random.default_rng(seed))
         for label in np.unique(scene.classes[scene.classes > 0]):
-            colours.append(scene.image[scene.classes == label].mean(0))
+            brightness.append(scene.image[scene.classes == label].mean())
             labels.append(label)
-    colours, labels = np.array(colours), np.array(labels)
-    within = sum(((colours[labels == label] - colours[labels == label].mean(0))**2).sum() for label in set(labels))
-    assert 1 - within / ((colours - colours.mean(0))**2).sum() < 0.08
+    brightness, labels = np.array(brightness), np.array(labels)
+    within = sum(((brightness[labels == label] - brightness[labels == label].mean())**2).sum() for label in set(labels))
+    assert 1 - within / ((brightness - brightness.mean())**2).sum() < 0.1
 
 
 @pytest.mark.parametrize('name', ['stripes', 'checks', 'dots', 'rings', 'bricks', 'zigzag', 'crosses', 'spokes'])

@@ -34,7 +34,7 @@ def tiny_leopart(weights: dict, grid: int, heads: int, kernel: int, loss: dict |
     width = weights['cls_token'].shape[-1]
     return MODELS.build(
         dict(
-            type='Leopart',
+            type='leopart_mm.Leopart',
             backbone=dict(
                 type='leopart_mm.DenseViT',
                 arch='vit_tiny_patch16_224',

@@ -35,7 +35,7 @@ train_dataloader = dict(
 train_cfg = dict(type='leopart_mm.ResumableIterLoop', max_iters=4)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.04),
                      constructor='leopart_mm.BackboneHeadConstructor')
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=False)]
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=4, end=4, by_epoch=False)]
 default_hooks = dict(logger=dict(type='LoggerHook', interval=1), timer=dict(type='IterTimerHook'),
                      param_scheduler=dict(type='ParamSchedulerHook'), sampler_seed=dict(type='DistSamplerSeedHook'),
                      checkpoint=dict(type='leopart_mm.AtomicCheckpointHook', by_epoch=False, interval=2))
