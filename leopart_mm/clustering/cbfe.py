@@ -91,6 +91,22 @@ def jaccard(pred: Tensor, gt: Tensor, boundary: str = 'foreground') -> float:
     return float(torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both)).mean())
 
 
+def cut_agreement(position: Tensor, gt: Tensor, num_clusters: int) -> Tensor:
+    """`jaccard` of one image for every cut at once, (K,) float64; entry i: clusters from position i on are foreground.
+
+    Args:
+        position: (pixels,) int64, of each pixel's cluster in rising order of precision.
+        gt: (pixels,) classes; non-zero is foreground (boundary 255 too).
+        num_clusters: K.
+    """
+    real = gt != 0
+    size = torch.bincount(position, minlength=num_clusters)
+    both = torch.bincount(position[real], minlength=num_clusters)
+    inside, both = (counts.flip(0).cumsum(0).flip(0).double() for counts in (size, both))
+    either = inside + int(real.sum()) - both
+    return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both))
+
+
 def published_splits(precisions: Tensor, clusters: Tensor, gt: Tensor, low: float = 0.55,
                      high: float = 0.75) -> list[ThresholdSplit]:
     """Every cut of the published threshold search, worst Jaccard first. It looks at the ground truth.

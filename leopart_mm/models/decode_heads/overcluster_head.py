@@ -223,6 +223,13 @@ class OverclusterHead(BaseModule):
             vectors, shape = self._reduced(maps)
             return assign(vectors, self.centroids, self.spherical).view(len(self.seeds), *shape)
 
+    def label_reduced(self, reduced: Tensor) -> Tensor:
+        """`predict_labels` from what `reduce` gave."""
+        batch, channels, height, width = reduced.shape
+        with torch.autocast(reduced.device.type, enabled=False):
+            vectors = reduced.permute(0, 2, 3, 1).reshape(-1, channels)
+            return assign(vectors, self.centroids, self.spherical).view(len(self.seeds), batch, height, width)
+
     @torch.no_grad()
     def reduce(self, maps: Sequence[Tensor]) -> Tensor:
         """What is clustered: (B, D, h, w) standardised, reduced features. Errors as in `predict_labels`."""

@@ -7,10 +7,10 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from leopart_mm.clustering.cbfe import cluster_sizes, jaccard
+from leopart_mm.clustering.cbfe import cluster_sizes, cut_agreement
 from leopart_mm.clustering.cells import cell_weights
 from leopart_mm.clustering.foreground_threshold import RULES
-from leopart_mm.clustering.label_maps import upsample_labels
+from leopart_mm.clustering.label_maps import cell_indices, upsample_labels
 from leopart_mm.models.decode_heads.fitting import broadcast_result, gather_parts
 from leopart_mm.models.feature_batch import FeatureBatch
 from leopart_mm.models.features import DenseFeatures
@@ -187,7 +187,7 @@ class CBFE(FittedPostprocessor):
     def _agreement_with_truth(self, stream: Iterable[FeatureBatch], precisions: Tensor) -> Tensor:
         """Sum over images of the Jaccard index with ground truth at every cut, and their number: (S, cuts + 1)."""
         number = precisions.shape[-1]
-        starts = range(int(self.cuts[0] * number), int(self.cuts[1] * number))
+        starts = torch.arange(int(self.cuts[0] * number), int(self.cuts[1] * number))
         rank = precisions[0].argsort(dim=-1, stable=True).argsort(dim=-1)
         sums = torch.zeros(len(rank), len(starts) + 1, dtype=torch.float64)
         for batch in stream:
@@ -200,15 +200,15 @@ class CBFE(FittedPostprocessor):
                     raise ValueError(f"{name}: CBFE's threshold='published' looks at ground truth, but there is none: "
                                      "add LoadAnnotations to the fit pipeline, or take the rule 'agreement'.")
                 rows, columns, extent = batch.content(index, tuple(batch.labels.shape[-2:]))
-                gt = sample.gt_sem_seg.data.reshape(sample.gt_sem_seg.data.shape[-2:])
+                gt = sample.gt_sem_seg.data.reshape(sample.gt_sem_seg.data.shape[-2:]).cpu()
                 size = self.map_size or tuple(gt.shape)
                 gt = upsample_labels(gt, size, rule='corner')
-                position = torch.stack([order.to(labels.device)[labels[index, rows, columns]]
-                                        for order, labels in zip(rank, batch.labels, strict=True)])
-                position = upsample_labels(position, size, extent, 'corner').to(gt.device)
-                for stage, ranks in enumerate(position):
-                    scores = [jaccard((ranks >= start)[None], gt[None]) for start in starts]
-                    sums[stage] += torch.tensor([*scores, 1.], dtype=torch.float64)
+                grid = rows.stop - rows.start, columns.stop - columns.start
+                cells = cell_indices(grid, size, extent, 'corner').flatten()
+                for stage, order in enumerate(rank):
+                    pixels = order[batch.labels[stage, index, rows, columns].flatten().cpu()][cells]
+                    sums[stage, :-1] += cut_agreement(pixels, gt.flatten(), number)[starts]
+                    sums[stage, -1] += 1
         return sums
 
     def _published(self, parts: Sequence[Tensor], precisions: Tensor) -> Tensor:

@@ -128,7 +128,9 @@ class UnsupervisedSegmentor(EncoderDecoder):
         """
         if self.need_reduced or self._any_needs('reduced'):
             batch.features.reduced = self._reduce(batch)
-        labels = self.decode_head.predict_labels(batch.features.maps)
+            labels = self.decode_head.label_reduced(batch.features.reduced)
+        else:
+            labels = self.decode_head.predict_labels(batch.features.maps)
         if record is not None:
             record['clusters'] = labels[0], self.decode_head.num_clusters
         for index, stage in enumerate(self.postprocessors[:stages]):
