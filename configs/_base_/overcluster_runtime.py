@@ -8,7 +8,7 @@ test_evaluator = dict(type='leopart_mm.ClusterMetric', matching='auto', eval_siz
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
-    visualization=dict(type='SegVisualizationHook', interval=1))
+    visualization=dict(type='leopart_mm.ClusterVisualizationHook'))
 # A file that holds only a backbone (DINO, SwAV, ...) is enough as the checkpoint.
 custom_hooks = [dict(type='leopart_mm.BackboneCheckpointHook'), dict(type='leopart_mm.ResNetCheckpointHook')]
 vis_backends = [dict(type='LocalVisBackend')]

@@ -36,6 +36,9 @@ class Benchmark:
     """Whether a process calls its side once, unmeasured in time, before."""
     threads: ClassVar[int | None] = None
     """Threads of torch, OpenMP and OpenCV on both sides; None leaves the machine's default."""
+    clock: ClassVar[str] = 'wall'
+    """'wall', or 'cpu': seconds of processor time, for throughput per core (with ``threads = 1`` the same on an idle
+    machine, but right on a busy one too)."""
     ours_env: ClassVar[dict[str, str]] = {}
     """Environment variables of our processes, such as allocator settings which our tools set as well."""
     baseline_env: ClassVar[dict[str, str]] = {}

@@ -67,14 +67,15 @@ def measure(cls: type[Benchmark], side: str, quick: bool) -> dict[str, Any]:
     if side == 'details':
         return dict(result=list(work.details()))
     call = getattr(work, side)
+    clock = {'wall': time.perf_counter, 'cpu': time.process_time}[cls.clock]
     memory = PeakMemory()
     if cls.warm_up and not quick:
         call()
     seconds = []
     for _ in range(1 if quick else cls.repeats):
-        start = time.perf_counter()
+        start = clock()
         result = call()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return dict(seconds=seconds, peak_mb=memory.peak_mb(), result=result)
 
 

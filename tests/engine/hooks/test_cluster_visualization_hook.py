@@ -1,0 +1,173 @@
+"""Pictures of clusters: what is painted where, which images, which files."""
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+import leopart_mm  # noqa: F401
+from leopart_mm.engine.hooks import ClusterVisualizationHook
+from leopart_mm.engine.hooks.picture_files import class_palette, find_matching, picture_folder
+from leopart_mm.registry import HOOKS
+from leopart_mm.visualization.palette import distinct_colours
+from leopart_mm.visualization.panels import GAP, TITLE_HEIGHT
+
+PALETTE = [[255, 0, 0], [0, 255, 0]]
+HEIGHT, WIDTH = 40, 60
+GREY = 100
+
+
+def field(labels):
+    return PixelData(data=torch.as_tensor(np.asarray(labels))[None].long())
+
+
+def make_sample(folder, name, pred_sem_seg=None, clusters=None, truth=None, **meta):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), GREY, np.uint8))
+    sample = SegDataSample(metainfo=dict(img_path=str(path), **meta))
+    if pred_sem_seg is not None:
+        sample.pred_sem_seg = field(pred_sem_seg)
+    if clusters is not None:
+        sample.set_field(PixelData(data=torch.as_tensor(clusters)), 'pred_clusters')
+    if truth is not None:
+        sample.gt_sem_seg = field(truth)
+    return sample
+
+
+def make_runner(work_dir, matching=None, length=3, save_dir=None, metainfo=None):
+    metainfo = dict(classes=('a', 'b'), palette=PALETTE) if metainfo is None else metainfo
+    loop = SimpleNamespace(
+        evaluator=SimpleNamespace(metrics=[SimpleNamespace(), SimpleNamespace(matching_=matching)]),
+        dataloader=SimpleNamespace(dataset=type('Data', (list, ), dict(metainfo=metainfo))([0] * length)))
+    shown = []
+    visualizer = SimpleNamespace(show=lambda picture, win_name, wait_time: shown.append((win_name, wait_time)))
+    return SimpleNamespace(cfg=dict(visualizer=dict(save_dir=save_dir) if save_dir else {}), work_dir=str(work_dir),
+                           test_loop=loop, val_loop=loop, iter=7, visualizer=visualizer, shown=shown)
+
+
+def run(hook, runner, samples, phase='test'):
+    getattr(hook, f'before_{phase}_epoch')(runner)
+    for index, sample in enumerate(samples):
+        getattr(hook, f'after_{phase}_iter')(runner, index, None, [sample])
+    getattr(hook, f'after_{phase}_epoch')(runner, {})
+
+
+def panels(path, count):
+    """The parts of a picture, RGB, without the titles."""
+    picture = cv2.imread(str(path))[..., ::-1].astype(int)
+    assert picture.shape == (TITLE_HEIGHT + HEIGHT, count * WIDTH + (count - 1) * GAP, 3)
+    return [picture[TITLE_HEIGHT:, i * (WIDTH + GAP):][:, :WIDTH] for i in range(count)]
+
+
+def painted(colour):
+    return np.rint(0.4 * GREY + 0.6 * np.asarray(colour)).astype(int)
+
+
+def test_four_panels_with_matched_classes(tmp_path):
+    truth = np.zeros((HEIGHT, WIDTH), int)
+    truth[:, 40:] = 255
+    sample = make_sample(tmp_path / 'images', 'cat.png', clusters=[[[300, 4]], [[0, 0]]], truth=truth,
+                         num_clusters=500, cluster_extent=None)
+    matching = np.zeros(500, int)
+    matching[300] = 1
+    runner = make_runner(tmp_path, matching, save_dir=str(tmp_path / 'shown'))
+    hook = HOOKS.build(dict(type='leopart_mm.ClusterVisualizationHook', draw=True, show=True, wait_time=0.5))
+    run(hook, runner, [sample])
+    image, clusters, matched, seen_truth = panels(tmp_path / 'shown' / 'cat.png', 4)
+    assert (image == GREY).all()
+    left, right = np.s_[5, 5], np.s_[5, 35]  # the first seed's two cells
+    colours = distinct_colours(500)
+    assert (clusters[left] == painted(colours[300])).all()
+    assert (clusters[right] == painted(colours[4])).all()
+    assert (matched[left] == painted(PALETTE[1])).all()
+    assert (matched[right] == painted(PALETTE[0])).all()
+    assert (seen_truth[left] == painted(PALETTE[0])).all()
+    assert (seen_truth[5, 50] == GREY).all()  # ignored: the image shows
+    assert runner.shown == [('cat', 0.5)]
+
+
+def test_extent_cuts_padding(tmp_path):
+    """An image that covers one and a half cells: the border lies at two thirds of its width."""
+    sample = make_sample(tmp_path, 'a.png', clusters=[[[0, 1]]], num_clusters=2, cluster_extent=(0, 1, 0, 1.5))
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path), [sample])
+    _, clusters = panels(tmp_path / 'pictures' / 'a.png', 2)
+    assert (clusters[5, 38] == painted(distinct_colours(2)[0])).all()
+    assert (clusters[5, 42] == painted(distinct_colours(2)[1])).all()
+
+
+def test_ordinary_decoder_paints_labels_beyond_the_classes(tmp_path):
+    prediction = np.zeros((2 * HEIGHT, 2 * WIDTH), int)
+    prediction[:HEIGHT] = 255
+    prediction[:HEIGHT, WIDTH:] = 7
+    truth = np.ones((HEIGHT, WIDTH), int)
+    sample = make_sample(tmp_path, 'a.png', pred_sem_seg=prediction, truth=truth)
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path), [sample])
+    _, predicted, seen_truth = panels(tmp_path / 'pictures' / 'a.png', 3)
+    assert (predicted[30, 5] == painted(PALETTE[0])).all()
+    assert (predicted[5, 5] == painted(distinct_colours(256)[255])).all()
+    assert (predicted[5, 45] == painted(distinct_colours(256)[7])).all()
+    assert (seen_truth[5, 5] == painted(PALETTE[1])).all()
+
+
+def test_which_images_and_their_names(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('leopart_mm.engine.hooks.cluster_visualization_hook.print_log',
+                        lambda text, logger: lines.append(text))
+    names = ['x/1.png', 'x/2.png', 'y/1.png', 'y/3.png', 'y/4.png']
+    samples = [make_sample(tmp_path, name, clusters=[[[0]]], num_clusters=1) for name in names]
+    hook = ClusterVisualizationHook(draw=True, interval=2, max_images=2, out_dir=str(tmp_path / 'out'))
+    run(hook, make_runner(tmp_path, length=5), samples)
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['x_1.png', 'y_1.png']
+    assert 'Drew 2 of 5 images' in lines[0]
+    run(hook, make_runner(tmp_path, length=5), samples[3:4])  # nothing is left of the run before
+    assert 'Drew 1 of 5' in lines[1]
+
+
+def test_validation_only_where_asked_for(tmp_path):
+    sample = make_sample(tmp_path, 'a.png', clusters=[[[0]]], num_clusters=1)
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path), [sample], 'val')
+    assert not (tmp_path / 'pictures').exists()
+    hook = ClusterVisualizationHook(draw_val=True)
+    run(hook, make_runner(tmp_path), [sample])
+    assert not (tmp_path / 'pictures').exists()
+    run(hook, make_runner(tmp_path), [sample], 'val')
+    assert [path.name for path in (tmp_path / 'pictures').iterdir()] == ['iter_7']
+    assert (tmp_path / 'pictures' / 'iter_7' / 'a.png').is_file()
+
+
+def test_kept_maps_are_small(tmp_path):
+    sample = make_sample(tmp_path, 'a.png', pred_sem_seg=np.zeros((800, 1200), int), truth=np.zeros((800, 1200), int))
+    hook = ClusterVisualizationHook(draw=True, max_side=30)
+    hook.after_test_iter(None, 0, None, [sample])
+    kept, = hook._kept
+    for key in ('labels', 'truth'):
+        assert kept[key].shape == (20, 30)
+        assert kept[key].base is None
+
+
+def test_other_processes_draw_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr('leopart_mm.engine.hooks.cluster_visualization_hook.is_main_process', lambda: False)
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path),
+        [make_sample(tmp_path, 'a.png', clusters=[[[0]]], num_clusters=1)])
+    assert not (tmp_path / 'pictures').exists()
+
+
+@pytest.mark.parametrize('wrong', [dict(interval=0), dict(max_images=0), dict(max_side=0)])
+def test_impossible_numbers(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ClusterVisualizationHook(**wrong)
+
+
+def test_helpers(tmp_path):
+    assert picture_folder(make_runner(tmp_path)) == tmp_path / 'pictures'
+    assert picture_folder(make_runner(tmp_path, save_dir='shown'), 'out').name == 'out'
+    assert find_matching(SimpleNamespace(metrics=[SimpleNamespace(matching_=None)])) is None
+    palette = class_palette(dict(palette=PALETTE, classes=('a', 'b')), [np.array([[4, 255]]), None])
+    np.testing.assert_array_equal(palette[:2], PALETTE)
+    np.testing.assert_array_equal(palette[2:], distinct_colours(5)[2:])
+    assert len(class_palette({}, [np.array([255])])) == 0
