@@ -28,8 +28,8 @@ class UnlabelledImages(BaseDataset):
     Args:
         data_root: The folder. With ImageNet: the folder that holds the class folders. With COCO: e.g. ``train2017``.
         ann_file: Optional list: a text file with one path a line (relative to `data_root`; a class number behind it, as
-            in ImageNet lists, is ignored) or a COCO json (``images[].file_name``). Relative to `data_root` if it is
-            not found as it stands.
+            in ImageNet lists, is ignored; ids without suffix, as in VOC lists, are completed) or a COCO json
+            (``images[].file_name``). Relative to `data_root` if it is not found as it stands.
         folders: Optional choice of sub-folders of `data_root`: names, or a text file with one a line (ImageNet-100).
         suffixes: What counts as an image, in either case.
         recursive: Look into sub-folders.
@@ -170,7 +170,7 @@ class UnlabelledImages(BaseDataset):
             names = [image['file_name'] for image in content['images']]
         else:
             names = _read_lines(list_file)
-        paths = [_existing(root, name) for name in names]
+        paths = [_existing(root, name, self.suffixes) for name in names]
         missing = [name for name, path in zip(names, paths, strict=True) if path is None]
         if missing:
             message = (f'{len(missing)} of the {len(names)} images that {list_file} names are not in {root}: '
@@ -208,8 +208,10 @@ def _read_lines(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
-def _existing(root: Path, name: str) -> str | None:
-    for candidate in (name, name.rsplit(maxsplit=1)[0] if name.rsplit(maxsplit=1)[-1].isdigit() else name):
+def _existing(root: Path, name: str, suffixes: Sequence[str]) -> str | None:
+    """The file a line of a list names: as it stands, without a class number behind it, or an id without suffix."""
+    without_number = name.rsplit(maxsplit=1)[0] if name.rsplit(maxsplit=1)[-1].isdigit() else name
+    for candidate in dict.fromkeys((name, without_number, *(name + suffix for suffix in suffixes))):
         path = root / candidate  # an absolute name stays absolute
         if path.is_file():
             return str(path)

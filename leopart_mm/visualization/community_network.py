@@ -13,8 +13,8 @@ def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: 
     """Draw clusters as nodes and edges as lines, communities side by side.
 
     A node has its community's colour (as in label maps: `distinct_colours`), an area that grows with the cluster's
-    pixels (up to 15 % of all), and where there is one an example patch. Clusters without an edge (background) are left out, but counted in
-    the title.
+    pixels (up to 15 % of all), and where there is one an example patch. Clusters without an edge (background) are left
+    out, but counted in the title.
 
     Args:
         matrix: (K, K) directed co-occurrence.

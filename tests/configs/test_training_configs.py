@@ -78,8 +78,8 @@ def shrunk(cfg):
         model['backbone'].update(checkpoint=None, depth=18, base_channels=8, stem_channels=8)
         model['neck']['in_channels'] = 64
     model['neck'].update(hidden_channels=24, out_channels=6)
-    model['head'].update(embed_dims=6, num_prototypes=model['head']['num_prototypes'] // 50)
-    if model['head']['loss']['queue']:
+    model['head'].update(embed_dims=6, num_prototypes=max(2, model['head']['num_prototypes'] // 50))
+    if model['head'].get('loss', {}).get('queue'):
         model['head']['loss']['queue'] = dict(length=40, embed_dims=6)
     return model
 
@@ -87,7 +87,7 @@ def shrunk(cfg):
 def batch_of(cfg):
     """What the config's own crops and packing give for two noise images, with crops of 64 and 32 pixels."""
     crop, colours, pack = (dict(one) for one in cfg.train_dataloader.dataset.pipeline[1:])
-    crop['sizes'] = (64, 32)[:len(crop['sizes'])]
+    crop['sizes'] = (64, 32)[:len(crop.get('num_crops', (2, 4)))]
     steps = [TRANSFORMS.build(one) for one in (crop, colours, pack)]
     samples = []
     for seed in range(2):

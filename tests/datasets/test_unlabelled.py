@@ -133,3 +133,13 @@ def test_workers_share_the_count(folder):
     read = [int(sample['img'][0, 0, 0]) for batch in loader for sample in batch]
     assert read == [0, 20, 20, 30]
     assert dataset.num_corrupt == 1
+
+
+def test_list_of_ids_without_suffix(tmp_path):
+    """VOC's lists name images by id only."""
+    for name in ('2007_1.jpg', '2007_2.png', 'other.jpg'):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    (tmp_path / 'train.txt').write_text('2007_1\n2007_2\n')
+    dataset = UnlabelledImages(str(tmp_path), ann_file='train.txt')
+    assert [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))] == [
+        str(tmp_path / '2007_1.jpg'), str(tmp_path / '2007_2.png')]

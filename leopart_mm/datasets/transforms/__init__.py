@@ -3,9 +3,10 @@ from leopart_mm.datasets.transforms.formatting import PackMultiCrop
 from leopart_mm.datasets.transforms.load_image import LoadImage
 from leopart_mm.datasets.transforms.multi_crop import RoIAlignedMultiCrop
 from leopart_mm.datasets.transforms.photometric_parameters import DrawPhotometric
+from leopart_mm.datasets.transforms.resize_oriented import ResizeOriented
 from leopart_mm.datasets.transforms.segmentation import KeepNetworkSize, ResizeSegMap, SegRandomResizedCrop
 
 __all__ = [
-    'DrawPhotometric', 'KeepNetworkSize', 'LoadImage', 'PackMultiCrop', 'ResizeSegMap', 'RoIAlignedMultiCrop',
-    'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
+    'DrawPhotometric', 'KeepNetworkSize', 'LoadImage', 'PackMultiCrop', 'ResizeOriented', 'ResizeSegMap',
+    'RoIAlignedMultiCrop', 'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
 ]

@@ -1,0 +1,3 @@
+# As overcluster_k100_vit-tiny_msrc21.py with K = 21, matched one to one (Hungarian).
+_base_ = ['./overcluster_k100_vit-tiny_msrc21.py']
+model = dict(decode_head=dict(num_clusters=21))

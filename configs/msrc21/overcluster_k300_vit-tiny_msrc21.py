@@ -1,0 +1,3 @@
+# As overcluster_k100_vit-tiny_msrc21.py with K = 300.
+_base_ = ['./overcluster_k100_vit-tiny_msrc21.py']
+model = dict(decode_head=dict(num_clusters=300))
