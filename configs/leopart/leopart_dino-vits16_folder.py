@@ -1,6 +1,6 @@
 # Leopart on a folder of one's own images, from a DINO ViT-S/16. All it needs:
 #   python tools/train.py THIS_FILE --cfg-options data_root=my/images checkpoint=dino_deitsmall16_pretrain.pth
-# Against the published runs (leopart_dino-vits16_coco.py): iterations instead of epochs, since a small set has short
+# Unlike leopart_dino-vits16_coco.py: iterations instead of epochs, since a small set has short
 # ones; every patch counts instead of the attention's foreground, since satellite or medical images may have none; no
 # queue, which only helps batches smaller than this one.
 _base_ = [
