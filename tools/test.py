@@ -5,6 +5,7 @@ Models that fit something on the data first (overclustering, ...) do so here, th
 
     python tools/test.py CONFIG CHECKPOINT --show-dir pictures --out predictions
     python tools/test.py CONFIG CHECKPOINT --save-fitted fitted.pth   # keep the fitted model for new images
+    python tools/test.py CONFIG fitted.pth --show-dir pictures --names names.yaml
 """
 
 import argparse
@@ -22,6 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', help='folder for the predicted label maps (PNG, named as the images)')
     parser.add_argument('--show', action='store_true', help='show the pictures in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='folder for the pictures')
+    parser.add_argument('--names', metavar='FILE',
+                        help='naming file of the clusters (tools/segment_folder.py writes one): its names and colours '
+                        'are used in the pictures')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds each window stays')
     parser.add_argument('--save-fitted', metavar='FILE', help='save the fitted model as a checkpoint')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation (needs tta_model, tta_pipeline)')
@@ -61,6 +65,8 @@ def _draw_pictures(cfg, args: argparse.Namespace) -> None:
     hook['draw'] = True
     if args.show:
         hook['show'], hook['wait_time'] = True, args.wait_time
+    if args.names:
+        hook['names'] = args.names
     if args.show_dir:
         cfg.visualizer['save_dir'] = args.show_dir
 

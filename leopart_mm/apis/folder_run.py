@@ -14,7 +14,7 @@ from leopart_mm.apis.inferencer import LeopartInferencer, Report, Segmentation
 from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.engine.progress import progress
 from leopart_mm.evaluation.label_writer import read_labels, write_labels
-from leopart_mm.visualization.streamed_sheet import ClusterSheet, legend
+from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend
 
 MAX_LEGEND = 40
 

@@ -22,7 +22,6 @@ from leopart_mm.compat import load_checkpoint_file
 from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.overlay import overlay
 
 DEFAULT_TILE = 448
 
@@ -54,9 +53,8 @@ class Segmentation:
     def overlay(self, alpha: float = 0.6, max_side: int | None = 2048) -> np.ndarray:
         """The image painted with its named clusters, (h, w, 3) uint8 RGB, not (much) larger than `max_side`."""
         step = 1 if max_side is None else max(max(self.labels.shape) // max_side, 1)
-        group_of, names = self.names.merged()
         picture = preview(self.image, self.image.shape[2], max_side)
-        return overlay(picture, group_of[self.labels[::step, ::step]], names.colours, alpha, ignore=None)
+        return self.names.overlay(picture, self.labels[::step, ::step], alpha)
 
 
 @dataclass

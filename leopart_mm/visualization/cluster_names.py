@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from leopart_mm.visualization.overlay import overlay
 from leopart_mm.visualization.palette import distinct_colours
 
 HEADER = '''# Names and colours of clusters. Edit name and colour, leave the numbers.
@@ -89,6 +90,13 @@ class ClusterNames:
             return
         lines = [f'  {index}: {json.dumps(entry, ensure_ascii=False)}' for index, entry in entries.items()]
         Path(path).write_text('\n'.join([HEADER + 'clusters:', *lines]) + '\n')
+
+    def overlay(self, image: np.ndarray, labels: np.ndarray, alpha: float = 0.6,
+                ignore: int | None = None) -> np.ndarray:
+        """`visualization.overlay` of a map of clusters, those of one name as one; cluster `ignore` stays unpainted."""
+        group_of, groups = self.merged()
+        return overlay(image, group_of[labels], groups.colours, alpha,
+                       ignore=None if ignore is None else group_of[ignore])
 
     def merged(self) -> tuple[np.ndarray, 'ClusterNames']:
         """Clusters of one name as one group.

@@ -9,7 +9,8 @@ from leopart_mm.visualization.palette import distinct_colours
 
 
 def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: np.ndarray, threshold: float,
-                      patches: Mapping[int, np.ndarray] | None = None, seed: int = 0, side: int = 1400) -> np.ndarray:
+                      patches: Mapping[int, np.ndarray] | None = None, colours: np.ndarray | None = None, seed: int = 0,
+                      side: int = 1400) -> np.ndarray:
     """Draw clusters as nodes and edges as lines, communities side by side.
 
     A node has its community's colour (as in label maps: `distinct_colours`), an area that grows with the cluster's
@@ -22,6 +23,7 @@ def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: 
         frequencies: (K,) pixels of each cluster.
         threshold: Of the edges.
         patches: Cluster -> (p, p, 3) uint8 RGB example.
+        colours: (communities, 3) RGB; None: `distinct_colours`.
         seed: Of the layout: the same picture every time.
         side: Of the picture, in pixels.
 
@@ -46,7 +48,8 @@ def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: 
     axes.set_title(f'{graph.number_of_nodes()} clusters, {graph.number_of_edges()} edges, '
                    f'{len(set(communities[communities > 0]))} communities; {len(outside)} clusters '
                    f'({100 * shares[outside].sum():.0f} % of all pixels) without an edge are background', fontsize=11)
-    colours = distinct_colours(int(communities.max(initial=0)) + 1) / 255.
+    number = int(communities.max(initial=0)) + 1
+    colours = (colours if colours is not None and len(colours) >= number else distinct_colours(number)) / 255.
     if graph:
         nodes = list(graph)
         weights = np.array([data['weight'] for *_, data in graph.edges(data=True)])

@@ -1,12 +1,12 @@
-"""Arranging pictures: one row an image, a sheet of rows, a sheet of clusters."""
+"""Arranging pictures: one row an image, rows below each other, the example patch of a cluster."""
 
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
+from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.overlay import overlay, resize
-from leopart_mm.visualization.palette import distinct_colours
 
 GAP = 4
 TITLE_HEIGHT = 18
@@ -39,7 +39,7 @@ def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def prediction_row(image: np.ndarray, clusters: np.ndarray, num_clusters: int, matching: np.ndarray | None = None,
                    class_palette: np.ndarray | None = None, truth: np.ndarray | None = None,
-                   ignore: int = 255, titles: bool = True) -> np.ndarray:
+                   ignore: int = 255, titles: bool = True, names: ClusterNames | None = None) -> np.ndarray:
     """One image with what was found in it: image | clusters | matched segmentation | ground truth.
 
     Args:
@@ -51,46 +51,16 @@ def prediction_row(image: np.ndarray, clusters: np.ndarray, num_clusters: int, m
         truth: (h', w') class ids with `ignore`; None leaves the fourth picture out.
         ignore: Label without a class.
         titles: Write the titles above.
+        names: Names and colours of the clusters; None: the palette's colours.
     """
-    pictures = dict(image=image, clusters=overlay(image, clusters, distinct_colours(num_clusters), ignore=None))
+    names = names or ClusterNames.default(num_clusters)
+    pictures = dict(image=image, clusters=names.overlay(image, clusters))
     if matching is not None:
         matched = np.asarray(matching)[np.minimum(clusters, len(matching) - 1)]
         pictures['matched'] = overlay(image, matched, class_palette, ignore=ignore)
     if truth is not None:
         pictures['ground truth'] = overlay(image, truth, class_palette, ignore=ignore)
     return row(pictures, titles)
-
-
-def cluster_sheet(images: Sequence[np.ndarray], label_maps: Sequence[np.ndarray], num_clusters: int,
-                  max_clusters: int = 40, examples: int = 8, side: int = 64) -> np.ndarray:
-    """Example patches of the largest clusters, one cluster a row, with its number and its share of all pixels.
-
-    Args:
-        images: (H, W, 3) uint8 RGB each.
-        label_maps: (h, w) cluster ids of each image.
-        num_clusters: How many clusters there are.
-        max_clusters: Rows at most.
-        examples: Patches a row, each from another image: those where the cluster covers most.
-        side: Side of a patch in the sheet; it shows a window of a third of the image's shorter side.
-    """
-    counts = np.stack([np.bincount(labels.ravel(), minlength=num_clusters) for labels in label_maps])
-    shares = counts.sum(0) / max(counts.sum(), 1)
-    rows = []
-    for cluster in np.argsort(-shares, kind='stable')[:max_clusters]:
-        if shares[cluster] == 0:
-            break
-        chosen = [index for index in np.argsort(-counts[:, cluster], kind='stable')[:examples]
-                  if counts[index, cluster]]
-        patches = [example_patch(images[index], label_maps[index], cluster, side) for index in chosen]
-        patches += [np.full((side, side, 3), 255, np.uint8)] * (examples - len(patches))
-        label = np.full((side, 90, 3), 255, np.uint8)
-        label[:, :10] = distinct_colours(num_clusters)[cluster]
-        write_text(label, f'cluster {cluster}', (14, side // 2 - 4))
-        write_text(label, f'{100 * shares[cluster]:.1f} %', (14, side // 2 + 12))
-        rows.append(row({str(i): patch for i, patch in enumerate([label, *patches])}, titles=False))
-    if not rows:
-        raise ValueError('There is no labelled pixel to show clusters of.')
-    return stack(rows)
 
 
 def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np.ndarray:

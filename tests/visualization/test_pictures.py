@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from leopart_mm.visualization import (
-    cluster_sheet,
     colour_labels,
     distinct_colours,
     fit_side,
@@ -92,17 +91,3 @@ def test_prediction_row_shows_matched_classes():
     assert matched[7, 7].tolist() == [0, 0, 0]
     assert (truth == np.array([150, 0, 0])).all()
     assert prediction_row(image, clusters, 3, titles=False).shape == (8, 20, 3)
-
-
-def test_cluster_sheet_orders_by_share():
-    images = [np.full((32, 32, 3), 200, np.uint8) for _ in range(3)]
-    maps = [np.zeros((4, 4), int) for _ in range(3)]
-    maps[1][:3] = 2
-    sheet = cluster_sheet(images, maps, num_clusters=4, examples=2, side=20)
-    assert sheet.shape == (2 * 20 + 4, 90 + 2 * 24, 3)  # clusters 0 and 2 occur
-    colours = distinct_colours(4)
-    assert sheet[5, 3].tolist() == colours[0].tolist()
-    assert sheet[30, 3].tolist() == colours[2].tolist()
-    assert (sheet[30, 94 + 24:] == 255).all()  # cluster 2 is in one image only
-    with pytest.raises(ValueError, match='no labelled pixel'):
-        cluster_sheet([], [np.zeros((0, 0), int)], 3)

@@ -13,9 +13,17 @@ from mmseg.structures import SegDataSample
 
 from leopart_mm.clustering.label_maps import upsample_labels
 from leopart_mm.datasets.image_reading import read_image
-from leopart_mm.engine.hooks.picture_files import class_palette, find_matching, picture_folder, write_picture
+from leopart_mm.engine.hooks.picture_files import (
+    class_palette,
+    find_matching,
+    picture_folder,
+    read_names,
+    write_legend,
+    write_picture,
+)
 from leopart_mm.evaluation.label_writer import unique_names
 from leopart_mm.registry import HOOKS
+from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.overlay import fit_side, overlay
 from leopart_mm.visualization.panels import prediction_row, row
 
@@ -39,6 +47,7 @@ class ClusterVisualizationHook(Hook):
         out_dir: Folder. None takes the visualizer's ``save_dir`` (what --show-dir sets), else ``<work dir>/pictures``.
         draw_val: Also draw at every validation during training, into ``iter_<iteration>`` below the folder.
         ignore_index: Label of ground truth that is left unpainted.
+        names: Naming file (see `ClusterNames.load`): colours of the clusters, and ``legend.png`` with their names.
 
     Raises:
         ValueError: `interval`, `max_images` or `max_side` is less than 1.
@@ -55,7 +64,8 @@ class ClusterVisualizationHook(Hook):
                  max_side: int = 320,
                  out_dir: str | None = None,
                  draw_val: bool = False,
-                 ignore_index: int = 255) -> None:
+                 ignore_index: int = 255,
+                 names: str | None = None) -> None:
         for name, value in dict(interval=interval, max_images=max_images, max_side=max_side).items():
             if value is not None and value < 1:
                 raise ValueError(f'ClusterVisualizationHook: {name} must be at least 1, not {value}.')
@@ -64,6 +74,7 @@ class ClusterVisualizationHook(Hook):
         self.show, self.wait_time = show, wait_time
         self.out_dir = out_dir
         self.ignore_index = ignore_index
+        self.names_file = names
         self._forget()
 
     def _forget(self) -> None:
@@ -130,9 +141,10 @@ class ClusterVisualizationHook(Hook):
             return
         matching = find_matching(loop.evaluator)
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', {})
-        names = unique_names([kept['path'] for kept in self._kept])
-        for kept, name in zip(self._kept, names, strict=True):
-            picture = self._picture(kept, matching, metainfo)
+        names = self._names(folder)
+        files = unique_names([kept['path'] for kept in self._kept])
+        for kept, name in zip(self._kept, files, strict=True):
+            picture = self._picture(kept, matching, metainfo, names)
             write_picture(folder / f'{name}.png', picture)
             if self.show:
                 runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)
@@ -140,13 +152,23 @@ class ClusterVisualizationHook(Hook):
                   f'(interval={self.interval}, max_images={self.max_images}).', logger='current')
         self._forget()
 
-    def _picture(self, kept: dict[str, Any], matching: np.ndarray | None, metainfo: dict) -> np.ndarray:
+    def _names(self, folder: Path) -> ClusterNames | None:
+        """What the naming file says, if there is one; its legend is written."""
+        clusters = self._kept[0]['num_clusters']
+        if self.names_file is None or clusters is None:
+            return None
+        names = read_names(self.names_file, clusters)
+        write_legend(folder / 'legend.png', names)
+        return names
+
+    def _picture(self, kept: dict[str, Any], matching: np.ndarray | None, metainfo: dict,
+                 names: ClusterNames | None) -> np.ndarray:
         image = fit_side(read_image(kept['path'], 'rgb'), self.max_side)
         labels, truth, clusters = kept['labels'], kept['truth'], kept['num_clusters']
         if clusters is not None:
             labels = upsample_labels(labels, image.shape[:2], kept['extent']).numpy()
             palette = class_palette(metainfo, [matching, truth], self.ignore_index)
-            return prediction_row(image, labels, clusters, matching, palette, truth, self.ignore_index)
+            return prediction_row(image, labels, clusters, matching, palette, truth, self.ignore_index, names=names)
         pictures = dict(image=image, prediction=overlay(image, labels, class_palette(metainfo, [labels], -1),
                                                         ignore=None))
         if truth is not None:

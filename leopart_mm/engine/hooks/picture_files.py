@@ -1,4 +1,4 @@
-"""What hooks that draw share: where pictures go, colours of classes, the matching of clusters and classes."""
+"""What hooks that draw share: where pictures go, colours and names, the matching of clusters and classes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,8 @@ import numpy as np
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
+from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.cluster_sheet import legend
 from leopart_mm.visualization.palette import distinct_colours
 
 
@@ -33,6 +35,17 @@ def class_palette(metainfo: Mapping[str, Any], labels: Sequence[np.ndarray | Non
     highest = [int(one[one != ignore].max()) for one in labels if one is not None and (one != ignore).any()]
     count = max([len(palette), len(metainfo.get('classes') or ()), *(label + 1 for label in highest)])
     return np.concatenate([palette, distinct_colours(count)[len(palette):]])
+
+
+def read_names(path: str | None, num_clusters: int) -> ClusterNames:
+    """The naming file, or numbers and the palette's colours where there is none."""
+    return ClusterNames.default(num_clusters) if path is None else ClusterNames.load(path, num_clusters)
+
+
+def write_legend(path: Path, names: ClusterNames) -> None:
+    """Write name and colour of every group of clusters."""
+    groups = names.merged()[1]
+    write_picture(path, legend(groups, range(len(groups.names))))
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

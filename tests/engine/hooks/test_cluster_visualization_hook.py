@@ -114,6 +114,15 @@ def test_ordinary_decoder_paints_labels_beyond_the_classes(tmp_path):
     assert (seen_truth[5, 5] == painted(PALETTE[1])).all()
 
 
+def test_a_naming_file_colours_the_clusters(tmp_path):
+    sample = make_sample(tmp_path, 'a.png', clusters=[[[0, 1]]], num_clusters=2, cluster_extent=None)
+    (tmp_path / 'names.yaml').write_text('clusters: {0: {name: sky, colour: "#0000ff"}, 1: sky}')
+    run(ClusterVisualizationHook(draw=True, names=str(tmp_path / 'names.yaml')), make_runner(tmp_path), [sample])
+    _, clusters = panels(tmp_path / 'pictures' / 'a.png', 2)
+    assert (clusters == painted([0, 0, 255])).all()
+    assert (tmp_path / 'pictures' / 'legend.png').is_file()
+
+
 def test_which_images_and_their_names(tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr('leopart_mm.engine.hooks.cluster_visualization_hook.print_log',

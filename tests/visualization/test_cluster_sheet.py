@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.streamed_sheet import ClusterSheet, legend
+from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend
 
 
 def picture(value, labels):
