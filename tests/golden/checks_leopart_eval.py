@@ -23,35 +23,48 @@ def split_cases(arrays):
     return cases.values()
 
 
+def check_matching_case(case, names, share, rtol=0.):
+    """Scores of one case by every matching that it records; `names`: its prefix -> our matching."""
+    table = contingency_table(torch.from_numpy(case['pred']), torch.from_numpy(case['gt']), int(case['num_pred']),
+                              int(case['num_gt'])).numpy()
+    for prefix, matching in names.items():
+        if f'{prefix}_miou' not in case:
+            continue
+        result = scores(table, matching)
+        for field in ('tp', 'fp', 'fn'):
+            np.testing.assert_array_equal(getattr(result, field), case[f'{prefix}_{field}'])
+        np.testing.assert_allclose(result.miou, case[f'{prefix}_miou'], rtol=rtol)
+        if f'{prefix}_{share}' in case:
+            np.testing.assert_allclose(result.background_share, case[f'{prefix}_{share}'], rtol=rtol)
+        if f'{prefix}_reordered' in case:
+            np.testing.assert_array_equal(result.mapping[case['pred']], case[f'{prefix}_reordered'])
+
+
 @golden_case('leopart', 'matching_metrics')
 def check_matching_metrics(arrays):
     names = dict(hungarian='hungarian', many_iou='iou', many_precision='precision', direct='direct')
     for case in split_cases(arrays):
-        table = contingency_table(torch.from_numpy(case['pred']), torch.from_numpy(case['gt']), int(case['num_pred']),
-                                  int(case['num_gt'])).numpy()
-        for prefix, matching in names.items():
-            if f'{prefix}_miou' not in case:
-                continue
-            result = scores(table, matching)
-            for field in ('tp', 'fp', 'fn'):
-                np.testing.assert_array_equal(getattr(result, field), case[f'{prefix}_{field}'])
-            assert result.miou == case[f'{prefix}_miou']
-            if f'{prefix}_background_share' in case:
-                assert result.background_share == case[f'{prefix}_background_share']
+        check_matching_case(case, names, 'background_share')
+
+
+def project(features, dim):
+    """Standardised features, in several parts, and their first `dim` principal directions."""
+    moments = Moments()
+    for part in features.split(max(1, len(features) // 3)):
+        moments.update(part)
+    std = moments.std()
+    directions, _ = principal_directions(moments.covariance() / torch.outer(std, std), dim)
+    return standardise(features, moments.mean, std), directions
 
 
 @golden_case('leopart', 'standardise_pca')
 def check_standardise_pca(arrays):
     features = torch.from_numpy(arrays['features'])
-    moments = Moments()
-    for part in features.split(max(1, len(features) // 3)):
-        moments.update(part)
-    std = moments.std()
-    standardised = standardise(features, moments.mean, std)
+    standardised, directions = project(features, None)
     np.testing.assert_allclose(standardised, arrays['standardised'], rtol=1e-4, atol=1e-6)
-    directions, variances = principal_directions(moments.covariance() / torch.outer(std, std))
     # The golden eigenvalues are those of the sample covariance (divided by n - 1). The smallest can be rounding error.
-    eigenvalues = variances * moments.count / (moments.count - 1)
+    projected = standardised.double() @ directions.T
+    eigenvalues = projected.var(0, correction=1)
     np.testing.assert_allclose(eigenvalues, arrays['eigenvalues'], rtol=1e-4, atol=1e-9)
     kept = directions[:int(arrays['pca_dim'])]
     np.testing.assert_allclose(kept.T @ kept, arrays['subspace_projector'], rtol=1e-4, atol=1e-6)

@@ -1,5 +1,6 @@
 """Loops that fit a segmentor on a stream of features before they test it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -87,6 +88,8 @@ class FitValLoop(ValLoop):
             the trained model.
         backbone: Attribute of the trained model that is evaluated: 'backbone' (student), 'teacher.backbone'.
         fit_dataloader: Data to fit on; None fits on those of `dataloader`.
+        num_clusters: Several K for the segmentor's head, each fitted and scored; its metrics are called ``K<number>/``.
+            Hooks that draw see the first. None: the head's own, without such a prefix.
     """
 
     def __init__(self,
@@ -96,6 +99,7 @@ class FitValLoop(ValLoop):
                  segmentor: dict,
                  backbone: str = 'backbone',
                  fit_dataloader: DataLoader | dict | None = None,
+                 num_clusters: Sequence[int] | None = None,
                  fp16: bool = False) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         if isinstance(fit_dataloader, dict):
@@ -103,10 +107,11 @@ class FitValLoop(ValLoop):
         self.fit_dataloader = self.dataloader if fit_dataloader is None else fit_dataloader
         self.segmentor_cfg = segmentor
         self.backbone = backbone
+        self.num_clusters = tuple(num_clusters or (None, ))
         self.segmentor: nn.Module | None = None
 
-    def build_segmentor(self) -> nn.Module:
-        """A new, unfitted segmentor around the network in training.
+    def build_segmentor(self, num_clusters: int | None = None) -> nn.Module:
+        """A new, unfitted segmentor around the network in training, with `num_clusters` if given.
 
         Raises:
             AttributeError: The trained model has no such part.
@@ -119,6 +124,8 @@ class FitValLoop(ValLoop):
                                  "val_cfg=dict(backbone='backbone').") from error
         config = dict(self.segmentor_cfg)
         config.setdefault('data_preprocessor', model.data_preprocessor)
+        if num_clusters is not None:
+            config['decode_head'] = dict(config['decode_head'], num_clusters=num_clusters)
         segmentor = MODELS.build(dict(config, backbone=backbone))
         return segmentor.to(next(backbone.parameters()).device).eval()
 
@@ -127,24 +134,34 @@ class FitValLoop(ValLoop):
         model = self.runner.model
         self.runner.call_hook('before_val')
         self.runner.call_hook('before_val_epoch')
+        found = {}
         with undisturbed(model):
             model.eval()
-            self.segmentor = self.build_segmentor()
-            self.segmentor.fit(FeatureStream(self.segmentor, self.fit_dataloader, 'Reading features', fp16=self.fp16))
-            self.val_loss.clear()
-            for index, data_batch in enumerate(self.dataloader):
-                self.run_iter(index, data_batch)
-            metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
+            # The first one last: the metric then holds what hooks need to draw it.
+            for number in reversed(self.num_clusters):
+                found[number] = self._score(number, hooks=number == self.num_clusters[0])
+        metrics = {key if number is None else f'K{number}/{key}': value
+                   for number in self.num_clusters for key, value in found[number].items()}
         self.segmentor = None
         self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         return metrics
 
+    def _score(self, num_clusters: int | None, hooks: bool) -> dict[str, float]:
+        self.segmentor = self.build_segmentor(num_clusters)
+        self.segmentor.fit(FeatureStream(self.segmentor, self.fit_dataloader, 'Reading features', fp16=self.fp16))
+        self.val_loss.clear()
+        for index, data_batch in enumerate(self.dataloader):
+            self.run_iter(index, data_batch, hooks)
+        return self.evaluator.evaluate(len(self.dataloader.dataset))
+
     @torch.no_grad()
-    def run_iter(self, idx: int, data_batch: dict) -> None:
+    def run_iter(self, idx: int, data_batch: dict, hooks: bool = True) -> None:
         """Predict and process one batch."""
-        self.runner.call_hook('before_val_iter', batch_idx=idx, data_batch=data_batch)
+        if hooks:
+            self.runner.call_hook('before_val_iter', batch_idx=idx, data_batch=data_batch)
         with autocast(enabled=self.fp16):
             outputs = self.segmentor.val_step(data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
-        self.runner.call_hook('after_val_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        if hooks:
+            self.runner.call_hook('after_val_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)

@@ -123,7 +123,7 @@ class Record(Hook):
         self.metrics.append(metrics)
 
 
-def train(config, validate):
+def train(config, validate, **val_options):
     test = config['test_dataloader']
     config = dict(
         default_scope='mmseg', work_dir=config['work_dir'], log_level='WARNING', visualizer=config['visualizer'],
@@ -136,7 +136,7 @@ def train(config, validate):
     if validate:
         config.update(
             val_dataloader=test, val_evaluator=dict(type='leopart_mm.ClusterMetric', matching='precision'),
-            val_cfg=dict(type='leopart_mm.FitValLoop', segmentor=dict(
+            val_cfg=dict(type='leopart_mm.FitValLoop', **val_options, segmentor=dict(
                 type='leopart_mm.UnsupervisedSegmentor',
                 decode_head=dict(type='leopart_mm.OverclusterHead', num_clusters=6, seeds=1, pca_dim=8, niter=5))))
     runner = Runner.from_cfg(Config(copy.deepcopy(config)))
@@ -156,6 +156,18 @@ def test_validation_scores_the_network_in_training_and_does_not_disturb_it(eval_
                                          strict=True):
         assert torch.equal(ours, theirs), name
     assert not any('decode_head' in name for name in other.model.state_dict())
+
+
+def test_validation_with_several_numbers_of_clusters(eval_config):
+    """Each is scored as if it were alone; hooks get one set of metrics a validation."""
+    plain, _ = train(eval_config, validate=True)
+    several, runner = train(eval_config, validate=True, num_clusters=(6, 3))
+    assert len(several.metrics) == 2
+    for alone, both in zip(plain.metrics, several.metrics, strict=True):
+        assert {key: both[f'K6/{key}'] for key in alone} == alone
+        assert set(both) == {f'K{number}/{key}' for number in (6, 3) for key in alone}
+    assert several.losses == plain.losses
+    assert runner.val_loop.evaluator.metrics[0].tables_.shape[1] == 6  # what pictures are drawn with
 
 
 def test_validation_of_a_missing_part_is_refused(eval_config):
