@@ -1,0 +1,53 @@
+"""An array that grows by rows without ever being there twice."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DTYPES = {torch.float32: np.float32, torch.float16: np.float16, torch.uint8: np.uint8, torch.int16: np.int16,
+          torch.int32: np.int32}
+
+
+class GrowingRows:
+    """Rows (n, columns) that are appended to; the memory is that of what it holds and at most a quarter more.
+
+    Lists of tensors that are concatenated at the end need twice the memory; this grows in place.
+
+    Args:
+        columns: Width.
+        dtype: Of the rows.
+    """
+
+    def __init__(self, columns: int, dtype: torch.dtype) -> None:
+        self.columns, self.dtype = columns, dtype
+        self._array = np.empty((0, columns), DTYPES[dtype])
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def reserve(self, rows: int) -> None:
+        """Make room for `rows` in all."""
+        if rows > len(self._array):
+            # No view of the array lives outside of this class, so it may move.
+            self._array.resize((rows, self.columns), refcheck=False)
+
+    def append(self, rows: Tensor) -> None:
+        """Add (m, columns), converted to the type."""
+        end = self._count + len(rows)
+        if end > len(self._array):
+            self.reserve(max(end, len(self._array) * 5 // 4))
+        self._array[self._count:end] = rows.to('cpu', self.dtype).numpy()
+        self._count = end
+
+    def widen(self, dtype: torch.dtype) -> None:
+        """Change to a type that holds larger numbers."""
+        if dtype != self.dtype:
+            self._array = self._array[:self._count].astype(DTYPES[dtype])
+            self.dtype = dtype
+
+    def release(self) -> Tensor:
+        """The rows as a tensor that owns no more than them; this object is empty afterwards."""
+        self._array.resize((self._count, self.columns), refcheck=False)
+        array, self._array, self._count = self._array, np.empty((0, self.columns), DTYPES[self.dtype]), 0
+        return torch.from_numpy(array)

@@ -1,0 +1,58 @@
+"""What is known about the classes inside each patch: pixel counts, from which soft labels follow (NeCo, sec. 8.3)."""
+
+import torch
+from torch import Tensor
+
+from leopart_mm.clustering.contingency import cell_histogram
+from leopart_mm.clustering.label_maps import cell_indices
+
+VOID = 255
+VOID_RULES = ('exclude', 'class0')
+
+
+def patch_class_counts(labels: Tensor,
+                       grid: tuple[int, int],
+                       num_classes: int,
+                       extent: tuple[float, float, float, float] | None = None,
+                       ignore_index: int = VOID,
+                       void: str = 'exclude') -> Tensor:
+    """How many pixels of each class every patch holds.
+
+    Args:
+        labels: (H, W) class ids of an image, at any size: a pixel counts in the patch under its centre.
+        grid: (h, w) patches.
+        num_classes: C.
+        extent: (top, bottom, left, right) of the image in cells of the grid; None: the whole grid.
+        ignore_index: Label without a class; 255 is always one.
+        void: 'exclude': pixels without a class are not counted. 'class0': 255 counts as class 0 and nothing is ignored,
+            as published (background then swallows the borders of objects).
+
+    Returns:
+        (h*w, C) int64.
+
+    Raises:
+        ValueError: Unknown `void`, or a label outside 0..C-1.
+    """
+    if void not in VOID_RULES:
+        raise ValueError(f'void={void!r} is unknown; there are: {", ".join(VOID_RULES)}.')
+    labels = labels.long()
+    if void == 'class0':
+        labels = labels.masked_fill(labels == VOID, 0)
+    else:
+        labels = labels.masked_fill(labels == ignore_index, VOID)
+    cells = cell_indices(grid, tuple(labels.shape), extent).to(labels.device)
+    return cell_histogram(labels, cells, grid[0] * grid[1], num_classes, None if void == 'class0' else VOID)
+
+
+def soft_labels(counts: Tensor) -> Tensor:
+    """Class frequencies (..., C) float32 of pixel counts (..., C); 0 for a patch without any counted pixel."""
+    counts = counts.float()
+    return counts / counts.sum(-1, keepdim=True).clamp(min=1)
+
+
+def compact_dtype(largest: int) -> torch.dtype:
+    """The smallest integer type that holds counts up to `largest`: one byte for patches of up to 15 x 15 pixels."""
+    for dtype in (torch.uint8, torch.int16):
+        if largest <= torch.iinfo(dtype).max:
+            return dtype
+    return torch.int32

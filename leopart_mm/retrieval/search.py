@@ -1,0 +1,132 @@
+"""k nearest keys by inner product: exact in torch or faiss, approximate by an inverted file (NeCo, sec. 8.4)."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Neighbours = tuple[Tensor, Tensor]
+
+INDEXES = ('auto', 'torch', 'faiss', 'ivf')
+KEY_CHUNK = 2**14
+QUERY_CHUNK = 2**12
+GPU_KEY_CHUNK = 2**17
+RESCORED = 4  # times k candidates are scored again in float32 where half-precision products found them
+IVF_SAMPLES_PER_LIST = 64
+
+
+def search(queries: Tensor, keys: Tensor, k: int, index: str = 'auto') -> Neighbours:
+    """The `k` keys of largest inner product with each query, exact.
+
+    Keys may be float16: half the memory, with products in float32. Cosines then differ by some 1e-5 from those of
+    float32 keys, so that only neighbours at the edge of the k change.
+
+    Args:
+        queries: (Q, D) float32.
+        keys: (N, D) float32 or float16 on the same device, N >= k.
+        k: At least 1.
+        index: 'torch', 'faiss' (CPU only), or 'auto': faiss on the CPU, torch elsewhere.
+
+    Returns:
+        Inner products (Q, k) float32, falling, and rows of `keys` (Q, k) int64.
+
+    Raises:
+        ValueError: k is not in 1..N, unknown index, faiss with keys on a GPU.
+    """
+    check_k(k, len(keys))
+    on_cpu = keys.device.type == 'cpu'
+    if index == 'auto':
+        index = 'faiss' if on_cpu else 'torch'
+    if index not in ('torch', 'faiss'):
+        raise ValueError(f'index={index!r} is no exact search; there are: auto, torch, faiss.')
+    if index == 'faiss' and not on_cpu:
+        raise ValueError("index='faiss' searches on the CPU, but the keys are on a GPU: use index='torch' (exact too).")
+    step = KEY_CHUNK if on_cpu else GPU_KEY_CHUNK
+    results = []
+    for part in queries.float().split(QUERY_CHUNK):
+        if keys.dtype == torch.float16 and not on_cpu:
+            results.append(_search_half(part, keys, k, step))
+            continue
+        best = None
+        for start in range(0, len(keys), step):
+            chunk = keys[start:start + step].float()
+            values, rows = _top_faiss(part, chunk, k) if index == 'faiss' else _top(part @ chunk.T, k)
+            best = merge(best, (values, rows + start), k)
+        results.append(best)
+    if not results:
+        return queries.new_zeros(0, k), torch.zeros(0, k, dtype=torch.long, device=queries.device)
+    return torch.cat([values for values, _ in results]), torch.cat([rows for _, rows in results])
+
+
+def check_k(k: int, number: int) -> None:
+    """Raise ValueError unless `k` neighbours exist among `number` keys."""
+    if not 1 <= k <= number:
+        raise ValueError(f'{k} neighbours cannot be found among {number} keys: set k to 1..{number}, or fill the '
+                         'memory from more images (a larger memory_size, fewer void pixels).')
+
+
+def merge(best: Neighbours | None, new: Neighbours, k: int) -> Neighbours:
+    """The k best of two lists of (values, rows); of equal values the first list's stay first."""
+    if best is None:
+        return new
+    values, rows = (torch.cat([a, b], dim=1) for a, b in zip(best, new, strict=True))
+    order = values.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return values.gather(1, order), rows.gather(1, order)
+
+
+def _top(products: Tensor, k: int) -> Neighbours:
+    values, rows = products.topk(min(k, products.shape[1]), dim=1)
+    return values.float(), rows
+
+
+def _top_faiss(queries: Tensor, keys: Tensor, k: int) -> Neighbours:
+    import faiss
+    values, rows = faiss.knn(queries.contiguous().numpy(), keys.contiguous().numpy(), min(k, len(keys)),
+                             metric=faiss.METRIC_INNER_PRODUCT)
+    return torch.from_numpy(values), torch.from_numpy(rows)
+
+
+def _search_half(queries: Tensor, keys: Tensor, k: int, step: int) -> Neighbours:
+    """Candidates by half-precision products (tensor cores), scored again in float32."""
+    candidates = min(RESCORED * k, len(keys))
+    best = None
+    for start in range(0, len(keys), step):
+        values, rows = _top(queries.half() @ keys[start:start + step].T, candidates)
+        best = merge(best, (values, rows + start), candidates)
+    rows = best[1]
+    parts = zip(queries.split(256), rows.split(256), strict=True)
+    products = torch.cat([(keys[some].float() @ part[..., None]).squeeze(-1) for part, some in parts])
+    values, order = products.topk(k, dim=1)
+    return values, rows.gather(1, order)
+
+
+class InvertedFile:
+    """Approximate search: keys in lists around k-means centroids, of which a query visits the nearest few.
+
+    The index holds a copy of the keys in float32. With as many probes as lists it is exact.
+
+    Args:
+        keys: (N, D) on the CPU.
+        num_lists: Lists (the published benchmark's tree has 512 leaves); at most N / 39 are made, as faiss advises.
+        num_probes: Lists that a query visits (published: 32).
+        seed: Of the k-means.
+    """
+
+    def __init__(self, keys: Tensor, num_lists: int = 512, num_probes: int = 32, seed: int = 0) -> None:
+        import faiss
+        if keys.device.type != 'cpu':
+            raise ValueError("index='ivf' searches on the CPU, but the keys are on a GPU: use index='torch'.")
+        num_lists = max(1, min(num_lists, len(keys) // 39))
+        quantizer = faiss.IndexFlatIP(keys.shape[1])
+        self.index = faiss.IndexIVFFlat(quantizer, keys.shape[1], num_lists, faiss.METRIC_INNER_PRODUCT)
+        self.index.cp.seed = seed
+        self.index.nprobe = min(num_probes, num_lists)
+        chosen = np.random.default_rng(seed).permutation(len(keys))[:num_lists * IVF_SAMPLES_PER_LIST]
+        self.index.train(keys[torch.from_numpy(np.sort(chosen))].float().numpy())
+        for part in keys.split(KEY_CHUNK):
+            self.index.add(part.float().contiguous().numpy())
+
+    def search(self, queries: Tensor, k: int) -> Neighbours:
+        """As the function `search`; a query whose lists hold fewer than k keys gets fewer: row -1, product -inf."""
+        check_k(k, self.index.ntotal)
+        values, rows = self.index.search(queries.float().contiguous().numpy(), k)
+        return torch.from_numpy(values).masked_fill(torch.from_numpy(rows < 0), -torch.inf), torch.from_numpy(rows)
