@@ -31,7 +31,7 @@ def test_entries_are_configs_with_published_numbers(file):
 def test_every_published_leopart_config_is_listed():
     folder = REPO / 'configs' / 'leopart'
     listed = {model['Config'] for model in yaml.safe_load((folder / 'metafile.yml').read_text())['Models']}
-    published = [path for pattern in ('leopart_*', 'linear_*', 'fcn_*', 'overcluster/*')
+    published = [path for pattern in ('leopart_*', 'linear_*', 'fcn_*', 'fully_unsup_*', 'overcluster/*')
                  for path in folder.glob(f'{pattern}.py') if re.search('[Pp]ublished|paper|spec', path.read_text())]
     assert len(published) > 70
     missing = [str(path.relative_to(REPO)) for path in published if str(path.relative_to(REPO)) not in listed]
