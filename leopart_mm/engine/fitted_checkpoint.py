@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import weights_to_cpu
+from torch import Tensor
 
 from leopart_mm.visualization.palette import distinct_colours
 
@@ -22,28 +23,31 @@ def cluster_meta(num_labels: int) -> dict[str, Any]:
 
 
 @master_only
-def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | None = None,
-                           seed: int | None = None) -> None:
-    """Write the model's state with names and colours of its clusters, in one step: no half-written file is left.
+def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | None = None, seed: int | None = None,
+                           state: dict[str, Tensor] | None = None, dataset_meta: dict[str, Any] | None = None) -> None:
+    """Write the model's state with names and colours of its labels, in one step: no half-written file is left.
 
     Args:
         model: A fitted UnsupervisedSegmentor.
         path: The file; its folder is made.
         cfg: The config, stored in the checkpoint so that it can be used without the config file.
         seed: The run's seed.
+        state: What is written as the model's state; None: its `state_dict`.
+        dataset_meta: Classes and palette; None: the labels are clusters, with names and colours of their own.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     meta = dict(
-        dataset_meta=cluster_meta(model.num_labels),
+        dataset_meta=dataset_meta or cluster_meta(model.num_labels),
         seed=seed,
         time=time.strftime('%Y%m%d_%H%M%S'),
         mmengine_version=mmengine.__version__)
     if cfg is not None:
         meta['cfg'] = cfg.pretty_text
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    state = model.state_dict() if state is None else state
     try:
-        torch.save(dict(meta=meta, state_dict=weights_to_cpu(model.state_dict())), temporary)
+        torch.save(dict(meta=meta, state_dict=weights_to_cpu(state)), temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -19,6 +19,8 @@ CACHES = (None, 'memory', 'disk')
 class FeatureStream:
     """Runs the model's backbone over a data loader without gradients; every iteration is a new pass.
 
+    Each pass is an epoch of the sampler: with `DrawSampler` random transforms draw anew in every pass, alike for any
+    number of workers and processes. (Other samplers leave this to the workers, which MMEngine seeds alike every time.)
     An image that a distributed sampler repeats to fill the last round is given once only, so that sums over the
     processes are sums over the data set.
 
@@ -53,6 +55,11 @@ class FeatureStream:
     def __len__(self) -> int:
         return len(self.dataloader)
 
+    @property
+    def num_images(self) -> int:
+        """Images of all processes together."""
+        return len(self.dataloader.dataset)
+
     def __iter__(self) -> Iterator[FeatureBatch]:
         self._passes += 1
         phase = self.phase if self._passes == 1 else f'{self.phase} (pass {self._passes})'
@@ -69,6 +76,8 @@ class FeatureStream:
 
     def _read(self) -> Iterator[FeatureBatch]:
         rank, world = get_dist_info()
+        if hasattr(self.dataloader.sampler, 'set_epoch'):
+            self.dataloader.sampler.set_epoch(self._passes - 1)
         position, device = 0, next(self.model.backbone.parameters()).device.type
         for data in self.dataloader:
             with torch.no_grad(), autocast(device_type=device, enabled=self.fp16):

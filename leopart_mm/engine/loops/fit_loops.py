@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -30,8 +31,8 @@ class FitTestLoop(TestLoop):
 
     Args:
         runner, dataloader, evaluator, fp16: As in MMEngine's TestLoop.
-        fit_dataloader: Data to fit on; labels are not looked at. None fits on the test images (transductive, as
-            published).
+        fit_dataloader: Data to fit on; labels are not looked at but by RetrievalHead. None fits on the test images
+            (transductive, as published for clustering).
         refit: Fit again even if the model is fitted.
         save_fitted: File for the fitted model, an ordinary checkpoint that tools/test.py and MMSegInferencer run.
         cache: See FeatureStream.
@@ -71,8 +72,26 @@ class FitTestLoop(TestLoop):
                       logger='current')
         else:
             model.fit(FeatureStream(model, self.fit_dataloader, 'Reading features to fit', self.cache, self.fp16))
+        if getattr(model, 'runs_in_step', False):
+            self._check_steps()
         if self.save_fitted is not None:
-            save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed)
+            self._save(model)
+
+    def _check_steps(self) -> None:
+        """Processes that search together wait for each other in every batch."""
+        batches = all_gather_object(len(self.dataloader))
+        if len(set(batches)) > 1:
+            raise ValueError(f'The processes would predict {", ".join(map(str, batches))} batches, but they search '
+                             "their memory together: use sampler=dict(type='DefaultSampler', shuffle=False, "
+                             'round_up=True) in test_dataloader.')
+
+    def _save(self, model: nn.Module) -> None:
+        state = model.gathered_state_dict() if hasattr(model, 'gathered_state_dict') else model.state_dict()
+        meta = None
+        if getattr(model, 'predicts_classes', False):
+            names = self.fit_dataloader.dataset.metainfo
+            meta = dict(classes=tuple(names['classes']), palette=[list(colour) for colour in names.get('palette') or ()])
+        save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed, state, meta)
 
 
 @LOOPS.register_module()

@@ -1,3 +1,5 @@
-from leopart_mm.models.decode_heads.overcluster_head import NotFittedError, OverclusterHead
+from leopart_mm.models.decode_heads.overcluster_head import OverclusterHead
+from leopart_mm.models.decode_heads.retrieval_head import RetrievalHead
+from leopart_mm.models.fitted_state import NotFittedError
 
-__all__ = ['NotFittedError', 'OverclusterHead']
+__all__ = ['NotFittedError', 'OverclusterHead', 'RetrievalHead']

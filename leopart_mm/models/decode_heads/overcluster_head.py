@@ -16,15 +16,12 @@ from leopart_mm.clustering.sampling import TokenSample
 from leopart_mm.clustering.standardise import Moments
 from leopart_mm.models.decode_heads.fitting import broadcast_result, gather_parts
 from leopart_mm.models.feature_batch import FeatureBatch
+from leopart_mm.models.fitted_state import NotFittedError
 from leopart_mm.registry import MODELS
 
 STATE = ('mean', 'projection', 'centroids', 'fitted', 'fit_info')
 MIN_SAMPLE = 2**16
 CHUNK = 2**14  # vectors that are reduced at a time
-
-
-class NotFittedError(RuntimeError):
-    """Prediction was asked of a head that has not seen any data."""
 
 
 @MODELS.register_module()

@@ -1,3 +1,4 @@
+from leopart_mm.models.segmentors.retrieval_segmentor import RetrievalSegmentor
 from leopart_mm.models.segmentors.unsupervised_segmentor import UnsupervisedSegmentor
 
-__all__ = ['UnsupervisedSegmentor']
+__all__ = ['RetrievalSegmentor', 'UnsupervisedSegmentor']

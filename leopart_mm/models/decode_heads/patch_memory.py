@@ -1,0 +1,113 @@
+"""Reading a patch memory from a stream of labelled features: one process's share (NeCo, sec. 8.3)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather_object, get_dist_info
+from torch import Tensor
+
+from leopart_mm.models.feature_batch import FeatureBatch
+from leopart_mm.retrieval.growing_rows import GrowingRows
+from leopart_mm.retrieval.patch_labels import compact_dtype, patch_class_counts
+from leopart_mm.retrieval.sampling import patch_scores, patch_uniforms, patches_per_image, sample_patches
+
+
+@dataclass
+class MemorySettings:
+    """What decides which patches are kept; see RetrievalHead."""
+
+    num_classes: int
+    memory_size: int | None
+    passes: int
+    ignore_index: int
+    void: str
+    seed: int
+    key_dtype: torch.dtype
+    in_index: int
+
+
+def read_memory(stream: Iterable[FeatureBatch], settings: MemorySettings) -> tuple[Tensor, Tensor, dict[str, int]]:
+    """Keys, label counts and statistics of the images that this process reads.
+
+    Besides a batch of features nothing is in memory but what is kept; the buffers grow in place.
+
+    Args:
+        stream: Read `passes` times. Its batches carry `data_samples` with ``gt_sem_seg``. An attribute `num_images`
+            (images of all processes together) saves a pass that counts them.
+        settings: See there.
+
+    Returns:
+        Keys (n, D), unit vectors; counts (n, C) in the smallest integer type that holds them; and numbers: images,
+        void_images (not a pixel with a class), patches (with a class, whether kept or not).
+
+    Raises:
+        ValueError: An image has no labels, or labels that are no classes, or features with NaN.
+    """
+    num_images = _count_images(stream)
+    share = None
+    if settings.memory_size is not None:
+        share = patches_per_image(settings.memory_size, max(1, num_images), settings.passes)
+    keys, counts = None, GrowingRows(settings.num_classes, torch.uint8)
+    numbers = dict(images=0, void_images=0, patches=0)
+    for pass_index in range(settings.passes):
+        for batch in stream:
+            features = batch.features.maps[settings.in_index].float()
+            if keys is None:
+                keys = GrowingRows(features.shape[1], settings.key_dtype)
+                _reserve(keys, counts, num_images, settings.passes, share or features[0, 0].numel())
+            for index, name in enumerate(batch.names):
+                found, found_counts, labelled = _image(batch, features, index, name, pass_index, share, settings)
+                if found_counts.numel():
+                    counts.widen(max(counts.dtype, compact_dtype(int(found_counts.max())), key=_bytes))
+                keys.append(found)
+                counts.append(found_counts)
+                numbers['patches'] += labelled
+                numbers['images'] += pass_index == 0
+                numbers['void_images'] += pass_index == 0 and not labelled
+    return torch.zeros(0, 0) if keys is None else keys.release(), counts.release(), numbers
+
+
+def _bytes(dtype: torch.dtype) -> int:
+    return torch.iinfo(dtype).bits
+
+
+def _count_images(stream: Any) -> int:
+    number = getattr(stream, 'num_images', None)
+    if number is not None:
+        return number
+    return sum(all_gather_object(sum(len(batch) for batch in stream)))
+
+
+def _reserve(keys: GrowingRows, counts: GrowingRows, num_images: int, passes: int, per_image: int) -> None:
+    rank, world = get_dist_info()
+    rows = -(-max(0, num_images - rank) // world) * passes * per_image
+    keys.reserve(rows)
+    counts.reserve(rows)
+
+
+def _image(batch: FeatureBatch, features: Tensor, index: int, name: str, pass_index: int, share: int | None,
+           settings: MemorySettings) -> tuple[Tensor, Tensor, int]:
+    """Kept keys and counts of an image, and how many of its patches have a class."""
+    rows, columns, extent = batch.content(index, tuple(features.shape[-2:]))
+    part = features[index, :, rows, columns]
+    if not torch.isfinite(part).all():
+        raise ValueError(f'{name}: features hold NaN or infinity: check the checkpoint (diverged training?) and mixed '
+                         'precision of the backbone.')
+    tokens = part.flatten(1).T
+    sample = None if batch.data_samples is None else batch.data_samples[index]
+    if sample is None or 'gt_sem_seg' not in sample:
+        raise ValueError(f'{name} has no labels, which retrieval needs to fill its memory: add LoadAnnotations before '
+                         'PackSegInputs in the pipeline of fit_dataloader, and a data set with masks.')
+    try:
+        counts = patch_class_counts(sample.gt_sem_seg.data.squeeze(0), tuple(part.shape[-2:]), settings.num_classes,
+                                    extent, settings.ignore_index, settings.void)
+    except ValueError as error:
+        raise ValueError(f'{name}: {error}') from error
+    kept = labelled = counts.sum(1).nonzero().squeeze(1)
+    if share is not None:
+        uniform = patch_uniforms(settings.seed, name, pass_index, len(counts)).to(counts.device)
+        kept = labelled[sample_patches(patch_scores(counts[labelled]), uniform[labelled], share)]
+    return F.normalize(tokens[kept.to(tokens.device)], dim=1), counts[kept], len(labelled)

@@ -1,0 +1,99 @@
+"""FittedState: fitted values as buffers that load completely or not at all."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class NotFittedError(RuntimeError):
+    """Prediction was asked of a head that has not seen any data."""
+
+
+class FittedState:
+    """Mixin of the modules (heads, post-processors) that fit something without gradients.
+
+    A subclass names its buffers in `STATE`, fills them with `keep` and describes the settings that they belong to with
+    `settings`: a checkpoint that was fitted with other settings is refused, not half loaded. It comes before the
+    nn.Module among the base classes.
+
+    Attributes:
+        STATE: Names of the buffers that `fit` finds; `fitted` and `fit_info` are added.
+        info: What was found, in words and numbers (dict); empty if unfitted.
+    """
+
+    STATE: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was fitted."""
+        for name in self.STATE:
+            self.register_buffer(name, torch.zeros(0))
+        self.register_buffer('fitted', torch.tensor(False))
+        self.register_buffer('fit_info', torch.zeros(0, dtype=torch.uint8))
+
+    def settings(self) -> dict[str, Any]:
+        """What the fitted values depend on and `forward` needs to agree with; plain values."""
+        return {}
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` ran or a fitted checkpoint was loaded."""
+        return bool(self.fitted)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What was found; empty if unfitted."""
+        return self._record().get('info', {})
+
+    def _record(self) -> dict[str, Any]:
+        return json.loads(bytes(self.fit_info.tolist())) if self.fit_info.numel() else {}
+
+    def keep(self, values: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+        """Store the fitted values (one for each name in `STATE`) and what is said about them."""
+        if set(values) != set(self.STATE):
+            raise ValueError(f'{type(self).__name__} keeps {sorted(self.STATE)}, not {sorted(values)}.')
+        device = self.fitted.device
+        for name, value in values.items():
+            setattr(self, name, value.to(device))
+        record = json.dumps(dict(settings=self.settings(), info=dict(info)))
+        self.fit_info = torch.tensor(list(record.encode()), dtype=torch.uint8, device=device)
+        self.fitted = torch.tensor(True, device=device)
+
+    def require_fitted(self) -> None:
+        """Raise NotFittedError where nothing was fitted or loaded."""
+        if not self.is_fitted:
+            raise NotFittedError(f"{type(self).__name__} is not fitted: evaluate with test_cfg=dict(type="
+                                 "'leopart_mm.FitTestLoop'), call model.fit(stream), or load a fitted checkpoint "
+                                 '(tools/test.py --save-fitted FILE writes one).')
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool,
+                              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
+        """All of a fitted state, or (a checkpoint of the backbone or of the head alone) nothing of it."""
+        names = (*self.STATE, 'fitted', 'fit_info')
+        given = {name: state_dict.get(prefix + name) for name in names}
+        if all(value is None for value in given.values()):
+            return
+        absent = [prefix + name for name, value in given.items() if value is None]
+        if absent:
+            raise ValueError(f'The checkpoint holds a part of a fitted {type(self).__name__} only; '
+                             f'{", ".join(absent)} is missing. Save the whole model again.')
+        if bool(given['fitted']):
+            self._check_settings(json.loads(bytes(given['fit_info'].tolist()))['settings'])
+        for name in names:
+            setattr(self, name, torch.empty_like(given[name], device=self.fitted.device))
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                                      error_msgs)
+
+    def _check_settings(self, saved: dict[str, Any]) -> None:
+        ours = json.loads(json.dumps(self.settings()))
+        differ = [f'{key}={saved.get(key)!r} (config: {ours.get(key)!r})' for key in sorted(saved.keys() | ours.keys())
+                  if saved.get(key) != ours.get(key)]
+        if differ:
+            raise ValueError(f'The checkpoint holds a {type(self).__name__} fitted with {"; ".join(differ)}: change '
+                             'the config, or fit again from a checkpoint that is not fitted.')

@@ -1,0 +1,70 @@
+"""RetrievalSegmentor: backbone and patch memory; classes of pixels out."""
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from leopart_mm.models.segmentors.unsupervised_segmentor import UnsupervisedSegmentor
+from leopart_mm.registry import MODELS
+from leopart_mm.retrieval.attention import upsample_scores
+
+
+@MODELS.register_module()
+class RetrievalSegmentor(UnsupervisedSegmentor):
+    """Dense nearest-neighbour retrieval with a frozen backbone (NeCo, sec. 8), fitted by FitTestLoop.
+
+    `predict` writes into every data sample ``pred_sem_seg`` PixelData (1, H, W) int64, the most likely class of each
+    pixel at the size ``ori_shape``: soft labels of the patches are resized bilinearly, padding left out, one image at a
+    time.
+
+    Args:
+        backbone, neck, test_cfg, data_preprocessor, init_cfg: As in UnsupervisedSegmentor.
+        decode_head: Config of a RetrievalHead.
+    """
+
+    predicts_classes = True
+
+    def __init__(self,
+                 backbone: dict | nn.Module,
+                 decode_head: dict,
+                 neck: dict | None = None,
+                 train_cfg: dict | None = None,
+                 test_cfg: dict | None = None,
+                 data_preprocessor: dict | nn.Module | None = None,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(backbone, decode_head, neck, (), train_cfg, test_cfg, data_preprocessor, init_cfg)
+
+    @property
+    def runs_in_step(self) -> bool:
+        """Whether all processes must predict the same number of batches, since they search together."""
+        return self.decode_head.sharded
+
+    def gathered_state_dict(self) -> dict[str, Tensor] | None:
+        """`state_dict` with the memory of all processes, on the main one; None elsewhere. A collective call."""
+        gathered = self.decode_head.gathered_state()
+        if gathered is None:
+            return None
+        return {**self.state_dict(), **{f'decode_head.{name}': value for name, value in gathered.items()}}
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Classes of the pixels of images (B, C, H, W).
+
+        Raises:
+            NotFittedError: Nothing was fitted or loaded.
+            NotImplementedError: The images were flipped.
+        """
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in inputs]
+        batch = self.extract_batch(inputs, data_samples)
+        scores = self.decode_head(batch.features.maps)
+        for index, sample in enumerate(data_samples):
+            if sample.metainfo.get('flip'):
+                raise NotImplementedError('RetrievalSegmentor cannot predict flipped images: remove RandomFlip (or '
+                                          '--tta) from the test pipeline.')
+            rows, columns, extent = batch.content(index, tuple(scores.shape[-2:]))
+            size = tuple(sample.metainfo.get('ori_shape', inputs.shape[-2:])[:2])
+            pixels = upsample_scores(scores[index, :, rows, columns], size, extent)
+            sample.pred_sem_seg = PixelData(data=pixels.argmax(0, keepdim=True))
+        return data_samples
