@@ -15,7 +15,8 @@ class MatchingScores:
     Args:
         mapping: (K,) int64, the class of every cluster.
         iou: (C,) float64, tp / max(tp + fp + fn, 1e-8): 0 for an absent class.
-        miou: Mean IoU over all classes, absent ones included as 0 (the published mean).
+        miou: Mean IoU over all classes, absent ones included as 0 (the published mean), or over those that were asked
+            for.
         miou_occurring: Mean IoU over the classes that occur in the ground truth; NaN if none does.
         tp, fp, fn: (C,) int64 pixel counts.
         pixel_accuracy: Share of valid pixels whose class is right; NaN without any valid pixel.
@@ -86,8 +87,14 @@ def match(table: np.ndarray, matching: str) -> np.ndarray:
     return np.arange(num_clusters)
 
 
-def scores(table: np.ndarray, matching: str) -> MatchingScores:
-    """Match the clusters of a contingency table (K, C) and score the result."""
+def scores(table: np.ndarray, matching: str, left_out: int | None = None) -> MatchingScores:
+    """Match the clusters of a contingency table (K, C) and score the result.
+
+    Args:
+        table: (K, C) pixel counts.
+        matching: One of `MATCHINGS`.
+        left_out: A class that cannot occur (ADE20K's class 0) and does not count in `miou`; None counts all.
+    """
     table = _as_table(table)
     num_classes = table.shape[1]
     mapping = match(table, matching)
@@ -102,7 +109,7 @@ def scores(table: np.ndarray, matching: str) -> MatchingScores:
     return MatchingScores(
         mapping=mapping,
         iou=iou,
-        miou=float(iou.mean()),
+        miou=float((iou if left_out is None else np.delete(iou, left_out)).mean()),
         miou_occurring=float(iou[occurring].mean()) if occurring.any() else float('nan'),
         tp=tp,
         fp=fp,

@@ -1,3 +1,4 @@
+from leopart_mm.datasets.ade20k import ADE20K151
 from leopart_mm.datasets.ade20k_street import ADE20KStreetParts
 from leopart_mm.datasets.coco import COCOStuff15, COCOThings12
 from leopart_mm.datasets.image_reading import ImageReadError, read_image
@@ -6,6 +7,6 @@ from leopart_mm.datasets.unlabelled import UnlabelledImages
 from leopart_mm.datasets.voc_layout import VOCLayoutDataset
 
 __all__ = [
-    'ADE20KStreetParts', 'COCOStuff15', 'COCOThings12', 'ImageReadError', 'PairedFolders', 'UnlabelledImages',
-    'VOCLayoutDataset', 'read_image'
+    'ADE20K151', 'ADE20KStreetParts', 'COCOStuff15', 'COCOThings12', 'ImageReadError', 'PairedFolders',
+    'UnlabelledImages', 'VOCLayoutDataset', 'read_image'
 ]

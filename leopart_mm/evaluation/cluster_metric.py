@@ -37,6 +37,8 @@ class ClusterMetric(BaseMetric):
         eval_size: None scores at the size of each ground-truth mask, (h, w) resizes prediction and ground truth to it
             (nearest, corner rule as in the published code).
         ignore_index: Label of pixels that do not count.
+        count_ignored: Where `ignore_index` is the id of a class (ADE20K's 0), which then cannot occur: count it with
+            an IoU of 0 in the mean, as published. Default: leave it out.
         output_dir: Folder for the label maps of the first seed, at image size, named as the images; 16-bit PNG when
             K > 256. tools/test.py --out sets it.
         output_classes: Also write the maps of matched classes, to ``output_dir/classes``.
@@ -58,6 +60,7 @@ class ClusterMetric(BaseMetric):
                  num_clusters: int | None = None,
                  eval_size: tuple[int, int] | None = None,
                  ignore_index: int = 255,
+                 count_ignored: bool = False,
                  output_dir: str | None = None,
                  output_classes: bool = False,
                  keep_results: bool = False,
@@ -72,6 +75,7 @@ class ClusterMetric(BaseMetric):
         self.num_clusters = num_clusters
         self.eval_size = None if eval_size is None else tuple(eval_size)
         self.ignore_index = ignore_index
+        self.count_ignored = count_ignored
         self.output_classes = output_classes
         self.writer = None if output_dir is None else LabelMapWriter(output_dir)
         self.matching_: np.ndarray | None = None
@@ -98,6 +102,11 @@ class ClusterMetric(BaseMetric):
             raise ValueError('ClusterMetric needs the names of the classes, but the data set has none in its METAINFO: '
                              "set metainfo=dict(classes=[...]) or its root's meta.json.")
         return len(classes)
+
+    @property
+    def left_out(self) -> int | None:
+        """The class that does not count in the mean."""
+        return self.ignore_index if not self.count_ignored and 0 <= self.ignore_index < self.num_classes else None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add a batch of predictions (data samples as dicts) to the tables.
@@ -154,7 +163,7 @@ class ClusterMetric(BaseMetric):
         self._reset()
         self.tables_ = tables
         names = list(dict.fromkeys(self._resolve(name) for name in self.matchings))
-        self.scores_ = {name: [scores(table, name) for table in tables] for name in names}
+        self.scores_ = {name: [scores(table, name, self.left_out) for table in tables] for name in names}
         self.matching_ = self.scores_[names[0]][0].mapping
         if is_main_process():
             self._log(names, images, seeds)
@@ -212,7 +221,7 @@ class ClusterMetric(BaseMetric):
         occurring = self.tables_[0].sum(axis=0) > 0
         for name in names:
             print_log(protocol(name, images, self.tables_.shape[1], self.tables_.shape[2], self.eval_size,
-                               self.ignore_index, seeds, self.scores_[name]), logger='current')
+                               self.ignore_index, seeds, self.scores_[name], self.left_out), logger='current')
             print_log('\n' + class_table(self.dataset_meta['classes'], occurring, self.scores_[name]), logger='current')
 
     def _write(self, paths: Sequence[str]) -> None:

@@ -15,13 +15,15 @@ MATCHING_NAMES = dict(
 
 
 def protocol(matching: str, images: int, num_clusters: int, num_classes: int, eval_size: tuple[int, int] | None,
-             ignore_index: int, seeds: Sequence[int], scores: Sequence[MatchingScores]) -> str:
+             ignore_index: int, seeds: Sequence[int], scores: Sequence[MatchingScores],
+             left_out: int | None = None) -> str:
     """One line: the result and everything that must be equal for another result to be comparable."""
     miou = np.array([score.miou for score in scores]) * 100
     background = np.mean([score.background_share for score in scores]) * 100
     size = 'their own size' if eval_size is None else f'{eval_size[0]}x{eval_size[1]} (nearest)'
+    classes = 'all classes' if left_out is None else f'all classes but {left_out}'
     return (f'mIoU {miou.mean():.2f} ± {miou.std():.2f} ({MATCHING_NAMES[matching]}; {num_clusters} clusters, '
-            f'{num_classes} classes, mean over all classes; masks at {size}, label {ignore_index} ignored; '
+            f'{num_classes} classes, mean over {classes}; masks at {size}, label {ignore_index} ignored; '
             f'{images} images; seeds {", ".join(map(str, seeds))}; background clusters {background:.1f} %)')
 
 

@@ -72,6 +72,18 @@ def test_eval_size_resizes_both_as_torch_does():
     assert metric.tables_.sum() == whole.tables_.sum()
 
 
+def test_a_class_that_cannot_occur_is_left_out_of_the_mean():
+    """Ground truth 0 is ignored; the prediction may still say 0. By identity, and by Hungarian matching beside it."""
+    gt, pred = torch.tensor([[[0, 0, 1, 1, 1, 2]]]), torch.tensor([[[0, 1, 1, 0, 2, 2]]])
+    sample = dict(img_path='a.jpg', gt_sem_seg=dict(data=gt), pred_sem_seg=dict(data=pred))
+    result = evaluate(metric_of(matching=['direct', 'hungarian'], ignore_index=0), [sample])
+    assert result['mIoU'] == result['direct/mIoU'] == pytest.approx(100 * (1 / 3 + 1 / 2) / 2)
+    published = evaluate(metric_of(matching=['direct', 'hungarian'], ignore_index=0, count_ignored=True), [sample])
+    assert published['mIoU'] == pytest.approx(100 * (1 / 3 + 1 / 2) / 3)
+    assert published['hungarian/mIoU'] >= published['direct/mIoU']
+    assert 'hungarian/mIoU' in result
+
+
 def test_auto_matching_and_lists():
     assert set(evaluate(metric_of(), samples(clusters=3))) == {
         'mIoU', 'mIoU_std', 'mIoU_occurring', 'aAcc', 'background_share'}

@@ -1,3 +1,4 @@
+from leopart_mm.datasets.transforms.colour_jitter import RandomColourJitter
 from leopart_mm.datasets.transforms.crop_boxes import crop_boxes, sample_crops
 from leopart_mm.datasets.transforms.formatting import PackMultiCrop
 from leopart_mm.datasets.transforms.load_image import LoadImage
@@ -7,6 +8,6 @@ from leopart_mm.datasets.transforms.resize_oriented import ResizeOriented
 from leopart_mm.datasets.transforms.segmentation import KeepNetworkSize, ResizeSegMap, SegRandomResizedCrop
 
 __all__ = [
-    'DrawPhotometric', 'KeepNetworkSize', 'LoadImage', 'PackMultiCrop', 'ResizeOriented', 'ResizeSegMap',
-    'RoIAlignedMultiCrop', 'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
+    'DrawPhotometric', 'KeepNetworkSize', 'LoadImage', 'PackMultiCrop', 'RandomColourJitter', 'ResizeOriented',
+    'ResizeSegMap', 'RoIAlignedMultiCrop', 'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
 ]

@@ -25,15 +25,17 @@ class SegRandomResizedCrop(BaseTransform):
 
     Args:
         size: Side of the result.
-        scale: Range of the area, as a share of the image's.
+        scale: Range of the area, as a share of the image's. Areas above 1 are drawn in vain: with (0.5, 2) (NeCo,
+            sec. 8.1) crops cover a half of the image to all of it, and after ten vain draws the whole image is taken.
         ratio: Range of width / height.
+        rule: How masks are resized: 'centre', as Pillow does, or 'corner', as ``F.interpolate`` does.
     """
 
-    def __init__(self, size: int, scale: tuple[float, float] = (0.8, 1.), ratio: tuple[float, float] = (3 / 4, 4 / 3)
-                 ) -> None:
-        if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f'SegRandomResizedCrop: a scale must be 0 < low <= high <= 1; got {scale}.')
-        self.size, self.scale, self.ratio = int(size), tuple(scale), tuple(ratio)
+    def __init__(self, size: int, scale: tuple[float, float] = (0.8, 1.), ratio: tuple[float, float] = (3 / 4, 4 / 3),
+                 rule: str = 'centre') -> None:
+        if not 0 < scale[0] <= min(1, scale[1]):
+            raise ValueError(f'SegRandomResizedCrop: a scale must be 0 < low <= high, and low at most 1; got {scale}.')
+        self.size, self.scale, self.ratio, self.rule = int(size), tuple(scale), tuple(ratio), rule
 
     @cache_randomness
     def draw(self, results: dict[str, Any]) -> Box:
@@ -48,7 +50,7 @@ class SegRandomResizedCrop(BaseTransform):
         results['img'] = np.ascontiguousarray(crop.permute(1, 2, 0).numpy())
         results['img_shape'] = results['img'].shape[:2]
         for key in results.get('seg_fields', []):
-            results[key] = resize_mask(results[key][y1:y2, x1:x2], (self.size, self.size), 'centre')
+            results[key] = resize_mask(results[key][y1:y2, x1:x2], (self.size, self.size), self.rule)
         return results
 
 

@@ -90,7 +90,8 @@ class FitTestLoop(TestLoop):
         meta = None
         if getattr(model, 'predicts_classes', False):
             names = self.fit_dataloader.dataset.metainfo
-            meta = dict(classes=tuple(names['classes']), palette=[list(colour) for colour in names.get('palette') or ()])
+            colours = [list(colour) for colour in names.get('palette') or ()]
+            meta = dict(classes=tuple(names['classes']), palette=colours)
         save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed, state, meta)
 
 
