@@ -47,8 +47,8 @@ class RetrievalHead(FittedState, BaseModule):
             255 becomes class 0 and nothing is ignored, as published.
         seed: Of the choice of patches, and of the inverted file.
         key_dtype: 'float16' halves the memory; see `search` for what it changes.
-        index: 'torch' and 'faiss' (CPU) are exact; 'auto' takes faiss on the CPU, torch on a GPU; 'ivf' is
-            approximate (CPU) and holds a second copy of the keys.
+        index: 'torch' and 'faiss' (CPU) are exact, 'auto' is torch; 'ivf' is approximate (CPU) and holds a second copy
+            of the keys.
         num_lists, num_probes: Of 'ivf'; the published benchmark's ScaNN has 512 leaves of which it searches 32.
         in_index: Which map of the backbone.
 

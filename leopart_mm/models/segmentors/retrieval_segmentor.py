@@ -45,7 +45,9 @@ class RetrievalSegmentor(UnsupervisedSegmentor):
         gathered = self.decode_head.gathered_state()
         if gathered is None:
             return None
-        return {**self.state_dict(), **{f'decode_head.{name}': value for name, value in gathered.items()}}
+        state = self.state_dict()
+        state.update({f'decode_head.{name}': value for name, value in gathered.items()})
+        return state
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
