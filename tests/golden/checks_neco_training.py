@@ -1,0 +1,133 @@
+"""The sorter, the loss and whole training steps of NeCo."""
+
+import re
+
+import numpy as np
+import torch
+
+from leopart_mm.datasets.transforms.crop_boxes import crop_boxes
+from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, similarities, soft_sort
+from leopart_mm.models.losses.sorted_cross_entropy import sorted_cross_entropy
+from leopart_mm.models.losses.sorting_networks import sorting_network
+from tests.golden.cases import golden_case
+
+
+def cases_of(arrays: dict, array: str) -> list[str]:
+    """The cases of a file in which an array of this name occurs."""
+    cases = sorted(name.removesuffix(f'_{array}') for name in arrays if name.endswith(f'_{array}'))
+    assert cases
+    return cases
+
+
+def close_gradient(ours, wanted, where='', tolerance=1e-3):
+    """Gradients agree to a share of their largest entry."""
+    np.testing.assert_allclose(ours, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(), err_msg=where)
+
+
+def any_of(check, candidates):
+    """What a file does not say is found out: one of the candidates passes the whole check."""
+    errors = []
+    for candidate in candidates:
+        try:
+            return check(candidate)
+        except AssertionError as error:
+            errors.append(f'{candidate}: {error}')
+    raise AssertionError('\n'.join(errors))
+
+
+@golden_case('neco', 'crop_boxes')
+def check_crop_boxes(arrays):
+    for case in cases_of(arrays, 'abs'):
+        sizes = [int(arrays[f'{case}_size_{kind}']) for kind in ('global', 'local')]
+        num_global, num_crops = arrays[f'{case}_gc'].shape[1:3]
+        for image, absolute in enumerate(arrays[f'{case}_abs']):
+            ours = crop_boxes(absolute, sizes, (num_global, num_crops - num_global))
+            for boxes, name in zip(ours, ('gc', 'all'), strict=True):
+                np.testing.assert_allclose(boxes, arrays[f'{case}_{name}'][image], rtol=0, atol=2e-4, err_msg=case)
+
+
+@golden_case('neco', 'sorting_networks')
+def check_sorting_networks(arrays):
+    for case in cases_of(arrays, 'num_layers'):
+        kind, size = re.fullmatch(r'(.+)_n(\d+)', case).groups()
+        network = sorting_network(kind, int(size), published=True)
+        assert len(network.layers) == arrays[f'{case}_num_layers']
+        ours = {(number, lo, hi) for number, layer in enumerate(network.layers) for lo, hi in layer}
+        wanted = zip(*(arrays[f'{case}_{name}'].tolist() for name in ('layer', 'min_wire', 'max_wire')), strict=True)
+        assert ours == set(wanted), case
+        assert network.ranks == tuple(range(int(size)))
+
+
+def _check_soft_sort(arrays, case, network, relaxation):
+    values = torch.from_numpy(arrays[f'{case}_x']).requires_grad_()
+    ranked, matrix = soft_sort(values, network, float(arrays[f'{case}_steepness']), relaxation)
+    np.testing.assert_allclose(ranked.detach(), arrays[f'{case}_sorted'], rtol=1e-4, atol=3e-5, err_msg=case)
+    np.testing.assert_allclose(matrix.detach(), arrays[f'{case}_perm'], rtol=1e-4, atol=3e-5, err_msg=case)
+    for output, name in ((matrix, 'perm'), (ranked, 'sorted')):
+        probe = (output * torch.from_numpy(arrays[f'{case}_w_{name}'])).sum()
+        gradient, = torch.autograd.grad(probe, values, retain_graph=True)
+        close_gradient(gradient, arrays[f'{case}_grad_from_{name}'], f'{case} from {name}')
+
+
+@golden_case('neco', 'diffsort_cauchy')
+def check_diffsort_cauchy(arrays):
+    for case in cases_of(arrays, 'perm'):
+        if f'{case}_x' in arrays:  # not the arrays '..._w_perm' and '..._grad_from_perm'
+            kind = re.match('bitonic|odd_even', case)[0]
+            network = sorting_network(kind, arrays[f'{case}_x'].shape[1], published=True)
+            _check_soft_sort(arrays, case, network, 'cauchy')
+
+
+@golden_case('neco', 'diffsort_distributions')
+def check_diffsort_distributions(arrays):
+    for case in cases_of(arrays, 'x'):
+        networks = [sorting_network(kind, arrays[f'{case}_x'].shape[1]) for kind in ('bitonic', 'odd_even')]
+        any_of(lambda network, case=case: _check_soft_sort(arrays, case, network, case), networks)
+
+
+@golden_case('neco', 'permutation_of_feature_maps')
+def check_permutation_of_feature_maps(arrays):
+    for case in cases_of(arrays, 'src'):
+        if f'{case}_perm' not in arrays:  # not '..._grad_src'
+            continue
+        source = torch.from_numpy(arrays[f'{case}_src']).requires_grad_()
+        references = torch.from_numpy(arrays[f'{case}_ref'])
+        kind = 'bitonic' if arrays[f'{case}_is_bitonic'] else 'odd_even'
+        similarity = 'cosine' if arrays[f'{case}_is_cosine'] else 'euclidean'
+        rows = similarities(*(one.flatten(2).mT for one in (source, references)), similarity)
+        network = sorting_network(kind, rows.shape[-1], published=True)
+        matrix = soft_sort(rows, network, float(arrays[f'{case}_steepness']))[1]
+        # Ours is (B, cell, item, rank), theirs (B, rank, item, row, column).
+        matrix = matrix.transpose(1, 3).unflatten(3, source.shape[2:])
+        np.testing.assert_allclose(matrix.detach(), arrays[f'{case}_perm'], rtol=0, atol=3e-5, err_msg=case)
+        (matrix * torch.from_numpy(arrays[f'{case}_w'])).sum().backward()
+        close_gradient(source.grad, arrays[f'{case}_grad_src'], case)
+
+
+@golden_case('neco', 'permutation_cross_entropy')
+def check_permutation_cross_entropy(arrays):
+    for case in cases_of(arrays, 'loss'):
+        student = torch.from_numpy(arrays[f'{case}_p']).requires_grad_()
+        teacher = torch.from_numpy(arrays[f'{case}_q'])
+        weights = None
+        if f'{case}_mask_all_boxes' in arrays:
+            masks = arrays[f'{case}_mask_all_boxes']
+            weights = masks[int(arrays[f'{case}_crop_idx'])::len(masks) // len(student), 0]
+            weights = torch.from_numpy(weights).float()
+        loss = permutation_cross_entropy(student.permute(0, 3, 4, 2, 1), teacher.permute(0, 3, 4, 2, 1), weights)
+        np.testing.assert_allclose(loss.detach(), arrays[f'{case}_loss'], rtol=1e-5, err_msg=case)
+        if f'{case}_grad_p' in arrays:
+            loss.backward()
+            np.testing.assert_allclose(student.grad, arrays[f'{case}_grad_p'], rtol=1e-5, atol=1e-12, err_msg=case)
+
+
+@golden_case('neco', 'odd_even_float32_underflow')
+def check_odd_even_float32_underflow(arrays):
+    student = torch.from_numpy(arrays['student_sim']).float().requires_grad_()
+    teacher = torch.from_numpy(arrays['teacher_sim']).float()
+    network, steepness = sorting_network('odd_even', student.shape[1]), float(arrays['steepness'])
+    plain = permutation_cross_entropy(*(soft_sort(one, network, steepness)[1] for one in (student, teacher)))
+    for loss in (plain, sorted_cross_entropy(student, teacher, network, steepness)[0].mean()):
+        np.testing.assert_allclose(loss.detach(), arrays['loss_float64'], rtol=1e-5)
+        gradient, = torch.autograd.grad(loss, student)
+        close_gradient(gradient, arrays['grad_student_sim_float64'])
