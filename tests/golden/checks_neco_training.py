@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from leopart_mm.datasets.transforms.crop_boxes import crop_boxes
+from leopart_mm.models.losses import CropPairs, EmbeddingQueue, NeCoLoss
 from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, similarities, soft_sort
 from leopart_mm.models.losses.sorted_cross_entropy import sorted_cross_entropy
 from leopart_mm.models.losses.sorting_networks import sorting_network
@@ -131,3 +132,108 @@ def check_odd_even_float32_underflow(arrays):
         np.testing.assert_allclose(loss.detach(), arrays['loss_float64'], rtol=1e-5)
         gradient, = torch.autograd.grad(loss, student)
         close_gradient(gradient, arrays['grad_student_sim_float64'])
+
+
+def _loss_module(arrays, case):
+    setting = {name: int(arrays[f'{case}_{name}']) for name in ('kernel', 'is_bitonic', 'is_cosine')}
+    queue = None
+    if f'{case}_queue' in arrays:
+        num_queues, length, embed_dims = arrays[f'{case}_queue'].shape
+        queue = dict(num_queues=num_queues, length=length, embed_dims=embed_dims)
+    loss_module = NeCoLoss(
+        kernel=setting['kernel'],
+        network='bitonic' if setting['is_bitonic'] else 'odd_even',
+        student_steepness=float(arrays[f'{case}_student_steepness']),
+        teacher_steepness=float(arrays[f'{case}_teacher_steepness']),
+        similarity='cosine' if setting['is_cosine'] else 'euclidean',
+        mask=case if f'{case}_attention_mask' in arrays else 'all',
+        mask_threshold=1.0,
+        published_candidates=True,
+        queue=queue).eval()  # the queue is recorded with this step's patches
+    if queue:
+        loss_module.queue.rows.copy_(torch.from_numpy(arrays[f'{case}_queue']))
+        loss_module.queue.fill.fill_(int(arrays[f'{case}_entries_in_queue']))
+    return loss_module
+
+
+def _check_loss(arrays, case, with_teacher=True):
+    tensors = {name: torch.from_numpy(np.asarray(arrays[f'{case}_{name}'])) for name in (
+        'teacher_emb', 'student_global_emb', 'student_local_emb', 'boxes_gc', 'boxes_all', 'randperm')}
+    batch, num_global, num_local, patch = (
+        int(arrays[f'{case}_{name}']) for name in ('batch', 'num_global', 'num_local', 'patch'))
+    grids = [(int(arrays[f'{case}_{kind}_size']) // patch, ) * 2
+             for kind, count in (('global', num_global), ('local', num_local)) for _ in range(count)]
+    loss_module = _loss_module(arrays, case)
+    pairs = CropPairs(tensors['boxes_gc'], tensors['boxes_all'], patch, loss_module.kernel)
+
+    students = [tensors[f'student_{kind}_emb'].requires_grad_() for kind in ('global', 'local')]
+    maps = [*students[0].unflatten(0, (num_global, batch, -1)), *students[1].unflatten(0, (num_local, batch, -1))]
+    teacher = tensors['teacher_emb'] if with_teacher else students[0]
+    mask = None
+    if loss_module.needs_attention:
+        mask = torch.from_numpy(arrays[f'{case}_attention_mask']).float().view(num_global, batch, -1)
+    targets = loss_module.targets(
+        teacher.unflatten(0, (num_global, batch, -1)), pairs, grids[0], mask=mask, orders=tensors['randperm'])
+    exist = targets.weights.sum((1, 2)) > 0
+    references = targets.references.detach().mT.unflatten(-1, (loss_module.kernel, -1))
+    np.testing.assert_allclose(references[exist], arrays[f'{case}_references'][exist], rtol=0, atol=1e-5)
+
+    aligned = pairs.align_student(maps, [pairs.student_matrix(v, grid) for v, grid in enumerate(grids)])
+    losses, _ = loss_module(aligned, targets)
+    np.testing.assert_allclose(losses.detach() * len(losses), arrays[f'{case}_sublosses'], rtol=1e-5, err_msg=case)
+    np.testing.assert_allclose(losses.detach().sum(), arrays[f'{case}_loss'], rtol=1e-5, err_msg=case)
+    losses.sum().backward()
+    for part, kind in zip(students, ('global', 'local'), strict=True):
+        close_gradient(part.grad, arrays[f'{case}_grad_student_{kind}'], f'{case} {kind}')
+    return pairs, targets, aligned
+
+
+@golden_case('neco', 'loss_batch_refs_kernel3', 'loss_foreground', 'loss_queue_bitonic49')
+def check_loss(arrays):
+    for case in cases_of(arrays, 'sublosses'):
+        _check_loss(arrays, case)
+
+
+@golden_case('neco', 'loss_no_teacher')
+def check_loss_without_teacher(arrays):
+    for case in cases_of(arrays, 'sublosses'):
+        _check_loss(arrays, case, with_teacher=False)
+
+
+@golden_case('neco', 'alignment_patch16')
+def check_alignment(arrays):
+    for case in cases_of(arrays, 'sublosses'):
+        pairs, targets, aligned = _check_loss(arrays, case)
+        number = 0
+        for t in range(pairs.num_global):
+            # One output for all boxes of the teacher's crop, its own among them, then one for every other crop.
+            teacher = torch.from_numpy(arrays[f'{case}_aligned_{number}']).flatten(2).mT
+            for pair, (_, v) in [(index, pair) for index, pair in enumerate(pairs.pairs) if pair[0] == t]:
+                number += 1
+                student = arrays[f'{case}_aligned_{number}']
+                np.testing.assert_allclose(
+                    aligned[pair].detach(), torch.from_numpy(student).flatten(2).mT, rtol=0, atol=1e-5)
+                np.testing.assert_allclose(targets.queries[pair], teacher[v::pairs.num_crops], rtol=0, atol=1e-5)
+            number += 1
+
+
+@golden_case('neco', 'queue_updates')
+def check_queue_updates(arrays):
+    for case in cases_of(arrays, 'queue_after'):
+        steps, num_queues, length, embed_dims = arrays[f'{case}_queue_after'].shape
+        batch = int(arrays[f'{case}_batch'])
+        queue = EmbeddingQueue(length, embed_dims, num_queues, counting='shared')
+        for step in range(steps):
+            embeddings = torch.from_numpy(arrays[f'{case}_teacher_emb'][step]).unflatten(0, (num_queues, batch, -1))
+            valid = torch.ones(embeddings.shape[:3], dtype=torch.bool)
+            if f'{case}_masks' in arrays:
+                valid = torch.from_numpy(arrays[f'{case}_masks'][step]).reshape(num_queues, batch, -1) > 0
+            orders = []
+            for crop in range(num_queues):
+                # Theirs is a permutation of the valid tokens, ours of all.
+                candidates = valid[crop].flatten().nonzero()[:, 0]
+                drawn = torch.from_numpy(arrays[f'{case}_randperm_{num_queues * step + crop}'])
+                orders.append(torch.cat([candidates[drawn], (~valid[crop]).flatten().nonzero()[:, 0]]))
+            queue.push(embeddings, valid, torch.stack(orders))
+            np.testing.assert_array_equal(queue.rows, arrays[f'{case}_queue_after'][step], err_msg=case)
+            assert bool((queue.fill == int(arrays[f'{case}_entries_in_queue'][step])).all())

@@ -1,12 +1,13 @@
 from leopart_mm.models.losses.alignment import CropPairs
 from leopart_mm.models.losses.embedding_queue import EmbeddingQueue
 from leopart_mm.models.losses.leopart_loss import LeopartLoss
+from leopart_mm.models.losses.neco_loss import NeCoLoss
 from leopart_mm.models.losses.sinkhorn import sinkhorn
 from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, similarities, soft_sort
 from leopart_mm.models.losses.sorted_cross_entropy import sorted_cross_entropy
 from leopart_mm.models.losses.sorting_networks import sorting_network
 
 __all__ = [
-    'CropPairs', 'EmbeddingQueue', 'LeopartLoss', 'permutation_cross_entropy', 'similarities', 'sinkhorn', 'soft_sort',
-    'sorted_cross_entropy', 'sorting_network'
+    'CropPairs', 'EmbeddingQueue', 'LeopartLoss', 'NeCoLoss', 'permutation_cross_entropy', 'similarities', 'sinkhorn',
+    'soft_sort', 'sorted_cross_entropy', 'sorting_network'
 ]

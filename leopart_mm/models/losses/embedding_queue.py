@@ -1,8 +1,20 @@
 """A queue of past teacher embeddings, one for each global crop."""
 
+from typing import NamedTuple
+
 import torch
 import torch.distributed as dist
+from mmengine.dist import get_dist_info
 from torch import Tensor, nn
+
+COUNTINGS = ('each', 'shared')
+
+
+class QueueState(NamedTuple):
+    """Rows (T, length, C), newest first, and fill (T,), how many of them count as filled."""
+
+    rows: Tensor
+    fill: Tensor
 
 
 class EmbeddingQueue(nn.Module):
@@ -20,6 +32,9 @@ class EmbeddingQueue(nn.Module):
         partial: use the filled part of a queue before it is full. Default: False, as published.
         gather: one queue for all processes. False (published): each process keeps a queue of length // processes of
             its own; only that of rank 0 is in the checkpoint. Default: True.
+        counting: 'each': a queue's fill is its own. 'shared' (published NeCo): one counter that every queue's push
+            raises, so that T queues claim T times their fill until it reaches the length; the rest are zeros. Default:
+            'each'.
         seed: of the random choice of pushed tokens. Default: 0.
     """
 
@@ -30,17 +45,21 @@ class EmbeddingQueue(nn.Module):
                  per_image: int = 10,
                  partial: bool = False,
                  gather: bool = True,
+                 counting: str = 'each',
                  seed: int = 0) -> None:
         super().__init__()
+        if counting not in COUNTINGS:
+            raise ValueError(f'counting={counting!r} is unknown; choose one of {COUNTINGS}')
         if length < 1:
             raise ValueError(f'length={length}: a queue has at least 1 row; set queue=None to train without one')
         if not gather:
-            length = max(1, length // _world()[1])
+            length = max(1, length // get_dist_info()[1])
         self.per_image, self.partial, self.gather, self.seed = per_image, partial, gather, seed
+        self.counting = counting
         self.register_buffer('rows', torch.zeros(num_queues, length, embed_dims))
         self.register_buffer('fill', torch.zeros(num_queues, dtype=torch.long))
         self.register_buffer('pushes', torch.zeros((), dtype=torch.long))
-        self._staged: tuple[Tensor, Tensor | None] | None = None
+        self._staged: tuple[Tensor, Tensor | None] | QueueState | None = None
 
     @property
     def length(self) -> int:
@@ -51,22 +70,41 @@ class EmbeddingQueue(nn.Module):
         index = torch.arange(self.length, device=self.rows.device)
         usable = index < self.fill[:, None] if self.partial else (self.fill[:, None] >= self.length).expand(
             -1, self.length)
-        rank, world = _world() if self.gather else (0, 1)
+        rank, world = get_dist_info() if self.gather else (0, 1)
         return self.rows[:, rank::world], usable[:, rank::world]
 
     def stage(self, embeddings: Tensor, valid: Tensor | None = None) -> None:
         """Remember the tokens of this step for `push_staged`; see `push` for the arguments."""
         self._staged = embeddings.detach(), valid
 
+    def stage_state(self, state: QueueState) -> None:
+        """Remember the result of `pushed` for `push_staged`."""
+        self._staged = state
+
     def push_staged(self) -> None:
         """Push what was staged. A hook calls it after the step, so that the loss itself changes nothing."""
-        if self._staged is not None:
-            staged, self._staged = self._staged, None
+        staged, self._staged = self._staged, None
+        if isinstance(staged, QueueState):
+            self._take(staged)
+        elif staged is not None:
             self.push(*staged)
 
-    @torch.no_grad()
+    def state(self) -> QueueState:
+        """What the queue holds."""
+        return QueueState(self.rows, self.fill)
+
+    def _take(self, state: QueueState) -> None:
+        self.rows.copy_(state.rows)
+        self.fill.copy_(state.fill)
+        self.pushes += 1
+
     def push(self, embeddings: Tensor, valid: Tensor | None = None, order: Tensor | None = None) -> None:
-        """Put a random subset of tokens in front; the oldest rows fall off the end.
+        """Put a random subset of tokens in front; the oldest rows fall off the end. See `pushed` for the arguments."""
+        self._take(self.pushed(embeddings, valid, order))
+
+    @torch.no_grad()
+    def pushed(self, embeddings: Tensor, valid: Tensor | None = None, order: Tensor | None = None) -> QueueState:
+        """What the queue would hold after a push; nothing changes.
 
         Args:
             embeddings: (T, B, n, C) teacher embeddings of this process.
@@ -74,7 +112,7 @@ class EmbeddingQueue(nn.Module):
             order: (T, N) permutation of the tokens of all processes to take the first from; default: drawn at random.
         """
         num_queues, batch, tokens = embeddings.shape[:3]
-        rank, world = _world() if self.gather else (0, 1)
+        rank, world = get_dist_info() if self.gather else (0, 1)
         total = world * batch * tokens
         slots = min(self.per_image * batch * world, self.length, total)
         if order is None:
@@ -96,22 +134,16 @@ class EmbeddingQueue(nn.Module):
         index = torch.arange(self.length, device=new.device).expand(num_queues, -1)
         source = torch.where(index < count[:, None], index, index - count[:, None] + slots)
         rows = torch.cat([new, self.rows], 1)
-        self.rows.copy_(rows.gather(1, source[..., None].expand(-1, -1, rows.shape[-1])))
-        self.fill.add_(count).clamp_(max=self.length)
-        self.pushes += 1
+        raised = count.sum().expand(num_queues) if self.counting == 'shared' else count
+        return QueueState(
+            rows.gather(1, source[..., None].expand(-1, -1, rows.shape[-1])),
+            (self.fill + raised).clamp_(max=self.length))
 
     def _gather(self, valid: Tensor) -> Tensor:
         """(T, n) of this process -> (T, world·n) of all, in order of rank."""
-        world = _world()[1] if self.gather else 1
+        world = get_dist_info()[1] if self.gather else 1
         if world == 1:
             return valid
         parts = [torch.empty_like(valid, dtype=torch.uint8) for _ in range(world)]
         dist.all_gather(parts, valid.to(torch.uint8).contiguous())
         return torch.cat(parts, 1).bool()
-
-
-def _world() -> tuple[int, int]:
-    """(rank, number of processes)."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1

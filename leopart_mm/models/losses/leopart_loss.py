@@ -4,19 +4,15 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
-from torchvision.ops import roi_align
 
-from leopart_mm.masks.attention import attention_foreground
 from leopart_mm.models.losses.alignment import CropPairs
+from leopart_mm.models.losses.cell_weights import MASK_THRESHOLD, MASKS, aligned_mask, attention_mask, cell_weights
 from leopart_mm.models.losses.embedding_queue import EmbeddingQueue
 from leopart_mm.models.losses.sinkhorn import sinkhorn
 from leopart_mm.registry import MODELS
-
-MASKS = ('all', 'fg', 'bg')
 
 
 @dataclass
@@ -67,7 +63,7 @@ class LeopartLoss(BaseModule):
                  kernel: int = 7,
                  mask: str = 'all',
                  mask_cfg: dict | None = None,
-                 mask_threshold: float = 1 - 1e-4,
+                 mask_threshold: float = MASK_THRESHOLD,
                  queue: dict | None = None,
                  queue_prototypes: str = 'teacher',
                  distributed: bool = True,
@@ -110,22 +106,18 @@ class LeopartLoss(BaseModule):
         Raises:
             ValueError: if masks are in use and there is no attention.
         """
-        num_global, batch, tokens = embeddings.shape[:3]
+        batch, tokens = embeddings.shape[1:3]
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
             scores = F.linear(embeddings, teacher_prototypes.float()).flatten(1, 2)
             usage = prototype_usage(scores)
-            mask = None
-            if self.needs_attention:
-                if attention is None:
-                    raise ValueError(f'mask={self.mask!r} needs the class-token attention of the teacher')
-                mask = attention_foreground(attention.reshape(-1, 1, *grid), **self.mask_cfg)
-                mask = (mask if self.mask == 'fg' else 1 - mask).view(num_global, batch, tokens)
+            mask = attention_mask(self.mask, attention, grid, **self.mask_cfg)
             assignments = self._assign(scores, teacher_prototypes, student_prototypes)
             if self.queue is not None and self.training:
                 self.queue.stage(embeddings, None if mask is None else mask > 0)
             assignments = pairs.align_teacher(assignments.unflatten(1, (batch, tokens)).unbind(), grid)
-            weights = self._weights(assignments, mask, pairs, grid)
+            counts = None if mask is None else aligned_mask(mask, pairs, grid, self.mask_threshold)
+            weights = cell_weights(counts, assignments, self.distributed)
         return LeopartTargets(assignments, weights, usage)
 
     def _assign(self, scores: Tensor, teacher_prototypes: Tensor, student_prototypes: Tensor) -> Tensor:
@@ -138,23 +130,6 @@ class LeopartLoss(BaseModule):
             scores = torch.cat([F.linear(rows, prototypes.float()), scores], 1)
             valid = torch.cat([usable, usable.new_ones(scores.shape[0], num_tokens)], 1)
         return sinkhorn(scores, self.epsilon, self.iterations, valid, self.distributed)[:, -num_tokens:]
-
-    def _weights(self, assignments: Tensor, mask: Tensor | None, pairs: CropPairs, grid: tuple[int, int]) -> Tensor:
-        shape, num_pairs = assignments.shape[:3], assignments.shape[0]
-        if mask is None:
-            return assignments.new_full(shape, 1 / math.prod(shape))
-        if self.mask_threshold < 1:
-            aligned = pairs.align_teacher(mask.unsqueeze(-1).unbind(), grid).squeeze(-1)
-        else:
-            aligned = _align_masks_by_torchvision(mask, pairs, grid)
-        counts = (aligned >= self.mask_threshold).to(aligned.dtype)
-        total = counts.sum((1, 2), keepdim=True)
-        world = 1
-        if self.distributed and dist.is_available() and dist.is_initialized():
-            world = dist.get_world_size()
-            dist.all_reduce(total)
-        # DDP averages gradients over processes, hence the factor; a pair without any cell adds 0.
-        return counts * (world / num_pairs) / total.clamp(min=1)
 
     def forward(self, embeddings: Tensor, prototypes: Tensor, targets: LeopartTargets) -> tuple[Tensor, Tensor]:
         """Loss and teacher-student agreement of (a part of) the images.
@@ -184,16 +159,3 @@ def prototype_usage(scores: Tensor) -> Tensor:
     counts = scores.new_zeros(num_prototypes).scatter_add_(0, nearest, scores.new_ones(num_tokens))
     most = math.log(min(num_tokens, num_prototypes))
     return torch.special.entr(counts / num_tokens).sum() / most if most > 0 else counts.new_ones(())
-
-
-def _align_masks_by_torchvision(mask: Tensor, pairs: CropPairs, grid: tuple[int, int]) -> Tensor:
-    """(T, B, h·w) -> (P, B, k·k). Whether a sum of weights rounds to exactly 1 depends on the kernel: take that one."""
-    aligned = []
-    for crop, one in enumerate(mask):
-        boxes = pairs.teacher_boxes(crop)
-        out = roi_align(one.view(-1, 1, *grid), list(boxes), pairs.kernel, aligned=True)
-        out = out.view(*boxes.shape[:2], pairs.kernel, pairs.kernel)
-        if pairs.flipped is not None:
-            out = torch.where(pairs.flipped[:, crop, None, None, None], out.flip(-1), out)
-        aligned.append(out.flatten(2).transpose(0, 1))
-    return torch.cat(aligned)

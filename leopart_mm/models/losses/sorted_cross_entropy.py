@@ -121,7 +121,7 @@ def _cross_entropy(student: Tensor, teacher: Tensor, orders: tuple, student_stee
     if not want_gradient:
         return loss, entropy, None
     # The clamped logarithm is constant where P is not above its floor.
-    above = P > floor
+    above = P.gt(floor)
     G = torch.where(above, Q.div_(P).div_(-size), 0)
     g = G.new_zeros(student.shape[::-1])
     spare = P

@@ -164,15 +164,11 @@ class DenseSelfSupervisor(BaseSelfSupervisor):
     def student_aligned(self, crops: Sequence[Tensor], pairs: CropPairs, weights: Tensor | None = None) -> Tensor:
         """Student embeddings of all crops, cut out where the pairs overlap: (P, B, k·k, C).
 
-        Crops of equal size are one forward pass. The neck works token by token, so it gets only the tokens that some
-        cell looks at; cells of weight 0 in `weights` (P, B, k·k), whose loss does not count, come out as zeros.
+        The neck works token by token, so it gets only the tokens that some cell looks at; cells of weight 0 in
+        `weights` (P, B, k·k), whose loss does not count, come out as zeros.
         """
-        tokens, matrices = [], []
-        for _, group in itertools.groupby(enumerate(crops), key=lambda crop: crop[1].shape[-2:]):
-            numbers, images = zip(*group, strict=True)
-            features = self.backbone.forward_dense(torch.cat(images))
-            matrices += [pairs.student_matrix(v, features.grid, weights) for v in numbers]
-            tokens.append(_tokens(features.maps[-1]))
+        tokens, grids = self._student_tokens(crops)
+        matrices = [pairs.student_matrix(v, grid, weights) for v, grid in enumerate(grids)]
         sizes = [tuple(one.shape[:2]) for one in tokens]
         flat = torch.cat([one.flatten(0, 1) for one in tokens])
         if torch.compiler.is_compiling():  # the number of touched tokens is not known in advance
@@ -181,13 +177,31 @@ class DenseSelfSupervisor(BaseSelfSupervisor):
             touched = torch.cat([(matrix.amax(1) > 0).flatten() for matrix in matrices]).nonzero()[:, 0]
             some = self.neck(flat[touched])
             embeddings = some.new_zeros(len(flat), some.shape[1]).index_copy(0, touched, some)
-        parts = embeddings.split([images * cells for images, cells in sizes])
-        maps = []
-        for part, size in zip(parts, sizes, strict=True):
-            maps += part.unflatten(0, size).split(pairs.batch)
-        return pairs.align_student(maps, matrices)
+        return pairs.align_student(_maps(embeddings, sizes, pairs.batch), matrices)
+
+    def student_maps(self, crops: Sequence[Tensor]) -> tuple[list[Tensor], list[tuple[int, int]]]:
+        """Student embeddings (B, h·w, C) of all tokens of every crop, and the grids (h, w)."""
+        tokens, grids = self._student_tokens(crops)
+        sizes = [tuple(one.shape[:2]) for one in tokens]
+        return _maps(self.neck(torch.cat([one.flatten(0, 1) for one in tokens])), sizes, len(crops[0])), grids
+
+    def _student_tokens(self, crops: Sequence[Tensor]) -> tuple[list[Tensor], list[tuple[int, int]]]:
+        """Tokens (m·B, h·w, D) of m crops of equal size at a time, which are one forward pass; the grid of each."""
+        tokens, grids = [], []
+        for _, group in itertools.groupby(crops, key=lambda crop: crop.shape[-2:]):
+            images = list(group)
+            features = self.backbone.forward_dense(torch.cat(images))
+            tokens.append(_tokens(features.maps[-1]))
+            grids += [features.grid] * len(images)
+        return tokens, grids
 
 
 def _tokens(feature_map: Tensor) -> Tensor:
     """(N, C, h, w) -> (N, h·w, C)."""
     return feature_map.flatten(2).transpose(1, 2)
+
+
+def _maps(embeddings: Tensor, sizes: list[tuple[int, int]], batch: int) -> list[Tensor]:
+    """Embeddings of all tokens, cut into groups of (images, h·w), and these into maps (batch, h·w, C) of the crops."""
+    parts = embeddings.split([images * cells for images, cells in sizes])
+    return [one for part, size in zip(parts, sizes, strict=True) for one in part.unflatten(0, size).split(batch)]

@@ -5,10 +5,9 @@ import warnings
 import pytest
 import torch
 
-from leopart_mm.models.losses import sorted_cross_entropy as module
 from leopart_mm.models.losses.relaxations import RELAXATIONS
 from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, soft_sort
-from leopart_mm.models.losses.sorted_cross_entropy import rows_per_chunk, sorted_cross_entropy
+from leopart_mm.models.losses.sorted_cross_entropy import compiled_layers, rows_per_chunk, sorted_cross_entropy
 from leopart_mm.models.losses.sorting_networks import sorting_network
 
 
@@ -128,14 +127,14 @@ def test_where_compilation_fails_plain_operations_do_the_work(monkeypatch):
         return fail
 
     monkeypatch.setattr(torch, 'compile', refuse)
-    module.compiled_layers.cache_clear()
+    compiled_layers.cache_clear()
     rows, network = random_rows(9), sorting_network('bitonic', 9)
     with pytest.warns(UserWarning, match='torch.compile of a layer .* failed'):
         losses, _ = sorted_cross_entropy(*rows, network, 30., compiled=True)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         again, _ = sorted_cross_entropy(*rows, network, 30., compiled=True)
-    module.compiled_layers.cache_clear()
+    compiled_layers.cache_clear()
     assert torch.equal(losses, sorted_cross_entropy(*rows, network, 30.)[0])
     assert torch.equal(losses, again)
 
@@ -144,10 +143,10 @@ def test_where_compilation_fails_plain_operations_do_the_work(monkeypatch):
 def test_compiled_layers_give_the_same(monkeypatch):
     compiler = torch.compile
     monkeypatch.setattr(torch, 'compile', lambda function, **kwargs: compiler(function, backend='aot_eager', **kwargs))
-    module.compiled_layers.cache_clear()
+    compiled_layers.cache_clear()
     arguments = *random_rows(9), sorting_network('bitonic', 9), (20., 50.), 'cauchy', torch.ones(5)
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
         result = ours(*arguments, compiled=True)
-    module.compiled_layers.cache_clear()
+    compiled_layers.cache_clear()
     assert_same(result, ours(*arguments), 1e-9)
