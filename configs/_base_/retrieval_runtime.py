@@ -1,9 +1,8 @@
 # Runtime of dense retrieval: fill the patch memory from fit_dataloader, predict, score by class names. mIoU is that
-# without any matching; hungarian/mIoU is the published one, which can only be higher. Both leave out classes that cannot
-# occur (count_ignored=True counts them as 0, as published).
+# without any matching; hungarian/mIoU is the published one, which can only be higher. Both leave out classes that
+# cannot occur (count_ignored=True counts them as 0, as published).
 custom_imports = dict(imports=['leopart_mm'], allow_failed_imports=False)
 default_scope = 'mmseg'
-test_cfg = dict(type='leopart_mm.FitTestLoop')
 test_evaluator = dict(type='leopart_mm.ClusterMetric', matching=['direct', 'hungarian'])
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -24,4 +24,4 @@ fit_dataloader = dict(
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='train', pipeline=pipeline))
-test_cfg = dict(fit_dataloader=fit_dataloader)
+test_cfg = dict(type='leopart_mm.FitTestLoop', fit_dataloader=fit_dataloader)

@@ -18,7 +18,9 @@ WIDTH, SIDE = 48, 64
 PROBES = ('linear', 'fcn')
 DECODERS = (*PROBES, 'upernet', 'setr-pup', 'segmenter', 'dpt', 'mask2former')
 FOLDER = REPO / 'configs' / 'leopart'
-CONFIGS = sorted(path.stem for head in DECODERS for path in FOLDER.glob(f'{head}_*.py'))
+FILES = {path.stem: path for head in DECODERS for path in FOLDER.glob(f'{head}_*.py')}
+FILES.update({path.stem: path for path in (REPO / 'configs/neco/linear').glob('*.py')})
+CONFIGS = sorted(FILES)
 SMALL = dict(num_layers=1, num_queries=10, num_points=64)
 needs_mmdet = pytest.mark.skipif(importlib.util.find_spec('mmdet') is None, reason="needs the extra 'mmdet'")
 params = [pytest.param(name, marks=needs_mmdet if name.startswith('mask2former') else ()) for name in CONFIGS]
@@ -34,7 +36,7 @@ def shrink(node):
 
 
 def tiny_config(name):
-    cfg = Config.fromfile(FOLDER / f'{name}.py')
+    cfg = Config.fromfile(FILES[name])
     model = shrink(cfg.model.to_dict())
     backbone = model['backbone']
     if backbone['type'] == 'leopart_mm.DenseResNet':
@@ -58,12 +60,12 @@ def is_probe(name):
     return name.startswith(PROBES)
 
 
-def samples(count, height, width, mask_size=None):
+def samples(count, height, width, mask_size=None, void=255):
     images, data_samples = [], []
     generator = torch.Generator().manual_seed(0)
     for index in range(count):
         images.append(torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator))
-        mask = torch.full((1, *(mask_size or (height, width))), 255)
+        mask = torch.full((1, *(mask_size or (height, width))), void)
         mask[:, :, 3:] = index + 1
         sample = SegDataSample(metainfo=dict(ori_shape=(height, width), img_shape=(height, width), img_path=f'{index}'))
         sample.gt_sem_seg = PixelData(data=mask)
@@ -86,7 +88,8 @@ def test_one_step_and_one_prediction(name):
     model.train()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    batch = samples(2, SIDE, SIDE, (10, 10) if is_probe(name) else None)
+    void = cfg.model['decode_head'].get('ignore_index', 255)
+    batch = samples(2, SIDE, SIDE, (10, 10) if is_probe(name) else None, void)
     losses = model.train_step(batch, wrapper)
     assert torch.isfinite(losses['loss'])
     moved = {key.split('.')[0] for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
@@ -97,7 +100,7 @@ def test_one_step_and_one_prediction(name):
     # 50 x 70 is no multiple of the patch size
     prediction, = model.test_step(samples(1, 50, 70))
     assert prediction.pred_sem_seg.data.shape == (1, 50, 70)
-    classes = {'voc': 21, 'coco-stuff': 15, 'coco-thing': 12}[name.rsplit('_', 1)[1]]
+    classes = {'voc': 21, 'coco-stuff': 15, 'coco-thing': 12, 'ade20k': 151}[name.rsplit('_', 1)[1]]
     assert prediction.seg_logits.data.shape == (classes, 50, 70)
     assert 0 <= prediction.pred_sem_seg.data.min() <= prediction.pred_sem_seg.data.max() < classes
 

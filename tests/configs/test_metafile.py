@@ -38,6 +38,14 @@ def test_every_published_leopart_config_is_listed():
     assert not missing
 
 
+def test_every_neco_config_is_listed():
+    folder = REPO / 'configs' / 'neco'
+    listed = {model['Config'] for model in yaml.safe_load((folder / 'metafile.yml').read_text())['Models']}
+    found = {str(path.relative_to(REPO)) for path in folder.rglob('*.py')
+             if '_base_' not in path.parts and 'folder' not in path.stem}
+    assert found == listed
+
+
 def test_mm_tools_read_the_index():
     index = load(str(REPO / 'model-index.yml'))
     index.build_models_with_collections()

@@ -1,0 +1,33 @@
+# Dense retrieval on Pascal VOC (NeCo, sec. 8.1): trainaug fills the memory, val is scored at 504 x 504, aspect ignored.
+# Every pass (RetrievalHead's passes) jitters and crops the images anew, reproducibly with DrawSampler.
+data_root = 'data/VOCdevkit/VOC2012'
+side = 504  # 36 patches of 14
+fit_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='leopart_mm.RandomColourJitter', brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, prob=0.5),
+    dict(type='leopart_mm.SegRandomResizedCrop', size=side, scale=(0.5, 2.), rule='corner'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(side, side), keep_ratio=False, backend='pillow'),  # anti-aliased
+    dict(type='LoadAnnotations'),
+    dict(type='leopart_mm.ResizeSegMap', size=(side, side), rule='corner'),
+    dict(type='leopart_mm.KeepNetworkSize'),
+    dict(type='PackSegInputs'),
+]
+test_dataloader = dict(
+    batch_size=16,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='leopart_mm.VOCLayoutDataset', split='val', data_root=data_root, pipeline=test_pipeline,
+                 test_mode=True))
+fit_dataloader = dict(
+    batch_size=16,
+    num_workers=4,
+    sampler=dict(type='leopart_mm.DrawSampler', shuffle=False, round_up=False),
+    dataset=dict(type='leopart_mm.VOCLayoutDataset', split='trainaug', data_root=data_root,
+                 data_prefix=dict(seg_map_path='SegmentationClassAug'), pipeline=fit_pipeline, test_mode=True))
+test_cfg = dict(type='leopart_mm.FitTestLoop', fit_dataloader=fit_dataloader)
