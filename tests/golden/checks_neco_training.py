@@ -1,16 +1,26 @@
 """The sorter, the loss and whole training steps of NeCo."""
 
+import math
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
+from torch import nn
 
 from leopart_mm.datasets.transforms.crop_boxes import crop_boxes
+from leopart_mm.engine.hooks import EMATeacherHook
+from leopart_mm.engine.schedules import cosine_value
+from leopart_mm.models.backbones.position import resize_positions
 from leopart_mm.models.losses import CropPairs, EmbeddingQueue, NeCoLoss
 from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, similarities, soft_sort
 from leopart_mm.models.losses.sorted_cross_entropy import sorted_cross_entropy
 from leopart_mm.models.losses.sorting_networks import sorting_network
+from leopart_mm.registry import MODELS
 from tests.golden.cases import golden_case
+from tests.golden.checks_leopart_training import build_optimizer, build_schedulers, our_name
+from tests.models.backbones.builders import all_tokens, flat_patches, vit_and_head
 
 
 def cases_of(arrays: dict, array: str) -> list[str]:
@@ -237,3 +247,147 @@ def check_queue_updates(arrays):
             queue.push(embeddings, valid, torch.stack(orders))
             np.testing.assert_array_equal(queue.rows, arrays[f'{case}_queue_after'][step], err_msg=case)
             assert bool((queue.fill == int(arrays[f'{case}_entries_in_queue'][step])).all())
+
+
+@golden_case('neco', 'schedules')
+def check_schedules(arrays):
+    # What the README says of them: 25 epochs of 1848 steps for the first two.
+    total = 25 * 1848
+    for name, start, end in (('weight_decay', 0.04, 0.5), ('momentum', 0.9995, 1.)):
+        values = [cosine_value(start, end, int(step), total) for step in arrays['steps']]
+        np.testing.assert_allclose(values, arrays[name], rtol=1e-6, err_msg=name)
+    base, last = float(arrays['lr'][0]), int(arrays['lr_total_steps'])
+    wrapper = build_optimizer(nn.ModuleDict(dict(backbone=nn.Linear(2, 2), neck=nn.Linear(2, 2))), base, base, 0.04)
+    schedulers, rates = build_schedulers(wrapper, last, 0.5), []
+    for _ in range(last):
+        rates.append(wrapper.optimizer.param_groups[0]['lr'])
+        wrapper.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    np.testing.assert_allclose(np.array(rates)[arrays['lr_steps']], arrays['lr'], rtol=1e-6)
+
+
+def _parameters(arrays, prefix):
+    return {name.removeprefix(prefix): torch.from_numpy(value) for name, value in arrays.items()
+            if name.startswith(prefix)}
+
+
+def _tiny_neco(weights, kernel, network, num_heads, trainable_blocks):
+    """A NeCo whose sizes follow the published arrays `weights` (a student's)."""
+    width, _, patch, _ = weights['patch_embed.proj.weight'].shape
+    grid = math.isqrt(weights['pos_embed'].shape[1] - 1)
+    hidden = [value.shape for name, value in weights.items() if name.startswith('projection_head') and value.ndim == 2]
+    backbone = dict(img_size=grid * patch, patch_size=patch, embed_dim=width, num_heads=num_heads,
+                    depth=1 + max(int(name.split('.')[1]) for name in weights if name.startswith('blocks.')),
+                    mlp_ratio=len(weights['blocks.0.mlp.fc1.bias']) / width)
+    arch = 'vit_small_patch14_dinov2' if 'blocks.0.ls1.gamma' in weights else 'vit_tiny_patch16_224'
+    if 'register_tokens' in weights:
+        arch, backbone['reg_tokens'] = 'vit_small_patch14_reg4_dinov2', weights['register_tokens'].shape[1]
+    return MODELS.build(dict(
+        type='leopart_mm.NeCo',
+        backbone=dict(type='leopart_mm.DenseViT', arch=arch, model_kwargs=backbone, class_position=True,
+                      trainable_blocks=trainable_blocks),
+        neck=dict(type='leopart_mm.ProjectionHead', in_channels=width, hidden_channels=hidden[0][0],
+                  out_channels=hidden[-1][0], num_layers=len(hidden)),
+        head=dict(type='leopart_mm.NeCoHead', loss=dict(
+            type='leopart_mm.NeCoLoss', kernel=kernel, network=network, published_network=True)),
+        teacher_init='independent'))
+
+
+def _trainable_blocks(weights, group_sizes):
+    """The number of last blocks that train, as the optimiser's first group tells; None if everything does."""
+    decayed = [name for name, value in weights.items() if value.ndim > 1 and not name.startswith('projection_head')]
+    if len(decayed) == group_sizes[0]:
+        return None
+    in_a_block = sum(name.startswith('blocks.0.') for name in decayed)
+    return -(int(group_sizes[0]) // in_a_block)
+
+
+@golden_case('neco', 'train_steps_queue', 'train_steps_batch_refs')
+def check_train_steps(arrays):
+    # Neither the network nor the number of heads is in the file.
+    width = arrays['student0/cls_token'].shape[-1]
+    heads = [number for number in (2, 4, 1, 3, 6) if width % number == 0]
+    settings = [(network, number) for number in heads for network in ('bitonic', 'odd_even')]
+    any_of(lambda setting: _check_train_steps(arrays, *setting), settings)
+
+
+def _check_train_steps(arrays, network, num_heads):
+    start, steps = _parameters(arrays, 'student0/'), len(arrays['losses'])
+    trainable = _trainable_blocks(start, arrays['group_sizes'])
+    model = _tiny_neco(start, arrays['references'].shape[-1], network, num_heads, trainable)
+    model.backbone.load_pretrained(start)
+    model.reset_teacher()
+    heads = {**start, **{f'teacher/{name}': value for name, value in _parameters(arrays, 'teacher0/').items()}}
+    for name, value in heads.items():
+        if 'projection_head' in name:
+            model.get_parameter(name.replace('/', '.').replace('projection_head', 'neck.mlp')).data.copy_(value)
+    model.train()
+
+    # Everything is scheduled over twice the steps, says the README.
+    lr, head_lr = arrays['lrs'][0, 0], arrays['lrs'][0, 2]
+    wrapper = build_optimizer(model, float(lr), float(head_lr), float(arrays['weight_decays'][0, 0]))
+    schedulers = build_schedulers(wrapper, 2 * steps, 0.5)
+    ours, wanted = [len(group['params']) for group in wrapper.optimizer.param_groups], arrays['group_sizes'].tolist()
+    if trainable is None:
+        wanted[0] -= 'mask_token' in start  # which never gets a gradient, so we do not have it
+    assert ours == wanted
+    hook = EMATeacherHook(float(arrays['momenta'][0]), 1., before_optimizer=True)
+    hook.attach(model, wrapper.optimizer)
+    own_targets = model.head.targets
+    for step in range(steps):
+        crops = [torch.from_numpy(crop) for kind in ('global', 'local') for crop in arrays[f'{kind}_crops'][step]]
+        boxes = {f'{name}_boxes': torch.from_numpy(arrays[f'boxes_{name}'][step]) for name in ('gc', 'all')}
+        references = torch.from_numpy(arrays['references'][step]).flatten(3).mT
+        model.head.targets = lambda *args, given=references: replace(own_targets(*args), references=given)
+        runner = SimpleNamespace(model=model, iter=step, max_iters=2 * steps)
+        hook.before_train_iter(runner, step)
+        groups = wrapper.optimizer.param_groups
+        np.testing.assert_allclose([group['lr'] for group in groups], arrays['lrs'][step], rtol=1e-6)
+        np.testing.assert_allclose(
+            [group['weight_decay'] for group in groups], arrays['weight_decays'][step], rtol=1e-6)
+        np.testing.assert_allclose(hook.momentum, arrays['momenta'][step], rtol=1e-6)
+        logged = model.train_step(dict(inputs=dict(crops=crops, **boxes)), wrapper)
+        hook.after_train_iter(runner, step)
+        for scheduler in schedulers:
+            scheduler.step()
+        np.testing.assert_allclose(logged['loss'].item(), arrays['losses'][step], rtol=1e-5)
+
+    for prefix, root in (('student1/', ''), ('teacher1/', 'teacher.')):
+        for name, value in _parameters(arrays, prefix).items():
+            if name == 'mask_token':
+                np.testing.assert_allclose(value, start[name], rtol=0, atol=1e-5)
+                continue
+            ours = model.get_parameter(root + our_name(name).replace('register_tokens', 'reg_token')).detach()
+            if name.endswith('attn.qkv.bias'):  # keys' biases have no gradient; Adam makes steps of the rounding noise
+                np.testing.assert_allclose(ours.chunk(3)[1], value.chunk(3)[1], rtol=0, atol=5e-3, err_msg=name)
+                ours, value = (torch.cat(one.chunk(3)[::2]) for one in (ours, value))
+            np.testing.assert_allclose(ours, value, rtol=0, atol=1e-5, err_msg=prefix + name)
+
+
+@golden_case('neco', 'vit_v1_forward', 'vit_v2_forward', 'vit_v2_registers_forward')
+@torch.no_grad()
+def check_vit_forward(arrays):
+    data = {name: torch.as_tensor(value) for name, value in arrays.items()}
+    weights = _parameters(arrays, 'w/')
+    vit, head = vit_and_head(weights, num_heads=data['last_cls_attention'].shape[1])
+
+    def close(ours, wanted):
+        torch.testing.assert_close(ours, wanted, atol=2e-5, rtol=0)
+
+    projected = []
+    for crops in (data['global_crops'], data['local_crops']):
+        features = vit.forward_dense(crops.flatten(0, 1), cls_attention=True)
+        projected.append(head(flat_patches(features.maps[0])).flatten(0, 1))
+        if crops is data['global_crops']:
+            registers = vit.num_prefix_tokens - 1
+            close(features.cls_attention, data['last_cls_attention'][..., registers:])
+    close(torch.cat(projected), data['projected'])
+    close(all_tokens(vit, data['global_crops'][0]), data['backbone_global0'])
+    close(all_tokens(vit, data['local_crops'][0]), data['backbone_local0'])
+    stored = weights['pos_embed'][:, 1:]
+    side = math.isqrt(stored.shape[1])
+    for name, recorded in data.items():
+        if name.startswith('pos_embed_'):
+            grid = int(name.removeprefix('pos_embed_')) // weights['patch_embed.proj.weight'].shape[-1]
+            close(resize_positions(stored, (side, side), (grid, grid)), recorded[:, 1:])

@@ -49,7 +49,11 @@ class DenseViT(BaseModule):
         drop_path_rate: Stochastic depth of the last block; the rate grows linearly over depth from 0.
         frozen_stages: -1: nothing; 0: patch, position and prefix embeddings; n: also the first n blocks; the number of
             blocks: also the final norm. Frozen parts get no gradient and stay in evaluation mode.
+        trainable_blocks: None: everything that `frozen_stages` leaves. An integer q: blocks[q:] alone (-1: the last
+            one). A list: these blocks alone. Embeddings and final norm are then frozen (NeCo, sec. 6.2).
         with_cp: Recompute blocks in the backward pass to save memory.
+        class_position: For register archs, whose positions in timm are those of the patches only: give the class token
+            one too, as DINOv2 has it. The network computes the same, but position and token are trained as two.
         in_chans: Number of image bands. Weights of another number of bands are adapted as timm does.
         init_cfg: MMEngine's initialisation config. dict(type='Pretrained', checkpoint=FILE) works too.
 
@@ -72,7 +76,9 @@ class DenseViT(BaseModule):
                  size_mode: str = 'pad',
                  drop_path_rate: float = 0.,
                  frozen_stages: int = -1,
+                 trainable_blocks: int | Sequence[int] | None = None,
                  with_cp: bool = False,
+                 class_position: bool = False,
                  in_chans: int = 3,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
@@ -90,12 +96,13 @@ class DenseViT(BaseModule):
         self.checkpoint_key = checkpoint_key
         self.drop_registers = drop_registers
         self._awaits_weights = checkpoint is not None
-        self._adopt(vit)
+        self._adopt(vit, class_position)
         self.out_indices = self._check_indices([out_indices] if isinstance(out_indices, int) else out_indices)
         self.frozen_stages = frozen_stages
+        self.trainable_blocks = self._check_trainable(trainable_blocks)
         self._freeze()
 
-    def _adopt(self, vit: nn.Module) -> None:
+    def _adopt(self, vit: nn.Module, class_position: bool) -> None:
         """Take over timm's parameters and modules under their own names; pooling and classifier are left behind."""
         for name in (*PREFIX_TOKENS, 'pos_embed'):
             self.register_parameter(name, getattr(vit, name, None))
@@ -109,6 +116,9 @@ class DenseViT(BaseModule):
         self.grid_size: tuple[int, int] = tuple(vit.patch_embed.grid_size)
         # timm has two conventions: positions for the prefix tokens too, or for the patches only.
         self.num_prefix_positions: int = 0 if vit.no_embed_class else vit.num_prefix_tokens
+        if class_position and self.num_prefix_positions == 0 and None not in (self.cls_token, self.pos_embed):
+            self.num_prefix_positions = 1
+            self.pos_embed = nn.Parameter(torch.cat([torch.zeros_like(self.cls_token), self.pos_embed], dim=1).detach())
 
     def _check_indices(self, indices: Sequence[int]) -> tuple[int, ...]:
         if not indices:
@@ -235,7 +245,7 @@ class DenseViT(BaseModule):
             n = self.num_prefix_positions
             patches = patches + resize_positions(self.pos_embed[:, n:], self.grid_size, grid, self.pos_interp)
             if n:
-                prefix = prefix + self.pos_embed[:, :n]
+                prefix = torch.cat([prefix[:, :n] + self.pos_embed[:, :n], prefix[:, n:]], dim=1)
         tokens = patches
         if prefix is not None:
             tokens = torch.cat([prefix.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
@@ -253,18 +263,31 @@ class DenseViT(BaseModule):
             patches = self.norm(patches)
         return patches.transpose(1, 2).unflatten(2, grid)
 
+    def _check_trainable(self, blocks: int | Sequence[int] | None) -> set[int] | None:
+        if blocks is None:
+            return None
+        if self.frozen_stages >= 0:
+            raise ValueError(f'frozen_stages={self.frozen_stages} and trainable_blocks={blocks} both say what is '
+                             'trained; leave one at its default.')
+        if isinstance(blocks, int):
+            return set(range(self.num_layers)[self._check_indices([blocks])[0]:])
+        return set(self._check_indices(blocks))
+
     def _freeze(self) -> None:
         if not -1 <= self.frozen_stages <= self.num_layers:
             raise ValueError(f'frozen_stages={self.frozen_stages} is out of range; -1 (nothing) to {self.num_layers} '
                              f'(all blocks of {self.arch} and the final norm) are allowed.')
         for module in self._frozen_modules():
             module.requires_grad_(False)
-        if self.frozen_stages >= 0:
+        if self.frozen_stages >= 0 or self.trainable_blocks is not None:
             for name in (*PREFIX_TOKENS, 'pos_embed'):
                 if getattr(self, name) is not None:
                     getattr(self, name).requires_grad_(False)
 
     def _frozen_modules(self) -> list[nn.Module]:
+        if self.trainable_blocks is not None:
+            frozen = [block for index, block in enumerate(self.blocks) if index not in self.trainable_blocks]
+            return [self.patch_embed, self.pos_drop, self.norm_pre, *frozen, self.norm]
         if self.frozen_stages < 0:
             return []
         modules = [self.patch_embed, self.pos_drop, self.norm_pre, *self.blocks[:self.frozen_stages]]

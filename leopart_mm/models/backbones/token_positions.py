@@ -20,7 +20,7 @@ def fit_tokens(state: dict[str, Tensor], num_prefix_positions: int, grid: tuple[
 
     Args:
         state: State dict in timm's names, or DINOv2's where these differ (`register_tokens`).
-        num_prefix_positions: How many prefix positions the network has: 0, or all its prefix tokens.
+        num_prefix_positions: How many prefix positions the network has: 0, 1 (the class token's), or one for each.
         grid: The network's stored grid, taken where the number of patches fits; else a square one.
         name: What error messages call the checkpoint.
 
@@ -35,27 +35,29 @@ def fit_tokens(state: dict[str, Tensor], num_prefix_positions: int, grid: tuple[
         state['reg_token'] = state.pop('register_tokens')
     positions = state['pos_embed']
     tokens = {key: state[key].shape[1] for key in PREFIX_TOKENS if key in state}
-    # Where both conventions leave a square, the network's own is meant.
-    counts = [1] if class_only else sorted({0, sum(tokens.values())}, key=lambda count: count != num_prefix_positions)
+    # Where several conventions leave a square, the network's own is meant.
+    counts = sorted({0, 1, sum(tokens.values())}, key=lambda count: count != num_prefix_positions)
+    counts = [1] if class_only else counts
     fitting = [(count, found) for count in counts if (found := _grid_of(positions.shape[1] - count, grid))]
     if not fitting:
         raise BackboneCheckpointError(f'{name}: pos_embed {tuple(positions.shape)} is no square grid of patches. Give '
                                       'its grid by model_kwargs=dict(img_size=(height, width)).')
     have, stored = fitting[0]
     prefix, patches = positions[:, :have], positions[:, have:]
-    if num_prefix_positions == 0:
-        _add_to_tokens(state, tokens, prefix)
-        state['pos_embed'] = patches
-    elif have != num_prefix_positions:
-        zeros = positions.new_zeros(1, max(num_prefix_positions - have, 0), positions.shape[-1])
-        state['pos_embed'] = torch.cat([prefix[:, :num_prefix_positions], zeros, patches], dim=1)
+    if have > num_prefix_positions:
+        kept = prefix[:, :num_prefix_positions]
+        _add_to_tokens(state, tokens, torch.cat([torch.zeros_like(kept), prefix[:, num_prefix_positions:]], dim=1))
+        state['pos_embed'] = torch.cat([kept, patches], dim=1)
+    elif have < num_prefix_positions:
+        zeros = positions.new_zeros(1, num_prefix_positions - have, positions.shape[-1])
+        state['pos_embed'] = torch.cat([prefix, zeros, patches], dim=1)
     return stored
 
 
 def registers_to_timm(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """A state dict whose registers, if any, follow timm's DINOv2 register models: positions for the patches only."""
     state = dict(state)
-    if 'register_tokens' in state:
+    if 'register_tokens' in state or ('reg_token' in state and _grid_of(state['pos_embed'].shape[1] - 1, (0, 0))):
         fit_tokens(state, num_prefix_positions=0, grid=(0, 0), name=name)
     return state
 
@@ -64,7 +66,7 @@ def registers_to_dinov2(state: dict[str, Tensor], name: str) -> dict[str, Tensor
     """A state dict whose registers, if any, follow DINOv2: called `register_tokens`, one position for the class."""
     state = dict(state)
     if 'reg_token' in state:
-        fit_tokens(state, num_prefix_positions=0, grid=(0, 0), name=name)
+        fit_tokens(state, num_prefix_positions=1, grid=(0, 0), name=name)
         state['register_tokens'] = state.pop('reg_token')
     return with_class_position(state)
 
