@@ -7,8 +7,8 @@ from torch import Tensor
 Neighbours = tuple[Tensor, Tensor]
 
 INDEXES = ('auto', 'torch', 'faiss', 'ivf')
-KEY_CHUNK = 2**14
-QUERY_CHUNK = 2**12
+KEY_CHUNK = 2**12
+QUERY_CHUNK = 2**10
 GPU_KEY_CHUNK = 2**17
 RESCORED = 4  # times k candidates are scored again in float32 where half-precision products found them
 IVF_SAMPLES_PER_LIST = 64

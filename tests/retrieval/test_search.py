@@ -36,6 +36,15 @@ def test_half_precision_keys():
     assert recall > 0.99
 
 
+def test_candidates_of_half_precision_products_are_scored_again():
+    """What runs on a GPU where keys are float16."""
+    keys, queries = unit(3000, 0, 32).half(), unit(300, 1, 32)
+    exact, wanted = search(queries, keys, 10)  # on a CPU: products in float32
+    values, rows = module._search_half(queries, keys, 10, 700)
+    torch.testing.assert_close(values, exact, atol=1e-5, rtol=0)
+    assert (rows == wanted).float().mean() > 0.999
+
+
 def test_inverted_file_with_all_probes_is_exact_and_with_few_near():
     keys, queries = unit(5000, 0), unit(40, 1)
     exact, wanted = search(queries, keys, 10)
