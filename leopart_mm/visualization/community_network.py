@@ -7,15 +7,17 @@ import numpy as np
 from leopart_mm.clustering.cooccurrence import cooccurrence_edges
 from leopart_mm.visualization.palette import distinct_colours
 
+MIN_PATCH = 20  # pixels a side
+
 
 def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: np.ndarray, threshold: float,
                       patches: Mapping[int, np.ndarray] | None = None, colours: np.ndarray | None = None, seed: int = 0,
                       side: int = 1400) -> np.ndarray:
     """Draw clusters as nodes and edges as lines, communities side by side.
 
-    A node has its community's colour (as in label maps: `distinct_colours`), an area that grows with the cluster's
-    pixels (up to 15 % of all), and where there is one an example patch. Clusters without an edge (background) are left
-    out, but counted in the title.
+    A node has its community's colour (as in label maps: `distinct_colours`) and an area that grows with the cluster's
+    pixels (up to 15 % of all); where there is an example patch, that is the node. Clusters without an edge (background)
+    are left out, but counted in the title.
 
     Args:
         matrix: (K, K) directed co-occurrence.
@@ -52,14 +54,17 @@ def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: 
     colours = (colours if colours is not None and len(colours) >= number else distinct_colours(number)) / 255.
     if graph:
         nodes = list(graph)
+        sizes = [60 + min(40000 * shares[node], 6000) for node in nodes]
         weights = np.array([data['weight'] for *_, data in graph.edges(data=True)])
         nx.draw_networkx_edges(graph, places, ax=axes, width=0.5 + 4 * weights / max(weights.max(initial=0), 1e-9),
                                edge_color='0.6')
         nx.draw_networkx_nodes(graph, places, nodelist=nodes, ax=axes, edgecolors='0.2', linewidths=0.5,
                                node_color=[colours[communities[node]] for node in nodes],
-                               node_size=[60 + min(40000 * shares[node], 6000) for node in nodes])
-        _draw_patches(axes, places, communities, colours, patches or {})
-        nx.draw_networkx_labels(graph, places, ax=axes, font_size=7)
+                               node_size=sizes)
+        diameters = {node: np.sqrt(size) * figure.dpi / 72 for node, size in zip(nodes, sizes, strict=True)}
+        _draw_patches(axes, places, communities, colours, patches or {}, diameters)
+        nx.draw_networkx_labels(graph, places, ax=axes, font_size=7,
+                                bbox=dict(facecolor='white', edgecolor='none', alpha=0.6, pad=0.5))
         axes.margins(0.08)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -85,10 +90,12 @@ def _layout(graph: 'object', communities: np.ndarray, seed: int) -> dict[int, np
 
 
 def _draw_patches(axes: 'object', places: Mapping[int, np.ndarray], communities: np.ndarray, colours: np.ndarray,
-                  patches: Mapping[int, np.ndarray]) -> None:
+                  patches: Mapping[int, np.ndarray], diameters: Mapping[int, float]) -> None:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-    for node, patch in patches.items():
-        if node in places:
-            box = AnnotationBbox(OffsetImage(patch, zoom=32 / patch.shape[0]), places[node], frameon=True, pad=0.15,
+    for node in sorted(places, key=lambda node: -diameters[node]):  # small ones on top
+        patch = patches.get(node)
+        if patch is not None:
+            zoom = max(diameters[node], MIN_PATCH) / patch.shape[0]
+            box = AnnotationBbox(OffsetImage(patch, zoom=zoom), places[node], frameon=True, pad=0.15,
                                  bboxprops=dict(edgecolor=colours[communities[node]], linewidth=3))
             axes.add_artist(box)
