@@ -167,9 +167,12 @@ class LeopartInferencer:
         return communities
 
     def _build_pipeline(self) -> Compose:
-        """The test transforms without those that load: images come from `load_image`, and there are no labels."""
+        """The test transforms without those that load: images come from `load_image`, and there are no labels.
+
+        Nor those that keep label maps at the network's size for a score: every pixel of the image gets a label.
+        """
         steps = [step for step in test_pipeline_of(self.config)
-                 if not str(step['type']).rpartition('.')[2].startswith('Load')]
+                 if not str(step['type']).rpartition('.')[2].startswith(('Load', 'KeepNetworkSize'))]
         with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
             return Compose(steps)
 

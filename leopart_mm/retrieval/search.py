@@ -17,8 +17,8 @@ IVF_SAMPLES_PER_LIST = 64
 def search(queries: Tensor, keys: Tensor, k: int, index: str = 'auto') -> Neighbours:
     """The `k` keys of largest inner product with each query, exact.
 
-    Keys may be float16: half the memory, with products in float32. Cosines then differ by some 1e-5 from those of
-    float32 keys, so that only neighbours at the edge of the k change.
+    Keys may be float16: half the memory, with products in float32. Cosines then differ by at most 2e-4 from those of
+    float32 keys, so that only neighbours at the edge of the k change (0.1 % of 30 among 60,000 patches of a ViT-Ti).
 
     Args:
         queries: (Q, D) float32.

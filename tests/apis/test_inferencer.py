@@ -49,6 +49,14 @@ def test_config_and_checkpoint_and_the_registry(fitted, tmp_path):
     assert np.array_equal(built.segment(image).labels, expected)
 
 
+def test_scores_at_the_networks_size_do_not_shrink_label_maps(fitted):
+    cfg = config()
+    cfg.test_dataloader.dataset.pipeline.insert(2, dict(type='leopart_mm.KeepNetworkSize'))
+    image = np.random.default_rng(0).integers(0, 256, (45, 70, 3), np.uint8)
+    found = LeopartInferencer(fitted, cfg).segment(image).labels
+    assert np.array_equal(found, LeopartInferencer(fitted).segment(image).labels)
+
+
 def test_an_unfitted_model_and_missing_configs_are_refused(fitted, tmp_path):
     checkpoint = torch.load(fitted)
     state = {key: value for key, value in checkpoint['state_dict'].items() if key.startswith('backbone.')}
