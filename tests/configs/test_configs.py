@@ -11,6 +11,7 @@ from leopart_mm.models.feature_batch import FeatureBatch
 from leopart_mm.registry import MODELS
 from tests.configs.test_decoders import CONFIGS as DECODER_CONFIGS
 from tests.configs.test_neco_evaluation_configs import RETRIEVALS
+from tests.configs.test_neco_training_configs import TRAININGS as NECO_TRAININGS
 from tests.configs.test_training_configs import TABLE as PUBLISHED_TRAININGS
 from tests.configs.test_training_configs import batch_of, shrunk
 from tests.paths import REPO
@@ -18,7 +19,7 @@ from tests.paths import REPO
 FOLDER = REPO / 'configs'
 FILES = sorted(path for path in FOLDER.rglob('*.py') if '_base_' not in path.parts)
 STEPPED_ELSEWHERE = {*DECODER_CONFIGS, *(f'leopart_{name}' for name in PUBLISHED_TRAININGS),
-                     *(path.stem for path in RETRIEVALS)}
+                     *(path.stem for path in (*RETRIEVALS, *NECO_TRAININGS))}
 
 
 def kind(path):

@@ -1,0 +1,9 @@
+# NeCo's schedule (sec. 6) for 1 GPU x 64 images: Leopart's, in 25 epochs and with a checkpoint each.
+_base_ = './leopart_50e.py'
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=25, eta_min=0., by_epoch=True, begin=0, end=25, convert_to_iter_based=True),
+    dict(type='CosineAnnealingWeightDecay', T_max=25, eta_min=0.5, by_epoch=True, begin=0, end=25,
+         convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=25)
+default_hooks = dict(checkpoint=dict(interval=1))

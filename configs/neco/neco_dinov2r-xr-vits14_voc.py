@@ -1,0 +1,8 @@
+# Published ablation steepness_voc: VOC trainaug (10,582 images, unlabelled), odd-even sorting network. Published
+# without shuffling and with the last, incomplete batch. No number is in the specification.
+_base_ = './neco_dinov2r-xr-vits14_coco_odd-even.py'
+data_root = 'data/VOCdevkit/VOC2012'
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True, type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='trainaug',
+        data_prefix=dict(seg_map_path=None), pipeline=_base_.train_pipeline))
