@@ -24,7 +24,10 @@ class HealthHook(Hook):
         min_usage: Warn if `prototype_usage` is below this. Default: 0.2.
         max_ce_over_log_k: Warn if the loss stays above this share of log K, i.e. the student predicts nothing. Default:
             0.98.
-        patience: Windows before the latter counts; at the start the student knows nothing. Default: 5.
+        max_target_entropy: Warn if NeCo's `target_entropy` is above this: the teacher cannot tell references apart.
+            Default: 0.98.
+        min_rank_agreement: Warn if NeCo's `rank_agreement` stays below this: the student does not follow. Default: 0.1.
+        patience: Windows before the student counts; at the start it knows nothing. Default: 5.
         skipped_steps: NaN losses in a row to bear under dynamic loss scaling, which skips such steps. Default: 5.
     """
 
@@ -34,9 +37,12 @@ class HealthHook(Hook):
                  window: int = 100,
                  min_usage: float = 0.2,
                  max_ce_over_log_k: float = 0.98,
+                 max_target_entropy: float = 0.98,
+                 min_rank_agreement: float = 0.1,
                  patience: int = 5,
                  skipped_steps: int = 5) -> None:
         self.window, self.min_usage, self.max_ce_over_log_k = window, min_usage, max_ce_over_log_k
+        self.max_target_entropy, self.min_rank_agreement = max_target_entropy, min_rank_agreement
         self.patience, self.skipped_steps = patience, skipped_steps
         self.history: dict[str, deque] = {}
         self.windows = self.bad_losses = self.count = 0
@@ -51,7 +57,7 @@ class HealthHook(Hook):
         if 'loss' not in outputs:
             return
         self._check_finite(runner, outputs['loss'].item())
-        for name in ('ce_over_log_k', 'prototype_usage'):
+        for name in ('ce_over_log_k', 'prototype_usage', 'target_entropy', 'rank_agreement'):
             if name in outputs:
                 self.history.setdefault(name, deque(maxlen=self.window)).append(float(outputs[name]))
         self.count += 1
@@ -102,4 +108,22 @@ class HealthHook(Hook):
                 f'the loss is still {cross_entropy:.2f} log K after {self.windows * self.window} iterations, which is '
                 'what a student that predicts nothing pays. Likely causes: backbone without pretrained weights '
                 '(see the load report at the start), learning rate too low, or crops that do not overlap')
+        return found + self._findings_of_orders(mean)
+
+    def _findings_of_orders(self, mean: dict[str, float]) -> list[str]:
+        """What is wrong with the order that NeCo learns."""
+        found = []
+        entropy = mean.get('target_entropy', 0.)
+        if entropy > self.max_target_entropy:
+            found.append(
+                f'target_entropy is {entropy:.3f} (1 = the teacher cannot tell references apart): all patches become '
+                'alike. Likely causes: learning rate of the head too high, teacher momentum too low, or a '
+                'teacher_steepness too low for the similarities')
+        agreement = mean.get('rank_agreement', 1.)
+        if self.windows >= self.patience and agreement < self.min_rank_agreement:
+            found.append(
+                f'rank_agreement is still {agreement:.2f} (1 = the student orders references as the teacher does) '
+                f'after {self.windows * self.window} iterations. Likely causes: backbone without pretrained weights '
+                '(see the load report at the start), learning rate too low, crops that do not overlap, or a mask that '
+                'leaves no cell')
         return found

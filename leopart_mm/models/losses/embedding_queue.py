@@ -102,6 +102,7 @@ class EmbeddingQueue(nn.Module):
         """Put a random subset of tokens in front; the oldest rows fall off the end. See `pushed` for the arguments."""
         self._take(self.pushed(embeddings, valid, order))
 
+    @torch.compiler.disable  # a generator is nothing to trace
     @torch.no_grad()
     def pushed(self, embeddings: Tensor, valid: Tensor | None = None, order: Tensor | None = None) -> QueueState:
         """What the queue would hold after a push; nothing changes.

@@ -226,10 +226,14 @@ class NeCoLoss(BaseModule):
             with torch.no_grad():
                 health = torch.stack([
                     (number * weights).sum() for number in (
-                        entropies / self.most_entropy, rank_correlation(student, teacher),
-                        teacher.std(-1))
+                        entropies / self.most_entropy, rank_correlation(student, teacher), spread(teacher))
                 ])
         return of_pairs, health
+
+
+def spread(values: Tensor) -> Tensor:
+    """Standard deviation of rows (R, n), (R,)."""
+    return (values - values.mean(1, keepdim=True)).square().mean(1).sqrt()
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from leopart_mm.models.losses.alignment import CropPairs
 from leopart_mm.models.losses.embedding_queue import QueueState
 
 
+@torch.compiler.disable  # a generator is nothing to trace
 def draw_orders(num_pairs: int, length: int, wanted: int, seed: int, step: int) -> Tensor:
     """For every pair the first `wanted` entries of a random permutation of 0..length-1; (P, wanted), on the CPU.
 

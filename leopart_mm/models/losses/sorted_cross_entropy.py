@@ -22,6 +22,7 @@ from leopart_mm.models.losses.sorting_networks import SortingNetwork
 CHUNK_BYTES = dict(cpu=16 << 20, cuda=1 << 30)
 
 
+@torch.compiler.disable  # to unroll all layers into one graph would take minutes; `compiled` has graphs of its own
 def sorted_cross_entropy(student: Tensor,
                          teacher: Tensor,
                          network: SortingNetwork,

@@ -54,3 +54,16 @@ def test_healthy_numbers_and_other_models_stay_silent(caplog):
         hook.after_train_iter(runner, 0, outputs=_outputs())
         hook.after_train_iter(runner, 0, outputs=None)
     assert not caplog.records
+
+
+def test_orders_that_nobody_can_tell_or_follow_are_reported(caplog):
+    hook, runner = HealthHook(window=2, patience=2), _runner()
+    for _ in range(4):
+        hook.after_train_iter(runner, 0, outputs=_outputs(target_entropy=0.999, rank_agreement=0.01))
+    messages = [record.message for record in caplog.records]
+    assert sum('all patches become alike' in message for message in messages) == 2
+    assert sum('rank_agreement is still 0.01' in message for message in messages) == 1
+    caplog.clear()
+    hook = HealthHook(window=1, patience=1)
+    hook.after_train_iter(runner, 0, outputs=_outputs(target_entropy=0.85, rank_agreement=0.4))
+    assert not caplog.records

@@ -1,4 +1,4 @@
-"""A tiny Leopart and batches for it."""
+"""A tiny Leopart, a tiny NeCo and batches for them."""
 
 import numpy as np
 import torch
@@ -29,10 +29,26 @@ def tiny_cfg(loss: dict | None = None, backbone: dict | None = None, num_prototy
         **kwargs)
 
 
+def tiny_neco_cfg(loss: dict | None = None, **kwargs) -> dict:
+    """Config of a NeCo on the same crops, with the same backbone and neck; 9 references."""
+    cfg = tiny_cfg(**kwargs)
+    head = dict(type='leopart_mm.NeCoHead', loss=dict(type='leopart_mm.NeCoLoss', kernel=3, **loss or {}))
+    return {**cfg, 'type': 'leopart_mm.NeCo', 'head': head}
+
+
 def tiny_leopart(seed: int = 0, **kwargs) -> nn.Module:
     """The model, its prototypes normalised, with weights large enough for tokens to differ."""
+    return _filled(tiny_cfg(**kwargs), seed)
+
+
+def tiny_neco(seed: int = 0, **kwargs) -> nn.Module:
+    """The model, with weights large enough for tokens to differ."""
+    return _filled(tiny_neco_cfg(**kwargs), seed)
+
+
+def _filled(cfg: dict, seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    model = MODELS.build(tiny_cfg(**kwargs))
+    model = MODELS.build(cfg)
     torch.manual_seed(seed)  # again, as models with and without a teacher draw differently
     with torch.no_grad():
         for parameter in model.parameters():

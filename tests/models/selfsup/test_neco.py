@@ -1,0 +1,227 @@
+"""The NeCo model: gradients, the teacher, precision, parts of a batch, several processes."""
+
+import copy
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+
+from leopart_mm.engine.hooks import EMATeacherHook
+from leopart_mm.engine.optimizers import BackboneHeadConstructor
+from tests.distributed import run_distributed
+from tests.models.selfsup.builders import gradients, part_of, random_batch, tiny_neco
+
+QUEUE = dict(length=64, embed_dims=6, per_image=4)
+SMALL_MASK = dict(kernel=3, min_component=1)
+LOSSES = dict(batch=dict(), queue=dict(queue=QUEUE), fg=dict(mask='fg', mask_cfg=SMALL_MASK),
+              fg_queue=dict(mask='fg', mask_cfg=SMALL_MASK, queue=QUEUE))
+HEALTH = ('divergence', 'target_entropy', 'rank_agreement', 'similarity_spread')
+
+
+def loss_and_gradients(model, inputs):
+    model.zero_grad()
+    outputs = model(inputs, mode='loss')
+    outputs['loss'].backward()
+    return outputs, gradients(model)
+
+
+def assert_same_gradients(ours, theirs, tolerance=1e-5):
+    assert ours.keys() == theirs.keys()
+    for name, wanted in theirs.items():
+        torch.testing.assert_close(ours[name], wanted, rtol=0, atol=tolerance * float(wanted.abs().max()) + 1e-8,
+                                   msg=lambda text, name=name: f'{name}: {text}')
+
+
+@pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
+def test_loss_trains_the_student_only_and_logs_health(loss):
+    model = tiny_neco(loss=copy.deepcopy(loss))
+    outputs, grads = loss_and_gradients(model, random_batch(3))
+    assert set(grads) == {name for name, _ in model.named_parameters() if not name.startswith('teacher.')}
+    assert all(torch.isfinite(one).all() and one.abs().sum() > 0 for one in grads.values())
+    assert set(outputs) == {'loss', *HEALTH}
+    assert not any(outputs[name].requires_grad for name in HEALTH)
+    assert 0 <= outputs['target_entropy'] <= 1
+    assert -1 <= outputs['rank_agreement'] <= 1
+    assert 0 <= outputs['similarity_spread'] <= 1
+    assert outputs['divergence'] >= 0
+    total, _ = model.parse_losses(outputs)
+    torch.testing.assert_close(total, outputs['loss'])
+
+
+def test_the_loss_changes_nothing_until_the_step_ends():
+    model, inputs = tiny_neco(loss=dict(queue=QUEUE)), random_batch(2)
+    before = copy.deepcopy(model.state_dict())
+    first = model(inputs, mode='loss')['loss']
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(model(inputs, mode='loss')['loss'], first)
+    model.after_step()
+    queue = model.head.loss_module.queue
+    assert queue.fill.tolist() == [8, 8]
+    assert model.head.loss_module.steps == 1
+    assert not torch.equal(model(inputs, mode='loss')['loss'], first)
+
+
+def test_references_include_this_steps_patches():
+    model, inputs = tiny_neco(loss=dict(queue=QUEUE)), random_batch(2)
+    pairs = model.crop_pairs(inputs)
+    teacher = model.teacher_output(inputs['crops'][:2])
+    references = model.head.targets(teacher.embeddings, pairs, teacher.grid, None).references
+    for (crop, _), drawn in zip(pairs.pairs, references, strict=True):
+        patches = teacher.embeddings[crop].flatten(0, 1)
+        assert bool((torch.cdist(drawn.flatten(0, 1), patches).amin(1) < 1e-3).all())
+    # 8 of them are there for the 18 that two images need, so they repeat.
+    assert len(references[0].flatten(0, 1).unique(dim=0)) == 8
+
+
+@pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize('parts', [2, 3, 5])
+def test_micro_batches_equal_the_whole_batch(loss, parts):
+    inputs = random_batch(5)
+    outputs, grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss)), inputs)
+    in_parts, part_grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss), micro_batches=parts), inputs)
+    for name, wanted in outputs.items():
+        # References that are drawn twice tie, and rounding decides which of the two ranks before the other.
+        torch.testing.assert_close(in_parts[name], wanted, rtol=1e-5, atol=5e-3 if name == 'rank_agreement' else 1e-6)
+    assert_same_gradients(part_grads, grads)
+
+
+def test_without_teacher_the_loss_is_that_of_a_twin_and_references_learn_too():
+    inputs = random_batch(2)
+    model, twin = tiny_neco(use_teacher=False), tiny_neco()
+    assert model.teacher is None
+    outputs, grads = loss_and_gradients(model, inputs)
+    wanted, twin_grads = loss_and_gradients(twin, inputs)
+    torch.testing.assert_close(outputs['loss'], wanted['loss'])
+    name = 'neck.mlp.0.weight'
+    assert not torch.allclose(grads[name], twin_grads[name], rtol=1e-3)
+    with pytest.raises(ValueError, match=r'micro_batches=2 does not go with use_teacher=False'):
+        tiny_neco(use_teacher=False, micro_batches=2)
+    # From a queue there is nothing to learn through.
+    queue = dict(queue=QUEUE)
+    _, grads = loss_and_gradients(tiny_neco(use_teacher=False, loss=copy.deepcopy(queue), micro_batches=2), inputs)
+    _, twin_grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(queue)), inputs)
+    assert_same_gradients(grads, twin_grads)
+
+
+@pytest.mark.parametrize('mask', ['fg', 'bg'])
+def test_without_teacher_masks_use_the_students_attention(mask):
+    loss = dict(mask=mask, mask_cfg=SMALL_MASK)
+    outputs, grads = loss_and_gradients(tiny_neco(use_teacher=False, loss=loss), random_batch(2))
+    assert torch.isfinite(outputs['loss'])
+    assert all(torch.isfinite(one).all() for one in grads.values())
+
+
+@pytest.mark.parametrize('loss', [dict(), dict(queue=QUEUE)], ids=['batch', 'queue'])
+def test_an_empty_mask_gives_zero_loss_and_gradients(loss):
+    model = tiny_neco(loss=dict(mask='fg', mask_cfg=dict(kernel=3, min_component=100), **copy.deepcopy(loss)))
+    outputs, grads = loss_and_gradients(model, random_batch(2))
+    assert outputs['loss'].item() == 0
+    assert all(torch.isfinite(one).all() and not one.any() for one in grads.values())
+
+
+@pytest.mark.parametrize('loss', [dict(), dict(queue=QUEUE)], ids=['batch', 'queue'])
+def test_one_image_in_the_batch(loss):
+    outputs, grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss)), random_batch(1))
+    assert torch.isfinite(outputs['loss'])
+    assert all(torch.isfinite(one).all() for one in grads.values())
+
+
+@pytest.mark.parametrize('mode', ['pad', 'resize', 'drop'])
+def test_crops_that_are_no_multiple_of_the_patch(mode):
+    inputs = random_batch(2)
+    inputs['crops'] = [torch.nn.functional.interpolate(crop, size) for crop, size in
+                       zip(inputs['crops'], (35, 35, 18, 18), strict=True)]
+    inputs['gc_boxes'] *= 35 / 32
+    inputs['all_boxes'][:, :2] *= 35 / 32
+    inputs['all_boxes'][:, 2:] *= 18 / 16
+    outputs, grads = loss_and_gradients(tiny_neco(backbone=dict(size_mode=mode)), inputs)
+    assert torch.isfinite(outputs['loss'])
+    assert all(torch.isfinite(one).all() for one in grads.values())
+
+
+def test_nan_in_an_image_shows_in_the_loss():
+    inputs = random_batch(2)
+    inputs['crops'][0][0, 0, 0, 0] = torch.nan
+    assert tiny_neco()(inputs, mode='loss')['loss'].isnan()
+
+
+def test_autocast_is_finite_and_close():
+    model, inputs = tiny_neco(loss=dict(queue=QUEUE)), random_batch(3)
+    wanted = model(inputs, mode='loss')['loss']
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        outputs = model(inputs, mode='loss')
+    outputs['loss'].backward()
+    assert outputs['loss'].dtype == torch.float32
+    torch.testing.assert_close(outputs['loss'], wanted, rtol=0.1, atol=0)
+    assert all(torch.isfinite(one).all() for one in gradients(model).values())
+
+
+@pytest.mark.parametrize('before', [False, True], ids=['correct', 'published'])
+def test_the_teacher_follows_after_the_step_or_a_step_behind(before):
+    model = tiny_neco()
+    with torch.no_grad():
+        model.neck.mlp[0].weight += 1
+    wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='SGD', lr=0.1)))(model)
+    hook = EMATeacherHook(0.9, before_optimizer=before)
+    hook.attach(model, wrapper.optimizer)
+    student, teacher = (one.neck.mlp[0].weight.detach().clone() for one in (model, model.teacher))
+    model.train_step(dict(inputs=random_batch(2)), wrapper)
+    followed = student if before else model.neck.mlp[0].weight.detach()
+    torch.testing.assert_close(model.teacher.neck.mlp[0].weight, 0.9 * teacher + 0.1 * followed)
+
+
+def test_a_few_steps_lower_the_divergence():
+    model, inputs = tiny_neco(), random_batch(4)
+    wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
+    divergences = [model.train_step(dict(inputs=inputs), wrapper)['divergence'].item() for _ in range(15)]
+    assert divergences[-1] < 0.9 * divergences[0]
+
+
+@pytest.mark.slow
+def test_compiled_train_step_gives_the_same_losses():
+    losses = {}
+    for compiled in (False, True):
+        model = tiny_neco(loss=dict(queue=dict(QUEUE)))
+        wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
+        EMATeacherHook(0.9).attach(model, wrapper.optimizer)
+        step = torch.compile(model.train_step, backend='aot_eager') if compiled else model.train_step
+        losses[compiled] = []
+        for seed in range(3):
+            losses[compiled].append(step(dict(inputs=random_batch(2, seed)), wrapper)['loss'].item())
+            model.after_step()
+    assert losses[True] == pytest.approx(losses[False], rel=1e-4)
+
+
+def _ddp_part(cfg, inputs):
+    model = tiny_neco(**cfg)
+    wrapped = MMDistributedDataParallel(model)
+    rank, world = dist.get_rank(), dist.get_world_size()
+    batch = inputs['gc_boxes'].shape[0] // world
+    part = part_of(inputs, rank * batch, (rank + 1) * batch)
+    results = []
+    for _ in range(2):  # the second with what the first put into the queue
+        wrapped.zero_grad()
+        outputs = wrapped(part, mode='loss')
+        outputs['loss'].backward()
+        model.after_step()
+        results.append(({name: value.detach() for name, value in outputs.items()}, gradients(model)))
+    return results
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('cfg', [*(dict(loss=loss) for loss in LOSSES.values()), dict(use_teacher=False)],
+                         ids=[*LOSSES, 'no_teacher'])
+def test_two_processes_equal_one(cfg):
+    inputs = random_batch(4)
+    model = tiny_neco(**copy.deepcopy(cfg))
+    ranks = run_distributed(_ddp_part, 2, cfg, inputs)
+    for step in range(2):
+        outputs, grads = loss_and_gradients(model, inputs)
+        model.after_step()
+        for name, wanted in outputs.items():
+            mean = torch.stack([results[step][0][name] for results in ranks]).mean()
+            torch.testing.assert_close(
+                mean, wanted.detach(), rtol=1e-5, atol=5e-3 if name == 'rank_agreement' else 1e-6)
+        for results in ranks:
+            assert_same_gradients(results[step][1], grads, 2e-5)
