@@ -79,9 +79,7 @@ def evaluate(checkpoint: Path, data: Path, work_dir: Path, seed: int) -> float:
 def train(start: Path, data: Path, work_dir: Path, seed: int, iterations: int) -> Path:
     """Fine-tune; returns the last checkpoint."""
     run_tool('train.py', TRAIN_CONFIG, '--work-dir', work_dir, '--seed', seed, '--cfg-options', f'data_root={data}',
-             f'model.backbone.checkpoint={start}', f'train_cfg.max_iters={iterations}',
-             f'param_scheduler.1.T_max={iterations}', f'param_scheduler.1.end={iterations}',
-             f'default_hooks.checkpoint.interval={iterations}')
+             f'model.backbone.checkpoint={start}', f'iterations={iterations}')
     return work_dir / f'iter_{iterations}.pth'
 
 

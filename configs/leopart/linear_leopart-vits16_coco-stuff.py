@@ -1,14 +1,7 @@
-# Linear segmentation on frozen Leopart ViT-S/16 features, COCO-Stuff: a random 10 % of train2017, all of val2017;
-# masks by tools/dataset_converters/coco_stuff15.py. No number is in the specification, nor the seed of the 10 %.
-_base_ = './linear_leopart-vits16_voc.py'
-data_root = 'data/coco'
+# Linear segmentation on frozen Leopart ViT-S/16 features, COCO-Stuff: a random 10 % of train2017, all of val2017. No
+# number is in the specification.
+_base_ = [
+    '../_base_/models/linear_densevit-s16.py', '../_base_/datasets/coco-stuff_probe448.py',
+    '../_base_/schedules/probe_25e.py', '../_base_/probe_runtime.py'
+]
 model = dict(decode_head=dict(num_classes=15))
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True, type='leopart_mm.COCOStuff15', data_root=data_root, split='train2017', num_samples=11829,
-        subset_seed=0, pipeline=_base_.train_pipeline))
-val_dataloader = dict(
-    dataset=dict(
-        _delete_=True, type='leopart_mm.COCOStuff15', data_root=data_root, split='val2017', test_mode=True,
-        pipeline=_base_.test_pipeline))
-test_dataloader = val_dataloader

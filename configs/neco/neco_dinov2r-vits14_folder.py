@@ -6,27 +6,13 @@
 #   train_dataloader.dataset.pipeline.1.sizes=224,98
 _base_ = [
     '../_base_/models/neco_vits14.py', '../_base_/datasets/unlabelled_multicrop_518.py',
-    '../_base_/schedules/neco_25e.py', '../_base_/selfsup_runtime.py'
+    '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
 ]
 data_root = 'data/images'
 checkpoint = 'checkpoints/dinov2_vits14_reg4_pretrain.pth'
-iterations = 2000
 model = dict(
     backbone=dict(arch='vit_small_patch14_reg4_dinov2', class_position=True, checkpoint=checkpoint), micro_batches=4)
 train_dataloader = dict(
     num_workers=4,
     sampler=dict(_delete_=True, type='leopart_mm.InfiniteDrawSampler', shuffle=True),
     dataset=dict(data_root=data_root))
-param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=iterations, eta_min=0., by_epoch=False, begin=0, end=iterations),
-    dict(type='CosineAnnealingWeightDecay', T_max=iterations, eta_min=0.5, by_epoch=False, begin=0, end=iterations),
-]
-train_cfg = dict(_delete_=True, type='leopart_mm.ResumableIterLoop', max_iters=iterations)
-log_processor = dict(by_epoch=False)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=3))
-custom_hooks = [
-    dict(type='leopart_mm.StepSeedHook'),
-    dict(type='leopart_mm.EMATeacherHook', momentum=0.996, end_momentum=1.),
-    dict(type='leopart_mm.HealthHook'),
-    dict(type='leopart_mm.BackboneCheckpointHook'),
-]

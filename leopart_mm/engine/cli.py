@@ -22,8 +22,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override config values: key=value, nested.key=value, key="[a,b]". data_root=... and checkpoint=... reach '
-        'every place that the config fills from them')
+        help='override config values: key=value, nested.key=value, key="[a,b]". data_root=..., '
+        'checkpoint=... and iterations=... reach every place that the config fills from them')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     # torch.distributed.launch of torch >= 2.0 passes --local-rank, older ones --local_rank.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)

@@ -13,14 +13,17 @@ from mmengine.config import Config
 # Top-level variables of our configs that name a path. Only these spread: spreading any key (`default_scope`, ...)
 # would also change values that are equal by chance.
 PATH_VARIABLES = ('data_root', 'train_data_root', 'val_data_root', 'checkpoint')
+# `iterations` says how long a run is; these keys hold it.
+ITERATION_KEYS = ('max_iters', 'T_max', 'end', 'interval')
 
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Read a config file and apply command-line overrides, path variables included.
 
     A path variable (`PATH_VARIABLES`) in ``cfg_options`` replaces the file's value everywhere: every string of the
-    config that equals the old value, or lies below it (``'<old>/...'``), is rewritten. Other overrides are merged
-    after it, as MMEngine does, so ``val_dataloader.dataset.data_root=...`` still wins for its one place.
+    config that equals the old value, or lies below it (``'<old>/...'``), is rewritten. ``iterations`` replaces the
+    file's value in the length of training and of its schedules (`ITERATION_KEYS`). Other overrides are merged after it,
+    as MMEngine does, so ``val_dataloader.dataset.data_root=...`` still wins for its one place.
 
     Args:
         path: The config file.
@@ -32,7 +35,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     Raises:
         FileNotFoundError: There is no such config file.
         ValueError: A path variable is given a value that is not a non-empty string. (``checkpoint=None`` is allowed:
-            it means no pretrained weights.)
+            it means no pretrained weights.) ``iterations`` is no positive integer.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'There is no config file {path}. Configs lie under configs/; give the path to one.')
@@ -42,6 +45,9 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         if name in options and isinstance(config.get(name), str):
             _check_path(name, options[name])
             spread_value(config._cfg_dict, config[name], options[name])
+    if 'iterations' in options and isinstance(config.get('iterations'), int):
+        _check_iterations(options['iterations'])
+        _spread_iterations(config._cfg_dict, config.iterations, options['iterations'])
     if options:
         config.merge_from_dict(options)
     return config
@@ -70,3 +76,16 @@ def _check_path(name: str, value: Any) -> None:
         return
     if not isinstance(value, str) or not value:
         raise ValueError(f'--cfg-options {name}={value!r}: {name} must be a non-empty path.')
+
+
+def _spread_iterations(node: Any, old: int, new: int) -> None:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if key in ITERATION_KEYS and value == old:
+            node[key] = new
+        elif isinstance(value, dict | list):
+            _spread_iterations(value, old, new)
+
+
+def _check_iterations(value: Any) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f'--cfg-options iterations={value!r}: iterations must be a positive whole number.')

@@ -43,6 +43,21 @@ def test_dotted_override_wins_over_the_variable(config_file):
     assert cfg.train_dataloader.dataset.pipeline[0].root == '/a'
 
 
+def test_iterations_reach_the_schedules(tmp_path):
+    (tmp_path / 'run.py').write_text("""
+iterations = 200
+param_scheduler = [dict(type='LinearLR', begin=0, end=20), dict(type='C', T_max=iterations, begin=20, end=iterations)]
+train_cfg = dict(max_iters=iterations)
+model = dict(num_clusters=200)
+""")
+    cfg = load_config(tmp_path / 'run.py', {'iterations': 50, 'model.depth': 200})
+    assert cfg.iterations == cfg.train_cfg.max_iters == cfg.param_scheduler[1].T_max == 50
+    assert [one.end for one in cfg.param_scheduler] == [20, 50]
+    assert cfg.model == dict(num_clusters=200, depth=200)
+    with pytest.raises(ValueError, match='iterations=0'):
+        load_config(tmp_path / 'run.py', {'iterations': 0})
+
+
 def test_checkpoint_can_be_taken_away(config_file):
     assert load_config(config_file, {'checkpoint': None}).model.backbone.checkpoint is None
 

@@ -1,9 +1,7 @@
 # Fully unsupervised segmentation: features -> clusters -> foreground -> foreground clusters -> communities, all fitted
 # inside tools/test.py on the images of train and val together (transductive, as published), scored on val.
 # Everything here is label-free; ground truth is read by the metric alone.
-custom_imports = dict(imports=['leopart_mm'], allow_failed_imports=False)
-default_scope = 'mmseg'
-
+_base_ = '../../_base_/evaluation_runtime.py'
 data_root = 'data/VOCdevkit/VOC2012'
 image_size = (448, 448)
 mask_size = (100, 100)  # where clusters, masks and ground truth are compared
@@ -43,16 +41,4 @@ fit_dataloader = dict(
 test_cfg = dict(type='leopart_mm.FitTestLoop', fit_dataloader=fit_dataloader)
 test_evaluator = dict(type='leopart_mm.ClusterMetric', matching='hungarian', eval_size=mask_size)
 
-default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
-    visualization=dict(type='leopart_mm.StagePicturesHook'))
-custom_hooks = [dict(type='leopart_mm.BackboneCheckpointHook')]
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
-env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-               dist_cfg=dict(backend='nccl'))
-log_processor = dict(by_epoch=False)
-log_level = 'INFO'
-load_from = None
-resume = False
+default_hooks = dict(visualization=dict(_delete_=True, type='leopart_mm.StagePicturesHook'))

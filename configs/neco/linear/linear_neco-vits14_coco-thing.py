@@ -1,14 +1,8 @@
-# Linear segmentation on frozen NeCo ViT-S/14 features, COCO-Things: a random 10 % of train2017, all of val2017; masks
-# by tools/dataset_converters/coco_things12.py. Published: 82.3 mIoU from DINOv2R-XR (paper, table 2).
-_base_ = './linear_neco-vits14_voc.py'
-data_root = 'data/coco'
+# Linear segmentation on frozen NeCo ViT-S/14 features, COCO-Things: a random 10 % of train2017, all of val2017.
+# Published: 82.3 mIoU from DINOv2R-XR (paper, table 2).
+_base_ = [
+    '../../_base_/models/linear_densevit-s14.py', '../../_base_/datasets/coco-thing_probe448.py',
+    '../../_base_/schedules/probe_25e_batch128.py', '../../_base_/probe_runtime.py'
+]
 model = dict(decode_head=dict(num_classes=12))
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True, type='leopart_mm.COCOThings12', data_root=data_root, split='train2017', num_samples=11829,
-        subset_seed=0, pipeline=_base_.train_pipeline))
-val_dataloader = dict(
-    dataset=dict(
-        _delete_=True, type='leopart_mm.COCOThings12', data_root=data_root, split='val2017', test_mode=True,
-        pipeline=_base_.test_pipeline))
-test_dataloader = val_dataloader
+train_dataloader = dict(batch_size=128)

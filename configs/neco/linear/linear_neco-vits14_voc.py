@@ -2,12 +2,7 @@
 # 7.2). Scored at 448 x 448, as the published stand-alone script does, on all 1,449 images (published in training: 100 x
 # 100 and 1,408 images). Published (repository): 81.4 mIoU from DINOv2, 81.3 mIoU from DINOv2R-XR.
 _base_ = [
-    '../../_base_/models/linear_densevit-s16.py', '../../_base_/datasets/voc_aug_probe448.py',
-    '../../_base_/schedules/probe_25e.py', '../../_base_/probe_runtime.py'
+    '../../_base_/models/linear_densevit-s14.py', '../../_base_/datasets/voc_aug_probe448.py',
+    '../../_base_/schedules/probe_25e_batch128.py', '../../_base_/probe_runtime.py'
 ]
-model = dict(
-    data_preprocessor=dict(test_cfg=dict(size_divisor=14)),
-    backbone=dict(arch='vit_small_patch14_dinov2'))
 train_dataloader = dict(batch_size=128)
-train_cfg = dict(val_interval=1)
-auto_scale_lr = dict(base_batch_size=128)
