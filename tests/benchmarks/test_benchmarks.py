@@ -46,3 +46,20 @@ def test_multicrop_compares_geometry_and_pixels():
     assert cls().same(ours, baseline)
     baseline['fixed']['gc_boxes'][0, 1, 0] += 1
     assert not cls().same(ours, baseline)
+
+
+@pytest.mark.parametrize('name', ['neco-sort', 'neco-sort-9'])
+def test_neco_sort_compares_loss_and_gradient(name):
+    cls = get_benchmark(name)
+    ours, baseline = (measure(cls, side, quick=True)['result'] for side in ('ours', 'baseline'))
+    assert cls().same(ours, baseline)
+    baseline['gradient'][0, 0] += 1
+    assert not cls().same(ours, baseline)
+
+
+def test_neco_sort_tells_what_is_kept():
+    from leopart_mm.benchmarks.neco_sort import NeCoSort49, _kept
+    work = NeCoSort49()
+    work.setup(quick=True)
+    assert _kept(work.ours) == work.student.numel() * 4
+    assert _kept(work.baseline) > 1000 * _kept(work.ours)
