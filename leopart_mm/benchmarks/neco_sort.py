@@ -1,17 +1,13 @@
 """The sort and cross-entropy of NeCo: ours beside the published way, forward and backward, float32."""
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from leopart_mm.benchmarks.base import Benchmark, benchmark
-from leopart_mm.benchmarks.memory import PeakMemory
 
 STEEPNESS = 100.
-# The rows of all 10 crop pairs of this many images go through one call, as in a step.
-PAIRS = 10
 
 
 class NeCoSort(Benchmark):
@@ -23,7 +19,7 @@ class NeCoSort(Benchmark):
     clock = 'cpu'
     compared = 'loss relative 1e-5, gradient 1e-4 of its largest entry (rounding of both sides, times the steepness)'
     references: ClassVar[int] = 49
-    rows: ClassVar[int] = 8 * 49 * PAIRS
+    rows: ClassVar[int] = 8 * 49 * 10  # images, query cells, crop pairs: all of a step go through one call
 
     def setup(self, quick: bool) -> None:
         """Similarities of unit vectors, as alike as patches of trained networks are."""
@@ -61,28 +57,11 @@ class NeCoSort(Benchmark):
             and np.abs(ours['gradient'] - wanted).max() <= 1e-4 * np.abs(wanted).max())
 
     def details(self) -> list[str]:
-        """Every number of references, both sides in this one process, and what they keep for the backward pass."""
-        lines = ['  references  rows   seconds ours / baseline      peak MB ours / baseline   kept kB a row   same']
-        for cls in (NeCoSort9, NeCoSort49, NeCoSort98, NeCoSort196):
-            work = cls()
-            work.setup(self.quick)
-            (ours, a), (baseline, b) = (_measured(side) for side in (work.ours, work.baseline))
-            work.setup(quick=True)
-            kept = [_kept(side) / len(work.student) / 1000 for side in (work.ours, work.baseline)]
-            lines.append(
-                f'  {cls.references:10d} {len(a["gradient"]):5d}   {ours[0]:7.3f} / {baseline[0]:7.3f} '
-                f'({baseline[0] / ours[0]:4.1f}x)  {ours[1]:7.0f} / {baseline[1]:7.0f} ({ours[1] / baseline[1]:.3f}x)  '
-                f'{kept[0]:5.2f} / {kept[1]:5.0f}   {"yes" if self.same(a, b) else "NO"}')
-        return lines
-
-
-def _measured(side: Callable) -> tuple[tuple[float, float], dict]:
-    """(Seconds of processor time of a second call, MB of the first), and the result."""
-    memory = PeakMemory()
-    side()
-    peak, start = memory.peak_mb(), time.process_time()
-    result = side()
-    return (time.process_time() - start, max(peak, 0.1)), result
+        """What both sides keep for the backward pass."""
+        self.setup(quick=True)
+        ours, baseline = (_kept(side) / len(self.student) / 1000 for side in (self.ours, self.baseline))
+        return [f'  {len(self.network.layers)} layers, {self.network.num_comparators} comparators; kept for the '
+                f'backward pass: {ours:.2f} kB a row, baseline {baseline:.0f} kB']
 
 
 def _kept(side: Callable) -> int:
@@ -106,26 +85,44 @@ def _kept(side: Callable) -> int:
 class NeCoSort49(NeCoSort):
     """49 references (NeCo's kernel 7), 10 crop pairs of 8 images: sort, cross-entropy, gradient; also 9, 98, 196."""
 
+    def details(self) -> list[str]:
+        """What is kept, and the other numbers of references."""
+        from leopart_mm.benchmarks.runner import run_benchmark
+        quick, lines = self.quick, super().details()
+        for cls in (NeCoSort9, NeCoSort98, NeCoSort196):
+            found = run_benchmark(f'neco-sort-{cls.references}', quick)
+            ours, baseline = found['ours'], found['baseline']
+            lines += [
+                f'{cls.references} references, {cls.rows} rows: {ours["seconds"]:.3f} s, baseline '
+                f'{baseline["seconds"]:.3f} s ({found["speedup"]:.1f}x faster); {ours["peak_mb"]:.0f} MB, baseline '
+                f'{baseline["peak_mb"]:.0f} MB ({found["memory_ratio"]:.3f}x); same result: '
+                f'{"yes" if found["same_result"] else "NO"}', *found['details']
+            ]
+        return lines
+
 
 @benchmark('neco-sort-9')
 class NeCoSort9(NeCoSort):
-    """As neco-sort with 9 references (kernel 3)."""
+    """As neco-sort with 9 references (kernel 3) and four times the rows, once."""
 
     references = 9
-    rows = 8 * 49 * PAIRS * 4
+    rows = 4 * 3920
+    rounds = repeats = 1
 
 
 @benchmark('neco-sort-98')
 class NeCoSort98(NeCoSort):
-    """As neco-sort with 98 references and a quarter of the rows."""
+    """As neco-sort with 98 references and a quarter of the rows, once."""
 
     references = 98
-    rows = 2 * 49 * PAIRS
+    rows = 980
+    rounds = repeats = 1
 
 
 @benchmark('neco-sort-196')
 class NeCoSort196(NeCoSort):
-    """As neco-sort with 196 references (kernel 14) and a sixteenth of the rows."""
+    """As neco-sort with 196 references (kernel 14) and a sixteenth of the rows, once."""
 
     references = 196
-    rows = 49 * PAIRS // 2
+    rows = 245
+    rounds = repeats = 1
