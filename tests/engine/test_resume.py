@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from tests.models.selfsup.builders import part_of, random_batch, tiny_cfg
+from tests.models.selfsup.builders import part_of, random_batch, tiny_cfg, tiny_neco_cfg
 
 EPOCH, BATCH, EPOCHS = 3, 2, 2
 
@@ -36,14 +36,20 @@ class Killed(Exception):  # noqa: N818
     """Stands for SIGKILL."""
 
 
-def _runner(work_dir: Path, by_epoch: bool, save_every: int, resume: bool = False) -> Runner:
+def _model(method: str) -> dict:
+    queue, backbone = dict(length=40, embed_dims=6, per_image=4), dict(drop_path_rate=0.4)
+    if method == 'leopart':
+        return tiny_cfg(loss=dict(queue=queue), backbone=backbone)
+    return tiny_neco_cfg(loss=dict(queue=queue if method == 'neco with a queue' else None), backbone=backbone)
+
+
+def _runner(work_dir: Path, by_epoch: bool, save_every: int, resume: bool = False, method: str = 'leopart') -> Runner:
     total = EPOCH * EPOCHS
     sampler = 'leopart_mm.DrawSampler' if by_epoch else 'leopart_mm.InfiniteDrawSampler'
     cfg = dict(
         default_scope='mmpretrain',
         custom_imports=dict(imports=['leopart_mm'], allow_failed_imports=False),
-        model=tiny_cfg(
-            loss=dict(queue=dict(length=40, embed_dims=6, per_image=4)), backbone=dict(drop_path_rate=0.4)),
+        model=_model(method),
         train_dataloader=dict(
             batch_size=BATCH,
             num_workers=0,
@@ -97,11 +103,12 @@ def _assert_equal(ours, theirs, where=''):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
-@pytest.mark.parametrize('killed_after', [2, 4])
-def test_resume_equals_the_uninterrupted_run(tmp_path, by_epoch, killed_after):
-    _runner(tmp_path / 'whole', by_epoch, save_every=EPOCH * EPOCHS).train()
+@pytest.mark.parametrize(('method', 'killed_after'), [
+    ('leopart', 2), ('leopart', 4), ('neco with a queue', 2), ('neco', 4)])
+def test_resume_equals_the_uninterrupted_run(tmp_path, by_epoch, method, killed_after):
+    _runner(tmp_path / 'whole', by_epoch, save_every=EPOCH * EPOCHS, method=method).train()
 
-    runner = _runner(tmp_path / 'killed', by_epoch, save_every=killed_after)
+    runner = _runner(tmp_path / 'killed', by_epoch, save_every=killed_after, method=method)
     train_step, steps = runner.model.train_step, []
 
     def dying_step(*args, **kwargs):
@@ -113,7 +120,7 @@ def test_resume_equals_the_uninterrupted_run(tmp_path, by_epoch, killed_after):
     runner.model.train_step = dying_step
     with pytest.raises(Killed):
         runner.train()
-    _runner(tmp_path / 'killed', by_epoch, save_every=EPOCH * EPOCHS, resume=True).train()
+    _runner(tmp_path / 'killed', by_epoch, save_every=EPOCH * EPOCHS, resume=True, method=method).train()
 
     whole, resumed = (_final_state(tmp_path / name) for name in ('whole', 'killed'))
     assert whole['meta']['iter'] == resumed['meta']['iter'] == EPOCH * EPOCHS
@@ -123,4 +130,4 @@ def test_resume_equals_the_uninterrupted_run(tmp_path, by_epoch, killed_after):
         checkpoint['message_hub']['log_scalars']['train/loss'].data[0] for checkpoint in (whole, resumed)
     ]
     assert list(history[0]) == list(history[1])
-    assert any('queue.rows' in key for key in whole['state_dict'])
+    assert any('queue.rows' in key for key in whole['state_dict']) == (method != 'neco')

@@ -8,6 +8,7 @@ from mmseg.models.backbones import VisionTransformer as SegViT
 
 from leopart_mm.models.backbones import BackboneCheckpointError, DenseViT
 from leopart_mm.models.checkpoint_conversion import TARGETS, convert_checkpoint, flat_tensors
+from leopart_mm.registry import MODELS
 from tests.models.backbones.builders import TINY, tiny_vit
 from tests.models.backbones.layouts import LAYOUTS, chunked, dinov2, dinov2_registers, prefixed
 
@@ -217,3 +218,88 @@ def test_networks_that_the_target_cannot_run_are_refused(state, target, message)
 def test_an_unknown_target_names_the_known():
     with pytest.raises(ValueError, match=r"no layout 'keras'; there are: timm, dino, dinov2, leopart"):
         convert_checkpoint(PLAIN, 'keras')
+
+
+NECO_ARCHES = {
+    'dinov2': ('vit_small_patch14_dinov2', {}),
+    'dinov2r': ('vit_small_patch14_reg4_dinov2', dict(class_position=True)),
+    'dinov2r_xr': ('vit_small_patch14_dinov2', dict(drop_registers=True)),
+}
+
+
+def neco_model(name, seed):
+    """A NeCo whose every parameter is random and whose teacher differs from its student."""
+    arch, options = NECO_ARCHES[name]
+    model = MODELS.build(dict(
+        type='leopart_mm.NeCo',
+        backbone=dict(type='leopart_mm.DenseViT', arch=arch, model_kwargs=TINY, **options),
+        neck=dict(type='leopart_mm.ProjectionHead', in_channels=32, hidden_channels=48, out_channels=16),
+        head=dict(type='leopart_mm.NeCoHead', loss=dict(
+            type='leopart_mm.NeCoLoss', kernel=3, queue=dict(length=8, embed_dims=16)))))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1 + (parameter.ndim == 1))
+    return model.eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', NECO_ARCHES)
+@pytest.mark.parametrize('role', ['student', 'teacher'])
+def test_a_neco_run_goes_to_the_dinov2_hub_and_timm(name, role):
+    model = neco_model(name, seed=4)
+    source = dict(meta=dict(iter=3), state_dict=model.state_dict())
+    network = model.backbone if role == 'student' else model.teacher.backbone
+    expected = network(IMAGE)[0]
+    arch = NECO_ARCHES[name][0]
+    hub = convert_checkpoint(source, 'dinov2', role).checkpoint
+    # The keys of the hub's networks, less mask_token.
+    wanted = {'cls_token', 'pos_embed', 'patch_embed.proj.weight', 'patch_embed.proj.bias', 'norm.weight', 'norm.bias'}
+    wanted |= {'register_tokens'} if 'reg' in arch else set()
+    assert {key for key in hub if not key.startswith('blocks.')} == wanted
+    assert {key.split('.', 2)[2] for key in hub if key.startswith('blocks.')} == {
+        f'{layer}.{part}' for layer in ('norm1', 'attn.qkv', 'attn.proj', 'norm2', 'mlp.fc1', 'mlp.fc2')
+        for part in ('weight', 'bias')} | {'ls1.gamma', 'ls2.gamma'}
+    assert hub['pos_embed'].shape[1] == 1 + 16
+    if 'reg' in arch:
+        assert torch.equal(hub['pos_embed'], network.pos_embed)
+        assert torch.equal(hub['register_tokens'], network.reg_token)
+    again = DenseViT(arch, TINY).eval()
+    again.load_pretrained(hub)
+    torch.testing.assert_close(again(IMAGE)[0], expected)
+    vit = timm.create_model(arch, num_classes=0, **TINY).eval()
+    vit.load_state_dict(convert_checkpoint(source, 'timm', role).checkpoint)
+    tokens = vit.forward_features(IMAGE)[:, network.num_prefix_tokens:]
+    torch.testing.assert_close(tokens, expected.flatten(2).mT)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', NECO_ARCHES)
+def test_released_neco_files_fill_a_model(name):
+    """Bare keys as DINOv2's, mask token and projection head beside them; XR files hold no registers."""
+    source = neco_model(name, seed=4)
+    released = convert_checkpoint(dict(state_dict=source.state_dict()), 'neco', 'student').checkpoint
+    released['mask_token'] = torch.zeros(1, 32)
+    assert ('register_tokens' in released) == (name == 'dinov2r')
+    assert 'projection_head.4.bias' in released
+    arch, options = NECO_ARCHES[name]
+    vit = DenseViT(arch, TINY, **options).eval()
+    vit.load_pretrained(released)
+    torch.testing.assert_close(vit(IMAGE)[0], source.backbone(IMAGE)[0])
+    ours = convert_checkpoint(released, 'leopart_mm').checkpoint['state_dict']
+    for key, value in source.neck.state_dict().items():
+        assert torch.equal(ours[f'neck.{key}'], value)
+
+
+@torch.no_grad()
+def test_register_weights_go_on_without_registers():
+    published = dinov2_registers(REGISTERS)
+    model = neco_model('dinov2r_xr', seed=4)
+    model.backbone.load_pretrained(published)
+    model.reset_teacher()
+    for network in (model.backbone, model.teacher.backbone):
+        assert network.reg_token is None
+        assert torch.equal(network.pos_embed, published['pos_embed'])
+        assert torch.equal(network.cls_token, published['cls_token'])
+    with pytest.raises(BackboneCheckpointError, match='drop_registers=True'):
+        DenseViT('vit_small_patch14_dinov2', TINY).load_pretrained(published)

@@ -193,6 +193,34 @@ def test_frozen_stages(stages):
     assert vit.norm.training == (stages < 3)
 
 
+@pytest.mark.parametrize(('blocks', 'trained'), [(-1, {2}), (1, {1, 2}), (0, {0, 1, 2}), ([0, -1], {0, 2})])
+def test_trainable_blocks(blocks, trained):
+    vit = tiny_vit(trainable_blocks=blocks).train()
+    for name, parameter in vit.named_parameters():
+        depth, _ = vit.get_layer_depth(name, prefix='')
+        assert parameter.requires_grad == (depth - 1 in trained), name
+    assert {index for index, block in enumerate(vit.blocks) if block.training} == trained
+    assert not vit.norm.training
+
+
+@torch.no_grad()
+def test_class_position_is_the_same_network_with_one_parameter_more():
+    arch = 'vit_small_patch14_reg4_dinov2'
+    plain, ours = tiny_vit(arch), tiny_vit(arch, seed=1, class_position=True)
+    ours.load_pretrained(plain.state_dict())
+    assert ours.pos_embed.shape[1] == plain.pos_embed.shape[1] + 1
+    for image in (IMAGE, torch.randn(1, 3, 48, 40)):
+        torch.testing.assert_close(ours(image)[0], plain(image)[0])
+    ours.pos_embed[:, 0] += 0.5
+    ours.cls_token -= 0.5
+    torch.testing.assert_close(ours(IMAGE)[0], plain(IMAGE)[0])
+    back = tiny_vit(arch, seed=2)
+    back.load_pretrained(ours.state_dict())
+    torch.testing.assert_close(back(IMAGE)[0], plain(IMAGE)[0])
+    # Networks that have a class position anyway are left as they are.
+    assert tiny_vit(class_position=True).pos_embed.shape == tiny_vit().pos_embed.shape
+
+
 def test_a_frozen_backbone_is_deterministic_in_training():
     vit = tiny_vit(frozen_stages=3, drop_path_rate=0.5).train()
     assert torch.equal(vit(IMAGE)[0], vit(IMAGE)[0])
@@ -249,6 +277,9 @@ def test_compiles():
     (dict(final_norm='first'), "Allowed: True, False, 'last'"),
     (dict(model_kwargs=TINY, out_indices=(3, )), 'Block 3 is out of range.*-3 to 2'),
     (dict(model_kwargs=TINY, out_indices=()), 'out_indices is empty'),
+    (dict(model_kwargs=TINY, trainable_blocks=3), 'Block 3 is out of range.*-3 to 2'),
+    (dict(model_kwargs=TINY, trainable_blocks=[5]), 'Block 5 is out of range.*-3 to 2'),
+    (dict(model_kwargs=TINY, trainable_blocks=1, frozen_stages=1), 'both say what is trained'),
     (dict(model_kwargs=TINY, frozen_stages=4), r'frozen_stages=4 is out of range; -1 \(nothing\) to 3'),
 ])
 def test_bad_arguments(arguments, message):
