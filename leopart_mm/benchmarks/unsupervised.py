@@ -231,6 +231,7 @@ class ChainBenchmark(Benchmark):
     rounds = 1
     repeats = 1
     warm_up = False
+    threads = 1  # on a busy machine, threads that wait for each other would measure the other load
     compared = 'mean mIoU of the seeds, within 10 points: k-means draws other samples, so clusters differ'
 
     def setup(self, quick: bool) -> None:
