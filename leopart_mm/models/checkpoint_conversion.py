@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from leopart_mm.models.backbones.checkpoint_source import BackboneCheckpointError, flatten_tensors
@@ -20,6 +21,7 @@ from leopart_mm.models.network_state import (
 )
 
 OUR_HEADS = tuple((ours, ours) for ours, _ in TRAINING_HEADS)
+MASK_TOKEN = 'mask_token'
 
 # Parts of a ViT that not every program's class has, by the timm keys that show them.
 PARTS = {
@@ -43,6 +45,8 @@ class FileLayout:
         heads: Pairs (ours, foreign) of beginnings of the heads' names.
         roots: Text before everything of the student and of the teacher; only 'student': one network a file.
         positions: Brings position embeddings and registers to its convention; gets the state and the file's name.
+        mask_token: Whether its networks with LayerScale hold a `mask_token`. It serves their own training alone and
+            ours have none, so zeros are written.
         wrapped: Whether the tensors lie under `state_dict`.
         usage: A line that says how to load the file.
     """
@@ -53,6 +57,7 @@ class FileLayout:
     heads: tuple[tuple[str, str], ...] = ()
     roots: Mapping[str, str] = field(default_factory=lambda: dict(student=''))
     positions: Callable[[State, str], State] = lambda state, name: with_class_position(state)
+    mask_token: bool = False
     wrapped: bool = False
     usage: str = ''
 
@@ -64,13 +69,13 @@ TARGETS: dict[str, FileLayout] = {
     'dino': FileLayout(usage='the VisionTransformer of DINO; its loaders take FILE as pretrained_weights'),
     'dinov2': FileLayout(
         keys=DINOV2, has=frozenset({'LayerScale', 'registers', 'a gated MLP'}), positions=registers_to_dinov2,
-        usage='the VisionTransformer of DINOv2, strict=False (mask_token is not used at inference)'),
+        mask_token=True, usage='torch.hub.load("facebookresearch/dinov2", ARCH).load_state_dict(torch.load(FILE))'),
     'leopart': FileLayout(
         heads=TRAINING_HEADS, roots=dict(student='model.', teacher='teacher.'),
         usage='the published Leopart code, or checkpoint=FILE here'),
     'neco': FileLayout(
         keys=DINOV2, has=frozenset({'LayerScale', 'registers', 'a gated MLP'}), heads=TRAINING_HEADS,
-        positions=registers_to_dinov2, usage='the published NeCo code, or checkpoint=FILE here'),
+        positions=registers_to_dinov2, mask_token=True, usage='the published NeCo code, or checkpoint=FILE here'),
     'mmseg': FileLayout(
         keys=MMSEG, has=frozenset({'a norm before the blocks'}), prefix='backbone.', wrapped=True,
         usage="mmseg.VisionTransformer(patch_bias=True, final_norm=True, norm_cfg=dict(type='LN', eps=1e-6), "
@@ -106,8 +111,9 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
                        name: str = 'the checkpoint') -> Conversion:
     """Write a loaded checkpoint of any known layout in another one; values and number types stay bit by bit.
 
-    One exception: DINOv2 files with registers hold a position for the class token; timm's register networks have none,
-    so for 'timm' and 'leopart_mm' it is added to the token, which is the same network.
+    Two exceptions: DINOv2's `mask_token`, which serves its own training alone, is dropped, and written as zeros. And
+    DINOv2 files with registers hold a position for the class token; timm's register networks have none, so for 'timm'
+    and 'leopart_mm' it is added to the token, which is the same network.
 
     Args:
         checkpoint: A state dict, maybe nested in other dicts; see `read_checkpoint`.
@@ -133,7 +139,7 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
         written = _write_network(network, layout, target, name)
         state.update({layout.roots[role] + key: value for key, value in written.items()})
         conversion.read_as.append(f"{role}: {network.layout} layout under the prefix '{network.prefix}'")
-        conversion.num_kept += len(written)
+        conversion.num_kept += len(written) - (MASK_TOKEN in written)
         conversion.dropped += network.others + [
             network.sources[head] for head in network.heads if _rename_head(head, layout) is None]
     wrapped = layout.wrapped or ('teacher' in networks and 'teacher' in layout.roots)
@@ -144,6 +150,8 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
 def _write_network(network: NetworkState, layout: FileLayout, target: str, name: str) -> State:
     _check_parts(network, layout, target, name)
     backbone = layout.keys.from_timm(layout.positions(network.backbone, name))
+    if layout.mask_token and 'blocks.0.ls1.gamma' in network.backbone:
+        backbone[MASK_TOKEN] = torch.zeros_like(network.backbone['cls_token'][0])
     heads = {new: value for head, value in network.heads.items() if (new := _rename_head(head, layout)) is not None}
     return {**{layout.prefix + key: value.clone() for key, value in backbone.items()},
             **{key: value.clone() for key, value in heads.items()}}
