@@ -61,7 +61,7 @@ def _distribute_on_cpu(cfg: Config, launcher: str) -> None:
 def _dataloader(dataloader: dict, args: argparse.Namespace) -> dict:
     merged = deepcopy(DATALOADER_DEFAULTS)
     merged.update(dataloader)
-    if args.no_pin_memory:
+    if args.no_pin_memory or not torch.cuda.is_available():  # torch warns where there is no device to pin for
         merged['pin_memory'] = False
     if args.no_persistent_workers or not merged.get('num_workers', 0):
         merged['persistent_workers'] = False  # torch refuses persistent workers where there are none
