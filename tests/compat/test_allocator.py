@@ -14,7 +14,7 @@ tuned = tune_cpu_allocator()
 x = torch.ones(4_000_000)
 x + 1
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(60):
     x + 1
 print(tuned, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -32,7 +32,9 @@ def page_faults(**environment):
 def test_tuned_allocator_reuses_memory():
     tuned, faults = page_faults()
     assert tuned
-    assert faults < 1000  # fresh pages each time would be 5 x 16 MB / 4 kB = 19,500
+    # Fresh pages each time would be 60 x 16 MB / 4 kB = 234,000. A few new places are taken until one is free whose
+    # borders suit torch's alignment.
+    assert faults < 60_000
 
 
 def test_opt_out():
