@@ -42,6 +42,7 @@ def read_checkpoint(source: Any, arch: str = '') -> Any:
 
     Raises:
         BackboneCheckpointError: A hub or URL that could not be reached.
+        FileNotFoundError: There is no such file.
     """
     if not isinstance(source, (str, os.PathLike)):
         return source
@@ -52,7 +53,12 @@ def read_checkpoint(source: Any, arch: str = '') -> Any:
         return _from_hub(text, text)
     if text.startswith(('http://', 'https://')):
         return load_checkpoint_file(_download(text))
-    return load_checkpoint_file(source)
+    try:
+        return load_checkpoint_file(source)
+    except FileNotFoundError as error:
+        hub = f' or timm://{arch} to download timm\'s' if arch else ''
+        raise FileNotFoundError(f'{error} Name yours (--cfg-options checkpoint=FILE){hub}; checkpoint=None starts from '
+                                'random weights.') from None
 
 
 def _from_hub(name: str, text: str) -> dict[str, Tensor]:
