@@ -1,14 +1,13 @@
 """Every config file: it loads, its variables reach the places they fill, and some test builds and steps it."""
 
-import numpy as np
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from leopart_mm.engine.config import load_config
 from leopart_mm.models.feature_batch import FeatureBatch
 from leopart_mm.registry import MODELS
+from tests.configs.stepping import take_step
 from tests.configs.test_decoders import CONFIGS as DECODER_CONFIGS
 from tests.configs.test_neco_evaluation_configs import RETRIEVALS
 from tests.configs.test_neco_training_configs import TRAININGS as NECO_TRAININGS
@@ -68,17 +67,10 @@ def tiny(path, size=16):
 
 @pytest.mark.parametrize('path', TRAININGS, ids=lambda path: path.stem)
 def test_training_takes_a_step(path):
-    torch.manual_seed(0)
-    np.random.seed(0)
     cfg = load_config(path)
-    init_default_scope('mmpretrain')
-    model = MODELS.build(shrunk(cfg))
-    model.init_weights()
-    model.before_step()
-    model.train()
-    logs = model.train_step(batch_of(cfg), build_optim_wrapper(model, cfg.optim_wrapper))
-    model.after_step()
+    _, logs, changed = take_step(cfg, shrunk(cfg), batch_of)
     assert torch.isfinite(logs['loss'])
+    assert changed
 
 
 @pytest.mark.parametrize('path', EVALUATIONS, ids=lambda path: path.stem)

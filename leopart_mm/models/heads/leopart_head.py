@@ -1,9 +1,9 @@
 """The head of Leopart: prototypes and loss."""
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from leopart_mm.models.heads.base import DenseLossHead
 from leopart_mm.models.heads.prototypes import Prototypes
 from leopart_mm.models.losses.alignment import CropPairs
 from leopart_mm.models.losses.leopart_loss import LeopartTargets
@@ -11,7 +11,7 @@ from leopart_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class LeopartHead(BaseModule):
+class LeopartHead(DenseLossHead):
     """Prototypes and the loss between teacher assignments and student predictions (Leopart, sec. 3).
 
     Args:
@@ -25,19 +25,8 @@ class LeopartHead(BaseModule):
                  num_prototypes: int = 300,
                  loss: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
-        super().__init__(init_cfg)
+        super().__init__(loss or dict(type='leopart_mm.LeopartLoss'), init_cfg)
         self.prototypes = Prototypes(embed_dims, num_prototypes)
-        self.loss_module = MODELS.build(loss or dict(type='leopart_mm.LeopartLoss'))
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether `targets` needs the teacher's attention."""
-        return self.loss_module.needs_attention
-
-    @property
-    def kernel(self) -> int:
-        """Cells a side of an aligned overlap."""
-        return self.loss_module.kernel
 
     def teacher_part(self) -> nn.Module:
         """A fresh module with what the teacher has of this head: its own prototypes."""

@@ -1,15 +1,15 @@
 """The head of NeCo: nothing but the loss."""
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from leopart_mm.models.heads.base import DenseLossHead
 from leopart_mm.models.losses.alignment import CropPairs
 from leopart_mm.models.losses.neco_loss import NeCoTargets
 from leopart_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class NeCoHead(BaseModule):
+class NeCoHead(DenseLossHead):
     """Holds the loss between the orders of student and teacher (NeCo, sec. 3); it has no parameters.
 
     Args:
@@ -17,18 +17,7 @@ class NeCoHead(BaseModule):
     """
 
     def __init__(self, loss: dict | None = None, init_cfg: dict | list | None = None) -> None:
-        super().__init__(init_cfg)
-        self.loss_module = MODELS.build(loss or dict(type='leopart_mm.NeCoLoss'))
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether `targets` needs the teacher's attention."""
-        return self.loss_module.needs_attention
-
-    @property
-    def kernel(self) -> int:
-        """Cells a side of an aligned overlap."""
-        return self.loss_module.kernel
+        super().__init__(loss or dict(type='leopart_mm.NeCoLoss'), init_cfg)
 
     @property
     def learns_through_references(self) -> bool:

@@ -236,8 +236,13 @@ def spread(values: Tensor) -> Tensor:
     return (values - values.mean(1, keepdim=True)).square().mean(1).sqrt()
 
 
-def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's correlation of rows (R, n) of numbers, (R,) in -1..1; ties are ranked by their place."""
+def rank_correlation(a: Tensor, b: Tensor, resolution: float = 1e-4) -> Tensor:
+    """Spearman's correlation of rows (R, n) of numbers, (R,) in -1..1.
+
+    Numbers are compared in steps of `resolution` and ties are ranked by their place: a reference that is drawn twice
+    must not be ranked by rounding errors.
+    """
     size = a.shape[1]
-    difference = (a.argsort(1).argsort(1) - b.argsort(1).argsort(1)).to(torch.float32)
+    ranks = [(one / resolution).round().argsort(dim=1, stable=True).argsort(dim=1) for one in (a, b)]
+    difference = (ranks[0] - ranks[1]).to(torch.float32)
     return 1 - 6 * difference.square().sum(1) / (size * (size**2 - 1))

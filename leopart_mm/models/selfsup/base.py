@@ -4,11 +4,13 @@ import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
 
 from leopart_mm.models.losses.alignment import CropPairs
 
@@ -160,6 +162,23 @@ class DenseSelfSupervisor(BaseSelfSupervisor):
         return TeacherOutput(
             embeddings.unflatten(0, (len(crops), -1)), features.grid,
             heads.float().mean(1).unflatten(0, (len(crops), -1)) if attention else None)
+
+    def student_losses(self, crops: Sequence[Tensor], pairs: CropPairs, targets: Any) -> tuple[Tensor, Tensor]:
+        """What the head's loss gives for the student, summed over `micro_batches` parts of the batch."""
+        losses, numbers = 0., 0.
+        size = -(-pairs.batch // self.micro_batches)
+        for start in range(0, pairs.batch, size):
+            stop = min(start + size, pairs.batch)
+            part = [crop[start:stop] for crop in crops], pairs.images(start, stop), targets.images(start, stop)
+            if self.micro_batches > 1 and torch.is_grad_enabled():
+                of_part = recompute(self._losses_of_part, *part, use_reentrant=False)
+            else:
+                of_part = self._losses_of_part(*part)
+            losses, numbers = losses + of_part[0], numbers + of_part[1]
+        return losses, numbers
+
+    def _losses_of_part(self, crops: Sequence[Tensor], pairs: CropPairs, targets: Any) -> tuple[Tensor, Tensor]:
+        return self.head.loss(self.student_aligned(crops, pairs, targets.weights), targets)
 
     def student_aligned(self, crops: Sequence[Tensor], pairs: CropPairs, weights: Tensor | None = None) -> Tensor:
         """Student embeddings of all crops, cut out where the pairs overlap: (P, B, k·k, C).

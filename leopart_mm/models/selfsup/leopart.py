@@ -2,9 +2,7 @@
 
 import math
 
-import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint as recompute
 
 from leopart_mm.models.selfsup.base import DenseSelfSupervisor
 from leopart_mm.registry import MODELS
@@ -29,21 +27,9 @@ class Leopart(DenseSelfSupervisor):
         teacher = self.teacher_output(crops[:pairs.num_global], self.head.needs_attention)
         targets = self.head.targets(None if self.teacher is None else self.teacher.head, teacher.embeddings, pairs,
                                     teacher.grid, teacher.attention)
-        loss, agreement = 0., 0.
-        size = -(-pairs.batch // self.micro_batches)
-        for start in range(0, pairs.batch, size):
-            stop = min(start + size, pairs.batch)
-            part = [crop[start:stop] for crop in crops], pairs.images(start, stop), targets.images(start, stop)
-            if self.micro_batches > 1 and torch.is_grad_enabled():
-                losses = recompute(self._student_loss, *part, use_reentrant=False)
-            else:
-                losses = self._student_loss(*part)
-            loss, agreement = loss + losses[0], agreement + losses[1]
+        loss, agreement = self.student_losses(crops, pairs, targets)
         return dict(
             loss=loss,
             ce_over_log_k=loss.detach() / math.log(targets.assignments.shape[-1]),
             prototype_usage=targets.usage,
             agreement=agreement)
-
-    def _student_loss(self, crops, pairs, targets) -> tuple[Tensor, Tensor]:
-        return self.head.loss(self.student_aligned(crops, pairs, targets.weights), targets)

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
 
 from leopart_mm.models.selfsup.base import DenseSelfSupervisor
 from leopart_mm.registry import MODELS
@@ -62,20 +61,7 @@ class NeCo(DenseSelfSupervisor):
     def _loss_with_targets(self, crops, pairs) -> tuple[Tensor, Tensor]:
         teacher = self.teacher_output(crops[:pairs.num_global], self.head.needs_attention)
         targets = self.head.targets(teacher.embeddings, pairs, teacher.grid, teacher.attention)
-        size = -(-pairs.batch // self.micro_batches)
-        losses, health = 0., 0.
-        for start in range(0, pairs.batch, size):
-            stop = min(start + size, pairs.batch)
-            part = [crop[start:stop] for crop in crops], pairs.images(start, stop), targets.images(start, stop)
-            if self.micro_batches > 1 and torch.is_grad_enabled():
-                of_part = recompute(self._student_loss, *part, use_reentrant=False)
-            else:
-                of_part = self._student_loss(*part)
-            losses, health = losses + of_part[0], health + of_part[1]
-        return losses, health
-
-    def _student_loss(self, crops, pairs, targets) -> tuple[Tensor, Tensor]:
-        return self.head.loss(self.student_aligned(crops, pairs, targets.weights), targets)
+        return self.student_losses(crops, pairs, targets)
 
     def _loss_without_teacher(self, crops, pairs) -> tuple[Tensor, Tensor]:
         """One pass of the student gives queries, references with their gradient, and what is compared with them."""

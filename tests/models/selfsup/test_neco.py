@@ -16,6 +16,9 @@ QUEUE = dict(length=64, embed_dims=6, per_image=4)
 SMALL_MASK = dict(kernel=3, min_component=1)
 LOSSES = dict(batch=dict(), queue=dict(queue=QUEUE), fg=dict(mask='fg', mask_cfg=SMALL_MASK),
               fg_queue=dict(mask='fg', mask_cfg=SMALL_MASK, queue=QUEUE))
+# The sort multiplies rounding errors of the similarities by its steepness; where sums in another order are compared,
+# they shall not be more than that.
+GENTLE = dict(student_steepness=5., teacher_steepness=5.)
 HEALTH = ('divergence', 'target_entropy', 'rank_agreement', 'similarity_spread')
 
 
@@ -77,11 +80,11 @@ def test_references_include_this_steps_patches():
 @pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize('parts', [2, 3, 5])
 def test_micro_batches_equal_the_whole_batch(loss, parts):
-    inputs = random_batch(5)
+    inputs, loss = random_batch(5), {**loss, **GENTLE}
     outputs, grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss)), inputs)
     in_parts, part_grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss), micro_batches=parts), inputs)
     for name, wanted in outputs.items():
-        # References that are drawn twice tie, and rounding decides which of the two ranks before the other.
+        # Where two similarities are a step of the ranks' resolution apart but for rounding, two ranks are exchanged.
         torch.testing.assert_close(in_parts[name], wanted, rtol=1e-5, atol=5e-3 if name == 'rank_agreement' else 1e-6)
     assert_same_gradients(part_grads, grads)
 
@@ -210,7 +213,8 @@ def _ddp_part(cfg, inputs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('cfg', [*(dict(loss=loss) for loss in LOSSES.values()), dict(use_teacher=False)],
+@pytest.mark.parametrize('cfg', [*(dict(loss={**loss, **GENTLE}) for loss in LOSSES.values()),
+                                 dict(use_teacher=False, loss=GENTLE)],
                          ids=[*LOSSES, 'no_teacher'])
 def test_two_processes_equal_one(cfg):
     inputs = random_batch(4)
