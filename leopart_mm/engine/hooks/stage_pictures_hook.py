@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from leopart_mm.clustering.label_maps import upsample_labels
@@ -20,6 +18,7 @@ from leopart_mm.engine.hooks.picture_files import (
     write_legend,
     write_picture,
 )
+from leopart_mm.engine.loops.fit_loops import unwrap
 from leopart_mm.evaluation.label_writer import unique_names
 from leopart_mm.models.postprocessors.community_detection import CommunityDetection
 from leopart_mm.registry import HOOKS
@@ -76,7 +75,7 @@ class StagePicturesHook(Hook):
     def before_test(self, runner: Runner) -> None:
         """Ask the model to keep what its stages give."""
         self._forget()
-        model = _unwrap(runner)
+        model = unwrap(runner.model)
         if self.draw and hasattr(model, 'keep_stages'):
             model.keep_stages = True
             for stage in model.postprocessors:
@@ -84,7 +83,7 @@ class StagePicturesHook(Hook):
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Keep the small maps of the images to draw, and look for example patches."""
-        model = _unwrap(runner)
+        model = unwrap(runner.model)
         if not self.draw or not is_main_process() or not hasattr(model, 'keep_stages'):
             return
         if self._sheet is None:  # the model is fitted by now
@@ -118,11 +117,10 @@ class StagePicturesHook(Hook):
             rows += [picture] if len(rows) < self.sheet_rows else []
             write_picture(folder / f'{name}.png', picture)
             if self.show:
-                cv2.imshow('stages', picture[..., ::-1])
-                cv2.waitKey(max(1, int(1000 * self.wait_time)))
+                runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)
         write_picture(folder / 'sheet.png', stack(rows))
         self._sheet.save_html(folder / 'clusters.html')
-        network = _network_stage(_unwrap(runner))
+        network = _network_stage(unwrap(runner.model))
         if network is not None:
             drawing = draw_network(network, self._sheet, _group_colours(self._names))
             write_picture(folder / 'community_network.png', drawing)
@@ -186,10 +184,6 @@ def _group_colours(names: ClusterNames) -> np.ndarray:
     """(K, 3) uint8 RGB: of each cluster, the colour of the first cluster of its name."""
     group_of, groups = names.merged()
     return groups.colours[group_of]
-
-
-def _unwrap(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _network_stage(model: Any) -> CommunityDetection | None:

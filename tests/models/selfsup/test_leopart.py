@@ -5,34 +5,24 @@ import math
 
 import pytest
 import torch
-import torch.distributed as dist
-from mmengine.model import MMDistributedDataParallel
 from mmengine.runner.checkpoint import load_state_dict
 
 from leopart_mm.registry import MODELS
 from tests.distributed import run_distributed
-from tests.models.selfsup.builders import gradients, part_of, random_batch, tiny_cfg, tiny_leopart
+from tests.models.selfsup.builders import gradients, random_batch, tiny_cfg, tiny_leopart
+from tests.models.selfsup.stepping import (
+    assert_same_gradients,
+    loss_and_gradients,
+    losses_of_steps,
+    results_of_process,
+)
 
 QUEUE = dict(length=64, embed_dims=6, per_image=4)
 
 
-def _loss_and_gradients(model, inputs):
-    model.zero_grad()
-    outputs = model(inputs, mode='loss')
-    outputs['loss'].backward()
-    return outputs, gradients(model)
-
-
-def _assert_same_gradients(ours, theirs, tolerance=1e-5):
-    assert ours.keys() == theirs.keys()
-    for name, wanted in theirs.items():
-        torch.testing.assert_close(ours[name], wanted, rtol=0, atol=tolerance * float(wanted.abs().max()) + 1e-8,
-                                   msg=lambda text, name=name: f'{name}: {text}')
-
-
 def test_loss_trains_the_student_only_and_logs_health():
     model = tiny_leopart()
-    outputs, grads = _loss_and_gradients(model, random_batch(3))
+    outputs, grads = loss_and_gradients(model, random_batch(3))
     student = {name for name, _ in model.named_parameters() if not name.startswith('teacher.')}
     assert set(grads) == student
     assert all(one.abs().sum() > 0 for one in grads.values())
@@ -57,41 +47,41 @@ def test_teacher_stays_in_evaluation_mode():
 @pytest.mark.parametrize('loss', [dict(), dict(mask='fg', mask_cfg=dict(kernel=3, min_component=1))], ids=['all', 'fg'])
 def test_leaving_out_tokens_that_do_not_count_changes_nothing(monkeypatch, loss):
     model, inputs = tiny_leopart(loss=loss), random_batch(3)
-    outputs, grads = _loss_and_gradients(model, inputs)
+    outputs, grads = loss_and_gradients(model, inputs)
     monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)  # the way with all tokens
     aligned = model.student_aligned
     monkeypatch.setattr(model, 'student_aligned', lambda crops, pairs, weights: aligned(crops, pairs))
-    everything, all_grads = _loss_and_gradients(model, inputs)
+    everything, all_grads = loss_and_gradients(model, inputs)
     torch.testing.assert_close(outputs['loss'], everything['loss'], rtol=1e-6, atol=0)
-    _assert_same_gradients(grads, all_grads)
+    assert_same_gradients(grads, all_grads)
 
 
 @pytest.mark.parametrize('parts', [2, 3, 5, 8])
 def test_micro_batches_equal_the_whole_batch(parts):
     inputs = random_batch(5)
-    outputs, grads = _loss_and_gradients(tiny_leopart(loss=dict(queue=QUEUE)), inputs)
-    in_parts, part_grads = _loss_and_gradients(tiny_leopart(loss=dict(queue=QUEUE), micro_batches=parts), inputs)
+    outputs, grads = loss_and_gradients(tiny_leopart(loss=dict(queue=QUEUE)), inputs)
+    in_parts, part_grads = loss_and_gradients(tiny_leopart(loss=dict(queue=QUEUE), micro_batches=parts), inputs)
     torch.testing.assert_close(in_parts['loss'], outputs['loss'], rtol=1e-5, atol=0)
-    _assert_same_gradients(part_grads, grads)
+    assert_same_gradients(part_grads, grads)
 
 
 @pytest.mark.parametrize('mask', ['fg', 'bg'])
 def test_masks_use_the_attention(mask):
     model = tiny_leopart(loss=dict(mask=mask, mask_cfg=dict(kernel=3, min_component=1)))
-    outputs, grads = _loss_and_gradients(model, random_batch(3))
+    outputs, grads = loss_and_gradients(model, random_batch(3))
     assert torch.isfinite(outputs['loss'])
     assert grads
 
 
-def test_an_empty_mask_gives_zero_loss_and_gradients():
+def test_an_empty_mask_gives_zeroloss_and_gradients():
     model = tiny_leopart(loss=dict(mask='fg', mask_cfg=dict(kernel=3, min_component=100)))
-    outputs, grads = _loss_and_gradients(model, random_batch(2))
+    outputs, grads = loss_and_gradients(model, random_batch(2))
     assert outputs['loss'].item() == 0
     assert all(torch.isfinite(one).all() and not one.any() for one in grads.values())
 
 
 def test_single_image_and_more_prototypes_than_tokens():
-    outputs, grads = _loss_and_gradients(tiny_leopart(num_prototypes=200), random_batch(1))
+    outputs, grads = loss_and_gradients(tiny_leopart(num_prototypes=200), random_batch(1))
     assert torch.isfinite(outputs['loss'])
     assert all(torch.isfinite(one).all() for one in grads.values())
 
@@ -177,36 +167,8 @@ def test_tensor_mode_gives_the_backbones_map():
 @pytest.mark.slow
 @pytest.mark.parametrize('loss', [{}, dict(queue=QUEUE)])
 def test_compiled_train_step_gives_the_same_losses(loss):
-    from leopart_mm.engine.hooks import EMATeacherHook
-    from leopart_mm.engine.optimizers import BackboneHeadConstructor
-    losses = {}
-    for compiled in (False, True):
-        model = tiny_leopart(loss=copy.deepcopy(loss))
-        wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
-        EMATeacherHook(0.9).attach(model, wrapper.optimizer)
-        step = torch.compile(model.train_step, backend='aot_eager') if compiled else model.train_step
-        losses[compiled] = []
-        for seed in range(3):
-            model.before_step()
-            losses[compiled].append(step(dict(inputs=random_batch(2, seed)), wrapper)['loss'].item())
-            model.after_step()
+    losses = {compiled: losses_of_steps(tiny_leopart(loss=copy.deepcopy(loss)), compiled) for compiled in (False, True)}
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
-
-
-def _ddp_part(cfg, inputs):
-    model = tiny_leopart(**cfg)
-    wrapped = MMDistributedDataParallel(model)
-    rank, world = dist.get_rank(), dist.get_world_size()
-    batch = inputs['gc_boxes'].shape[0] // world
-    part = part_of(inputs, rank * batch, (rank + 1) * batch)
-    results = []
-    for _ in range(2):  # the second with what the first put into the queue
-        wrapped.zero_grad()
-        outputs = wrapped(part, mode='loss')
-        outputs['loss'].backward()
-        model.after_step()
-        results.append((outputs['loss'].detach(), gradients(model)))
-    return results
 
 
 @pytest.mark.slow
@@ -218,11 +180,11 @@ def _ddp_part(cfg, inputs):
 def test_two_processes_equal_one(loss):
     inputs = random_batch(4)
     model = tiny_leopart(loss=copy.deepcopy(loss))
-    ranks = run_distributed(_ddp_part, 2, dict(loss=loss), inputs)
+    ranks = run_distributed(results_of_process, 2, tiny_leopart, dict(loss=loss), inputs)
     for step in range(2):
-        outputs, grads = _loss_and_gradients(model, inputs)
+        outputs, grads = loss_and_gradients(model, inputs)
         model.after_step()
-        loss_of_ranks = torch.stack([results[step][0] for results in ranks]).mean()
+        loss_of_ranks = torch.stack([results[step][0]['loss'] for results in ranks]).mean()
         torch.testing.assert_close(loss_of_ranks, outputs['loss'].detach(), rtol=1e-5, atol=0)
         for results in ranks:
-            _assert_same_gradients(results[step][1], grads, 2e-5)
+            assert_same_gradients(results[step][1], grads, 2e-5)

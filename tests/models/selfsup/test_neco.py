@@ -4,13 +4,17 @@ import copy
 
 import pytest
 import torch
-import torch.distributed as dist
-from mmengine.model import MMDistributedDataParallel
 
 from leopart_mm.engine.hooks import EMATeacherHook
 from leopart_mm.engine.optimizers import BackboneHeadConstructor
 from tests.distributed import run_distributed
-from tests.models.selfsup.builders import gradients, part_of, random_batch, tiny_neco
+from tests.models.selfsup.builders import gradients, random_batch, tiny_neco
+from tests.models.selfsup.stepping import (
+    assert_same_gradients,
+    loss_and_gradients,
+    losses_of_steps,
+    results_of_process,
+)
 
 QUEUE = dict(length=64, embed_dims=6, per_image=4)
 SMALL_MASK = dict(kernel=3, min_component=1)
@@ -20,20 +24,6 @@ LOSSES = dict(batch=dict(), queue=dict(queue=QUEUE), fg=dict(mask='fg', mask_cfg
 # they shall not be more than that.
 GENTLE = dict(student_steepness=5., teacher_steepness=5.)
 HEALTH = ('divergence', 'target_entropy', 'rank_agreement', 'similarity_spread')
-
-
-def loss_and_gradients(model, inputs):
-    model.zero_grad()
-    outputs = model(inputs, mode='loss')
-    outputs['loss'].backward()
-    return outputs, gradients(model)
-
-
-def assert_same_gradients(ours, theirs, tolerance=1e-5):
-    assert ours.keys() == theirs.keys()
-    for name, wanted in theirs.items():
-        torch.testing.assert_close(ours[name], wanted, rtol=0, atol=tolerance * float(wanted.abs().max()) + 1e-8,
-                                   msg=lambda text, name=name: f'{name}: {text}')
 
 
 @pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
@@ -183,33 +173,9 @@ def test_a_few_steps_lower_the_divergence():
 
 @pytest.mark.slow
 def test_compiled_train_step_gives_the_same_losses():
-    losses = {}
-    for compiled in (False, True):
-        model = tiny_neco(loss=dict(queue=dict(QUEUE)))
-        wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
-        EMATeacherHook(0.9).attach(model, wrapper.optimizer)
-        step = torch.compile(model.train_step, backend='aot_eager') if compiled else model.train_step
-        losses[compiled] = []
-        for seed in range(3):
-            losses[compiled].append(step(dict(inputs=random_batch(2, seed)), wrapper)['loss'].item())
-            model.after_step()
+    losses = {compiled: losses_of_steps(tiny_neco(loss=dict(queue=dict(QUEUE))), compiled)
+              for compiled in (False, True)}
     assert losses[True] == pytest.approx(losses[False], rel=1e-4)
-
-
-def _ddp_part(cfg, inputs):
-    model = tiny_neco(**cfg)
-    wrapped = MMDistributedDataParallel(model)
-    rank, world = dist.get_rank(), dist.get_world_size()
-    batch = inputs['gc_boxes'].shape[0] // world
-    part = part_of(inputs, rank * batch, (rank + 1) * batch)
-    results = []
-    for _ in range(2):  # the second with what the first put into the queue
-        wrapped.zero_grad()
-        outputs = wrapped(part, mode='loss')
-        outputs['loss'].backward()
-        model.after_step()
-        results.append(({name: value.detach() for name, value in outputs.items()}, gradients(model)))
-    return results
 
 
 @pytest.mark.slow
@@ -219,7 +185,7 @@ def _ddp_part(cfg, inputs):
 def test_two_processes_equal_one(cfg):
     inputs = random_batch(4)
     model = tiny_neco(**copy.deepcopy(cfg))
-    ranks = run_distributed(_ddp_part, 2, cfg, inputs)
+    ranks = run_distributed(results_of_process, 2, tiny_neco, cfg, inputs)
     for step in range(2):
         outputs, grads = loss_and_gradients(model, inputs)
         model.after_step()
