@@ -5,8 +5,10 @@ config names them (``type='leopart_mm.X'``).
 """
 
 from leopart_mm import compat, registry
+from leopart_mm.checkpoints.safe_reading import register_safe_globals
 from leopart_mm.version import __version__
 
 compat.install()
+register_safe_globals()
 
 __all__ = ['__version__', 'compat', 'registry']

@@ -1,8 +1,10 @@
-"""Where the tests find things outside the repository; each may be absent."""
+"""Where the tests find their data."""
 
 import os
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('LEOPART_MM_SHARED', REPO.parent / 'shared'))
-GOLDEN_ROOT = Path(os.environ.get('LEOPART_MM_GOLDEN', SHARED / 'golden')).expanduser().resolve()
+# The recorded outputs of the original implementations; LEOPART_MM_GOLDEN points the same checks at other files.
+OWN_GOLDEN_ROOT = Path(__file__).resolve().parent / 'golden' / 'data'
+GOLDEN_ROOT = Path(os.environ.get('LEOPART_MM_GOLDEN', OWN_GOLDEN_ROOT)).expanduser().resolve()

@@ -11,8 +11,8 @@ from typing import Any
 
 from prettytable import PrettyTable
 
-from leopart_mm.benchmarks.base import load_benchmarks
-from leopart_mm.benchmarks.runner import run_benchmark
+from benchmarks.base import load_benchmarks
+from benchmarks.runner import run_benchmark
 
 
 def table(result: dict[str, Any]) -> str:

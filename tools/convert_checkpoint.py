@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 import leopart_mm  # noqa: F401  (prepares reading of checkpoints)
-from leopart_mm.models.backbones.checkpoint_source import BackboneCheckpointError, read_checkpoint
-from leopart_mm.models.checkpoint_conversion import TARGETS, convert_checkpoint, flat_tensors
+from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError, read_checkpoint
+from leopart_mm.checkpoints.conversion import TARGETS, convert_checkpoint, flat_tensors
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import leopart_mm
+from leopart_mm.apis.table5 import PROTOCOLS, ROWS, choose_rows, parse_checkpoints, row_config, run_row
 from leopart_mm.engine.config import load_config
-from leopart_mm.engine.table5 import PROTOCOLS, ROWS, choose_rows, parse_checkpoints, row_config, run_row
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'leopart'
 
@@ -86,7 +86,7 @@ def check_data(base) -> tuple[str, ...]:
 
 
 def write(out: Path, results: dict, left_out: dict, about: list[str]) -> None:
-    from leopart_mm.visualization.table5_report import html_page, markdown
+    from leopart_mm.apis.table5_report import html_page, markdown
     out.mkdir(parents=True, exist_ok=True)
     text = markdown(results, left_out, about)
     record = dict(about=about, rows={name: asdict(result) for name, result in results.items()}, left_out=left_out)

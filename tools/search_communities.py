@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 
 import leopart_mm
+from leopart_mm.apis.community_search import CRITERIA, CommunitySearch
 from leopart_mm.engine.cli import add_common_arguments, config_from_args
-from leopart_mm.engine.community_search import CRITERIA, CommunitySearch
 
 
 def parse_args() -> argparse.Namespace:

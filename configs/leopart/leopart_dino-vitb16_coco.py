@@ -1,5 +1,4 @@
 # Leopart from DINO ViT-B/16 on COCO, 2 GPUs x 16, rates halved; train_coco_dino_vitb16 of the paper.
-# No number of this model is in the specification.
 _base_ = './leopart_dino-vits16_coco.py'
 checkpoint = 'checkpoints/dino_vitbase16_pretrain.pth'
 model = dict(backbone=dict(arch='vit_base_patch16_224', checkpoint=checkpoint), neck=dict(in_channels=768))

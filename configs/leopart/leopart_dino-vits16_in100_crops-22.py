@@ -1,4 +1,4 @@
-# Ablation: 2 global and 2 local crops; ablate_crops_22 of the paper. No number is in the specification.
+# Ablation: 2 global and 2 local crops; ablate_crops_22 of the paper.
 _base_ = './leopart_dino-vits16_in100.py'
 train_pipeline = [
     dict(type='leopart_mm.LoadImage'),

@@ -1,5 +1,4 @@
 # Leopart from DINO ViT-S/16 on VOC trainaug (10,582 images, unlabelled), 500 epochs; train_voc of the paper.
-# No number is in the specification.
 _base_ = './leopart_dino-vits16_in100.py'
 data_root = 'data/VOCdevkit/VOC2012'
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-# Leopart from MoCo-v2 ResNet-50 on COCO; train_coco_mocov2_res of the paper. No number is in the specification.
+# Leopart from MoCo-v2 ResNet-50 on COCO; train_coco_mocov2_res of the paper.
 # Without attention there is no foreground: mask all. Batch statistics are frozen, so that student and teacher agree.
 _base_ = './leopart_dino-vits16_coco.py'
 checkpoint = 'checkpoints/moco_v2_800ep_pretrain.pth.tar'

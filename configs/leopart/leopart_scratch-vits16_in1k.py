@@ -1,5 +1,4 @@
 # Leopart without pretraining on ImageNet-1k (1,281,167 images), 400 epochs, mask all; train_in_scratch of the paper.
-# No number is in the specification.
 _base_ = './leopart_dino-vits16_in100.py'
 checkpoint = None
 model = dict(backbone=dict(checkpoint=checkpoint), head=dict(loss=dict(mask='all')))

@@ -1,5 +1,4 @@
 # Linear segmentation on frozen DenseCL ResNet-50 features (stride 16), Pascal VOC.
-# No number is in the specification.
 _base_ = './linear_leopart-vits16_voc.py'
 checkpoint = 'checkpoints/densecl_r50_imagenet_200ep.pth'
 model = dict(

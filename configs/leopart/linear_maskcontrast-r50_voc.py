@@ -1,5 +1,4 @@
 # Linear segmentation on frozen MaskContrast ResNet-50 features (stride 16), Pascal VOC.
-# No number is in the specification.
 _base_ = './linear_leopart-vits16_voc.py'
 checkpoint = 'checkpoints/VOCSegmentation_unsupervised_saliency_model.pth.tar'
 model = dict(

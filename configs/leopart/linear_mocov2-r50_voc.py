@@ -1,5 +1,4 @@
 # Linear segmentation on frozen MoCo-v2 ResNet-50 features (stride 16), Pascal VOC.
-# No number is in the specification.
 _base_ = './linear_leopart-vits16_voc.py'
 checkpoint = 'checkpoints/moco_v2_800ep_pretrain.pth.tar'
 model = dict(

@@ -1,5 +1,4 @@
 # Linear segmentation on frozen supervised ResNet-50 features (stride 16), Pascal VOC.
-# No number is in the specification.
 _base_ = './linear_leopart-vits16_voc.py'
 checkpoint = 'checkpoints/resnet50-0676ba61.pth'
 model = dict(

@@ -1,5 +1,4 @@
 # Linear segmentation on frozen SwAV ResNet-50 features (stride 16), Pascal VOC.
-# No number is in the specification.
 _base_ = './linear_leopart-vits16_voc.py'
 checkpoint = 'checkpoints/swav_800ep_pretrain.pth.tar'
 model = dict(

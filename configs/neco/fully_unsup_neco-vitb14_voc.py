@@ -1,5 +1,5 @@
 # Fully unsupervised segmentation of Pascal VOC val (CBFE and community detection), NeCo ViT-B/14: K = 149, Markov time
-# 1.7, edge threshold 0.07 (published settings; everything else is Leopart's). No number is in the specification.
+# 1.7, edge threshold 0.07 (published settings; everything else is Leopart's).
 _base_ = '../leopart/_base_/fully_unsup.py'
 _stages = _base_.model.postprocessors
 _stages[1].update(num_clusters=149)

@@ -1,5 +1,5 @@
 # Published ablation steepness_voc: VOC trainaug (10,582 images, unlabelled), odd-even sorting network. Published
-# without shuffling and with the last, incomplete batch. No number is in the specification.
+# without shuffling and with the last, incomplete batch.
 _base_ = './neco_dinov2r-xr-vits14_coco_odd-even.py'
 data_root = 'data/VOCdevkit/VOC2012'
 train_dataloader = dict(

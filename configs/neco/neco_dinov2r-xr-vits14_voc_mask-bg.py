@@ -1,4 +1,3 @@
 # Published ablation steepness_bg: only the background by the teacher's attention is compared and serves as reference.
-# No number is in the specification.
 _base_ = './neco_dinov2r-xr-vits14_voc.py'
 model = dict(head=dict(loss=dict(mask='bg')))

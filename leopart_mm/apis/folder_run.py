@@ -12,8 +12,8 @@ import numpy as np
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
 from leopart_mm.apis.inferencer import LeopartInferencer, Report, Segmentation
 from leopart_mm.datasets.image_reading import ImageReadError
-from leopart_mm.engine.progress import progress
 from leopart_mm.evaluation.label_writer import read_labels, write_labels
+from leopart_mm.progress import progress
 from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend
 
 MAX_LEGEND = 40

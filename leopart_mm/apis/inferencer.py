@@ -18,7 +18,7 @@ from mmengine.utils import import_modules_from_strings
 from leopart_mm.apis.checkpoint_config import config_of, test_pipeline_of
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
 from leopart_mm.apis.tiling import segment_tiles
-from leopart_mm.compat import load_checkpoint_file
+from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames

@@ -1,4 +1,7 @@
-"""Cluster-based foreground extraction: which clusters lie on a noisy foreground (Leopart, sec. 10 step 3)."""
+"""Cluster-based foreground extraction: which clusters lie on a noisy foreground.
+
+Source: docs/methods/leopart.md §10 step 3.
+"""
 
 from dataclasses import dataclass
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leopart_mm.clustering.cells import Extent, cell_pairs, cell_weights
 from leopart_mm.clustering.cooccurrence import MAX_CELLS, PUBLISHED_ANGLES, pixel_offsets
+from leopart_mm.geometry.cell_counts import Extent, cell_pairs, cell_weights
 
 
 class CellCoOccurrence:
     """The matrix of `CoOccurrence` for maps resized (nearest) from a patch grid, at the cost of the grid.
 
-    Equal to resizing the maps first; see `leopart_mm.clustering.cells`. Sums of several processes are merged.
+    Equal to resizing the maps first; see `leopart_mm.geometry.cell_counts`. Sums of several processes are merged.
 
     Args:
         num_clusters: K, the background id included.

@@ -1,4 +1,4 @@
-"""Communities of a network of clusters, found by Infomap (Leopart, sec. 10 steps 6 and 7)."""
+"""Communities of a network of clusters, found by Infomap (docs/methods/leopart.md §10 steps 6 and 7)."""
 
 import tempfile
 from collections.abc import Sequence

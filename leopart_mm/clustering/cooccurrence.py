@@ -1,4 +1,7 @@
-"""Which clusters lie beside each other: co-occurrence of shifted label maps (Leopart, sec. 10 steps 5, 6)."""
+"""Which clusters lie beside each other: co-occurrence of shifted label maps.
+
+Source: docs/methods/leopart.md §10 steps 5, 6.
+"""
 
 import math
 from collections.abc import Iterable, Sequence

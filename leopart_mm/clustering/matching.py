@@ -1,4 +1,4 @@
-"""Giving clusters to classes, and the scores that follow (Leopart, sec. 7)."""
+"""Giving clusters to classes, and the scores that follow (docs/methods/leopart.md §7)."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,6 @@
 """What makes the OpenMMLab stack run on today's torch; `install` is called when leopart_mm is imported."""
 
 from leopart_mm.compat.allocator import tune_cpu_allocator
-from leopart_mm.compat.checkpoint import UnsafeCheckpointError, load_checkpoint_file, register_safe_globals
 from leopart_mm.compat.config_scope import register_config_scope
 from leopart_mm.compat.mmcv_ops import has_compiled_ops, install_mmcv_ops
 
@@ -9,11 +8,9 @@ from leopart_mm.compat.mmcv_ops import has_compiled_ops, install_mmcv_ops
 def install() -> None:
     """Put every repair in place. Safe to call more than once; does nothing where nothing is broken."""
     install_mmcv_ops()
-    register_safe_globals()
     register_config_scope()
 
 
 __all__ = [
-    'UnsafeCheckpointError', 'has_compiled_ops', 'install', 'install_mmcv_ops', 'load_checkpoint_file',
-    'register_config_scope', 'register_safe_globals', 'tune_cpu_allocator'
+    'has_compiled_ops', 'install', 'install_mmcv_ops', 'register_config_scope', 'tune_cpu_allocator'
 ]

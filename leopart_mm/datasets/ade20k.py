@@ -13,7 +13,7 @@ class ADE20K151(PairedFolders):
     """ADE20K's 150 scene-parsing classes as labels 1..150, with label 0 for everything else, as its masks have them.
 
     Scores leave label 0 out: ``ignore_index=0`` in heads and metrics. mmseg's ADE20KDataset shifts the labels by one
-    instead; this one is what NeCo's evaluations have (sec. 9), and takes parts of the data.
+    instead; this one is what NeCo's evaluations have (docs/methods/neco.md §9), and takes parts of the data.
 
     Args:
         data_root: ``images/{training,validation}`` and ``annotations/{training,validation}`` (ADEChallengeData2016).

@@ -12,7 +12,7 @@ NUM_PARTS = 111
 
 @DATASETS.register_module()
 class ADE20KStreetParts(VOCLayoutDataset):
-    """111 first-level part classes in ADE20K's street scenes; what is no part is ignored (Leopart, sec. 12).
+    """111 first-level part classes in ADE20K's street scenes; what is no part is ignored (docs/methods/leopart.md §12).
 
     The folder comes from ``tools/dataset_converters/ade20k_street.py``, which also finds out which parts occur and
     writes their names to ``meta.json``.

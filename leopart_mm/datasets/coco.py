@@ -23,7 +23,7 @@ class _COCOSuperCategories(PairedFolders):
 
 @DATASETS.register_module()
 class COCOStuff15(_COCOSuperCategories):
-    """COCO-Stuff merged to 15 super-categories; things and 'other' are ignored (Leopart, sec. 12).
+    """COCO-Stuff merged to 15 super-categories; things and 'other' are ignored (docs/methods/leopart.md §12).
 
     Masks come from ``tools/dataset_converters/coco_stuff15.py``.
 
@@ -41,7 +41,7 @@ class COCOStuff15(_COCOSuperCategories):
 
 @DATASETS.register_module()
 class COCOThings12(_COCOSuperCategories):
-    """COCO's thing classes merged to 12 super-categories; stuff is ignored (Leopart, sec. 12).
+    """COCO's thing classes merged to 12 super-categories; stuff is ignored (docs/methods/leopart.md §12).
 
     Masks come from ``tools/dataset_converters/coco_things12.py``. Arguments as in COCOStuff15.
     """

@@ -6,7 +6,7 @@ import numpy as np
 
 IGNORE = 255
 
-# Sorted by name; the position is the class index (Leopart, sec. 12).
+# Sorted by name; the position is the class index (docs/methods/leopart.md §12).
 THING_SUPERCATEGORIES = dict(
     accessory=(27, 28, 31, 32, 33),
     animal=tuple(range(16, 26)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from leopart_mm.engine.progress import progress
+from leopart_mm.progress import progress
 
 
 class ConversionError(RuntimeError):

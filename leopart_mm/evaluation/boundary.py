@@ -1,4 +1,4 @@
-"""Boundary F1 of segmentation masks (Leopart, sec. 11)."""
+"""Boundary F1 of segmentation masks (docs/methods/leopart.md §11)."""
 
 import cv2
 import numpy as np

@@ -9,8 +9,8 @@ from mmengine.logging import print_log
 from prettytable import PrettyTable
 from torch import Tensor
 
-from leopart_mm.clustering.label_maps import upsample_labels
 from leopart_mm.evaluation.boundary import boundary_f1_per_class
+from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.registry import METRICS
 
 TARGETS = ('classes', 'foreground', 'background')
@@ -18,7 +18,7 @@ TARGETS = ('classes', 'foreground', 'background')
 
 @METRICS.register_module()
 class BoundaryF1Metric(BaseMetric):
-    """Boundary F1 of label maps, in percent (Leopart, sec. 11).
+    """Boundary F1 of label maps, in percent (docs/methods/leopart.md §11).
 
     Reads ``pred_sem_seg`` and ``gt_sem_seg``. Results: ``BF1``, the mean over classes of the mean over the images that
     score the class; ``BF1_image``, the mean over images of the mean over their classes (with 'foreground' and

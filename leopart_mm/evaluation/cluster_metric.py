@@ -10,16 +10,16 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from leopart_mm.clustering.contingency import cell_histogram, contingency_table, table_from_cells
-from leopart_mm.clustering.label_maps import cell_indices, upsample_labels
 from leopart_mm.clustering.matching import MATCHINGS, MatchingScores, scores
 from leopart_mm.evaluation.label_writer import LabelMapWriter, read_labels, write_labels
 from leopart_mm.evaluation.report import class_table, protocol
+from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
 from leopart_mm.registry import METRICS
 
 
 @METRICS.register_module()
 class ClusterMetric(BaseMetric):
-    """Unsupervised segmentation scores: clusters are matched to classes, then IoU (Leopart, sec. 7).
+    """Unsupervised segmentation scores: clusters are matched to classes, then IoU (docs/methods/leopart.md §7).
 
     Reads ``pred_clusters`` (all seeds) of UnsupervisedSegmentor, or ``pred_sem_seg`` of any other model, and
     ``gt_sem_seg``. Memory is the tables' (seeds x clusters x classes), whatever the number of images; on several

@@ -13,7 +13,7 @@ def attention_foreground(attention: Tensor,
                          sigma: float = 0.6,
                          kernel: int = 7,
                          min_component: int = 3) -> Tensor:
-    """Mark the strongest cells that hold a share of the attention (Leopart, sec. 3.2 and supplement).
+    """Mark the strongest cells that hold a share of the attention (docs/methods/leopart.md §4.1).
 
     The map is blurred, the strongest cells whose summed attention reaches `mass` are kept, and small components
     (8-neighbourhood) are erased.

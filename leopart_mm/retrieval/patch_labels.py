@@ -1,10 +1,13 @@
-"""What is known about the classes inside each patch: pixel counts, from which soft labels follow (NeCo, sec. 8.3)."""
+"""What is known about the classes inside each patch: pixel counts, from which soft labels follow.
+
+Source: docs/methods/neco.md §8.3.
+"""
 
 import torch
 from torch import Tensor
 
 from leopart_mm.clustering.contingency import cell_histogram
-from leopart_mm.clustering.label_maps import cell_indices
+from leopart_mm.geometry.patch_grid import cell_indices
 
 VOID = 255
 VOID_RULES = ('exclude', 'class0')

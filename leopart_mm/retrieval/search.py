@@ -1,4 +1,7 @@
-"""k nearest keys by inner product: exact in torch or faiss, approximate by an inverted file (NeCo, sec. 8.4)."""
+"""k nearest keys by inner product: exact in torch or faiss, approximate by an inverted file.
+
+Source: docs/methods/neco.md §8.4.
+"""
 
 import numpy as np
 import torch

@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
 
 from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
-from leopart_mm.models.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.registry import MODELS
 from tests.models.backbones.builders import TINY
 

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from leopart_mm.benchmarks.base import get_benchmark, load_benchmarks
-from leopart_mm.benchmarks.memory import PeakMemory
-from leopart_mm.benchmarks.runner import measure
+from benchmarks.base import get_benchmark, load_benchmarks
+from benchmarks.memory import PeakMemory
+from benchmarks.runner import measure
 from tests.paths import REPO
 
 
@@ -58,7 +58,7 @@ def test_neco_sort_compares_loss_and_gradient(name):
 
 
 def test_neco_sort_tells_what_is_kept():
-    from leopart_mm.benchmarks.neco_sort import NeCoSort49, _kept
+    from benchmarks.neco_sort import NeCoSort49, _kept
     work = NeCoSort49()
     work.setup(quick=True)
     assert _kept(work.ours) == work.student.numel() * 4

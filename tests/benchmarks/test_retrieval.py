@@ -1,5 +1,5 @@
-from leopart_mm.benchmarks.base import get_benchmark
-from leopart_mm.benchmarks.runner import measure
+from benchmarks.base import get_benchmark
+from benchmarks.runner import measure
 
 
 def test_both_ways_give_the_same_label_maps():

@@ -3,7 +3,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from leopart_mm.clustering.contingency import cell_histogram, contingency_table, table_from_cells
-from leopart_mm.clustering.label_maps import cell_indices, upsample_labels
+from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
 
 
 def test_hand_made_table():

@@ -3,8 +3,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
-from leopart_mm.clustering.standardise import Moments
 
 
 def test_directions_equal_scikit_learn_up_to_sign_and_signs_are_fixed():

@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from leopart_mm.engine.config import load_config
-from leopart_mm.models.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.registry import MODELS
 from tests.configs.stepping import take_step
 from tests.configs.test_decoders import CONFIGS as DECODER_CONFIGS

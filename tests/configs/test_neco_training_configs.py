@@ -25,7 +25,7 @@ PATCH16 = dict(SMALL, arch=S16, batch=45)
 ABLATION = dict(SMALL | XR, batch=55, lr=1e-6)
 ODD_EVEN = dict(ABLATION, network='odd_even')
 VOC = dict(ODD_EVEN, data='VOC2012')
-TABLE = {  # NeCo, sec. 6.4
+TABLE = {  # docs/methods/neco.md §6.4
     'dinov2-vits14_coco': {},
     'dinov2r-vits14_coco': REG,
     'dinov2r-xr-vits14_coco': XR,

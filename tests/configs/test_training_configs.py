@@ -14,7 +14,7 @@ FOLDER = REPO / 'configs' / 'leopart'
 BASE = dict(arch='vit_small_patch16_224', width=384, batch=32, lr=1e-5, head_lr=1e-4, epochs=50, crops=(2, 4),
             prototypes=300, mask='fg', queue=8192, teacher=True, data='imagenet')
 HALF = dict(width=768, batch=16, lr=5e-6, head_lr=5e-5)
-TABLE = {  # Leopart, sec. 6
+TABLE = {  # docs/methods/leopart.md §6
     'dino-vits16_in100': {},
     'dino-vits16_coco': dict(data='coco'),
     'dino-vitb16_coco': dict(data='coco', arch='vit_base_patch16_224', **HALF),

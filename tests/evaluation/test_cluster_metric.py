@@ -5,8 +5,8 @@ import torch
 from mmengine.evaluator import Evaluator
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
-from leopart_mm.clustering.label_maps import upsample_labels
 from leopart_mm.evaluation import ClusterMetric, read_labels
+from leopart_mm.geometry.patch_grid import upsample_labels
 from tests.distributed import run_distributed
 
 CLASSES = ('sky', 'grass', 'cow')

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from leopart_mm.datasets.transforms.crop_boxes import crop_boxes
+from leopart_mm.geometry.crop_boxes import crop_boxes
 from tests.golden.cases import golden_case
 
 

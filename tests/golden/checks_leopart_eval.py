@@ -7,8 +7,8 @@ from leopart_mm.clustering.cbfe import cluster_precisions, jaccard, published_sp
 from leopart_mm.clustering.contingency import contingency_table
 from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.matching import scores
+from leopart_mm.clustering.moments import Moments, standardise
 from leopart_mm.clustering.pca import principal_directions
-from leopart_mm.clustering.standardise import Moments, standardise
 from leopart_mm.evaluation.boundary import boundary_f1_per_class
 from tests.golden.cases import golden_case
 

@@ -16,9 +16,9 @@ from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUP
 from leopart_mm.datasets.transforms.segmentation import resize_mask
 from leopart_mm.masks import attention_foreground
 from leopart_mm.models.necks import FeatureToSize
-from leopart_mm.retrieval.attention import mix_labels, upsample_scores
+from leopart_mm.retrieval.mixing import mix_labels, upsample_scores
 from leopart_mm.retrieval.patch_labels import patch_class_counts, soft_labels
-from leopart_mm.retrieval.sampling import patch_scores, patches_per_image, sample_patches
+from leopart_mm.retrieval.patch_sampling import patch_scores, patches_per_image, sample_patches
 from leopart_mm.retrieval.search import search
 from tests.golden.cases import golden_case
 from tests.golden.checks_leopart_eval import check_matching_case, project, split_cases

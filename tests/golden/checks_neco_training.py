@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from leopart_mm.datasets.transforms.crop_boxes import crop_boxes
 from leopart_mm.engine.hooks import EMATeacherHook
 from leopart_mm.engine.schedules import cosine_value
+from leopart_mm.geometry.crop_boxes import crop_boxes
 from leopart_mm.models.backbones.position import resize_positions
 from leopart_mm.models.losses import CropPairs, EmbeddingQueue, NeCoLoss
-from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, similarities, soft_sort
-from leopart_mm.models.losses.sorted_cross_entropy import sorted_cross_entropy
-from leopart_mm.models.losses.sorting_networks import sorting_network
+from leopart_mm.models.losses.sorting.networks import sorting_network
+from leopart_mm.models.losses.sorting.reference import permutation_cross_entropy, similarities, soft_sort
+from leopart_mm.models.losses.sorting.sorted_cross_entropy import sorted_cross_entropy
 from leopart_mm.registry import MODELS
 from tests.golden.cases import golden_case
 from tests.golden.checks_leopart_training import build_optimizer, build_schedulers, our_name

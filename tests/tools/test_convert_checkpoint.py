@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.checkpoints.test_conversion import assert_equal, heads, leopart_pair
 from tests.models.backbones.builders import tiny_vit
-from tests.models.test_checkpoint_conversion import assert_equal, heads, leopart_pair
 from tests.tools.running import run_tool
 
 

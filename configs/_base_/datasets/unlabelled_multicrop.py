@@ -1,4 +1,4 @@
-# A folder of images, cut into 2 global and 4 local crops with known overlaps (Leopart, sec. 2).
+# A folder of images, cut into 2 global and 4 local crops with known overlaps (docs/methods/leopart.md §2).
 data_root = 'data/images'
 train_pipeline = [
     dict(type='leopart_mm.LoadImage'),

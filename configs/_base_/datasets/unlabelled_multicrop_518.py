@@ -1,4 +1,4 @@
-# A folder of images, cut into 2 global crops of 518 and 4 local crops of 98 pixels (NeCo, sec. 2).
+# A folder of images, cut into 2 global crops of 518 and 4 local crops of 98 pixels (docs/methods/neco.md §2).
 _base_ = './unlabelled_multicrop.py'
 train_pipeline = _base_.train_pipeline
 train_pipeline[1].update(sizes=(518, 98))

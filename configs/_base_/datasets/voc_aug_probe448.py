@@ -1,4 +1,4 @@
-# Pascal VOC trainaug / val at 448 x 448 with masks of 100 x 100 in training (Leopart, sec. 9). trainaug's masks are in
+# Pascal VOC trainaug / val at 448 x 448 with masks of 100 x 100 in training (docs/methods/leopart.md §9). trainaug's masks are in
 # SegmentationClassAug. Evaluated at 448 x 448, aspect ignored, without any matching.
 data_root = 'data/VOCdevkit/VOC2012'
 dataset_type = 'leopart_mm.VOCLayoutDataset'

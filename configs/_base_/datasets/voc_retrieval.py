@@ -1,4 +1,4 @@
-# Dense retrieval on Pascal VOC (NeCo, sec. 8.1): trainaug fills the memory, val is scored at 504 x 504, aspect ignored.
+# Dense retrieval on Pascal VOC (docs/methods/neco.md §8.1): trainaug fills the memory, val is scored at 504 x 504, aspect ignored.
 # Every pass (RetrievalHead's passes) jitters and crops the images anew, reproducibly with DrawSampler.
 data_root = 'data/VOCdevkit/VOC2012'
 side = 504  # 36 patches of 14

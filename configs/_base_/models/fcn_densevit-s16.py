@@ -1,4 +1,4 @@
-# FCN head (Leopart, sec. 9): two 3x3 convolutions on the frozen last map, resized to 100 x 100 in training and to the
+# FCN head (docs/methods/leopart.md §9): two 3x3 convolutions on the frozen last map, resized to 100 x 100 in training and to the
 # image's size in evaluation, where the masks are.
 _base_ = './linear_densevit-s16.py'
 model = dict(

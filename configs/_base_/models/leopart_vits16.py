@@ -1,4 +1,4 @@
-# Leopart on a ViT-S/16 (Leopart, sec. 3 to 5).
+# Leopart on a ViT-S/16 (docs/methods/leopart.md §3 to §5).
 checkpoint = 'checkpoints/dino_deitsmall16_pretrain.pth'
 model = dict(
     type='leopart_mm.Leopart',

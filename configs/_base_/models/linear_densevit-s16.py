@@ -1,4 +1,4 @@
-# Linear probe (Leopart, sec. 9): a 1x1 convolution on the frozen last map, resized to 100 x 100 in training.
+# Linear probe (docs/methods/leopart.md §9): a 1x1 convolution on the frozen last map, resized to 100 x 100 in training.
 checkpoint = 'checkpoints/leopart_vits16.ckpt'
 data_preprocessor = dict(
     type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True,

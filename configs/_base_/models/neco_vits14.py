@@ -1,4 +1,4 @@
-# NeCo on DINOv2's ViT-S/14 (NeCo, sec. 3 to 5); references come from a queue of past patches.
+# NeCo on DINOv2's ViT-S/14 (docs/methods/neco.md §3 to §5); references come from a queue of past patches.
 checkpoint = 'checkpoints/dinov2_vits14_pretrain.pth'
 model = dict(
     type='leopart_mm.NeCo',

@@ -1,4 +1,4 @@
-# Overclustering of ViT-S/16 patch features (Leopart, sec. 8): standardised, PCA to 50 dimensions, k-means with 500
+# Overclustering of ViT-S/16 patch features (docs/methods/leopart.md §8): standardised, PCA to 50 dimensions, k-means with 500
 # clusters for each of five seeds.
 data_preprocessor = dict(
     type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True,

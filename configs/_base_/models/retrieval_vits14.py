@@ -1,4 +1,4 @@
-# Dense nearest-neighbour retrieval on DINOv2's ViT-S/14 (NeCo, sec. 8): 30 neighbours, temperature 0.02, every patch
+# Dense nearest-neighbour retrieval on DINOv2's ViT-S/14 (docs/methods/neco.md §8): 30 neighbours, temperature 0.02, every patch
 # kept. Blue is divided by 0.225, as in training; the published code has 0.255 there (std[2] = 65.025).
 data_preprocessor = dict(
     type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True,

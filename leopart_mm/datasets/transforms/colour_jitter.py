@@ -21,7 +21,7 @@ OPERATIONS: dict[str, Callable[[Tensor, float], Tensor]] = dict(
 
 @TRANSFORMS.register_module()
 class RandomColourJitter(BaseTransform):
-    """Change brightness, contrast, saturation and hue, each with a probability of its own (NeCo, sec. 8.1).
+    """Change brightness, contrast, saturation and hue, each with a probability of its own (docs/methods/neco.md §8.1).
 
     Required key: ``img``, (H, W, 3) uint8 BGR. Randomness: see `sample_generator`.
 

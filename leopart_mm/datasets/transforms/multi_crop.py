@@ -11,13 +11,13 @@ from mmcv.transforms.utils import cache_randomness
 from torch import Tensor
 
 from leopart_mm.datasets.samplers.draw import sample_generator
-from leopart_mm.datasets.transforms.crop_boxes import crop_boxes, sample_crops
+from leopart_mm.geometry.crop_boxes import crop_boxes, sample_crops
 from leopart_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class RoIAlignedMultiCrop(BaseTransform):
-    """Cut an image into global and local crops and tell where each pair of them overlaps (Leopart, sec. 2).
+    """Cut an image into global and local crops and tell where each pair of them overlaps (docs/methods/leopart.md §2).
 
     Only the geometry is done here, on the worker; colours follow in `MultiCropDataPreprocessor` on the model's device.
     Randomness: see `sample_generator`; reproducible over workers and resumes with `DrawSampler`.

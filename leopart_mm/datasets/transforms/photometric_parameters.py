@@ -24,7 +24,7 @@ def draw_photometric(num: int,
                      grey_prob: float = 0.2,
                      blur: float = 1.0,
                      blur_prob: float = 0.5) -> np.ndarray:
-    """Draw the parameters of ``num`` crops independently (Leopart, sec. 2).
+    """Draw the parameters of ``num`` crops independently (docs/methods/leopart.md §2).
 
     Args:
         jitter: strength j of the colour jitter: factors of brightness, contrast and saturation uniform in
@@ -51,7 +51,7 @@ def draw_photometric(num: int,
 
 @TRANSFORMS.register_module()
 class DrawPhotometric(BaseTransform):
-    """Draw the photometric parameters of each crop on the worker (Leopart, sec. 2).
+    """Draw the photometric parameters of each crop on the worker (docs/methods/leopart.md §2).
 
     They travel in the batch to `MultiCropDataPreprocessor`, which applies them on the model's device. Drawn here, they
     belong to the sample like its boxes: the same with any number of workers and after a resume (see `Draw`).

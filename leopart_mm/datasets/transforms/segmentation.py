@@ -7,16 +7,16 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
-from leopart_mm.clustering.label_maps import upsample_labels
 from leopart_mm.datasets.samplers.draw import sample_generator
-from leopart_mm.datasets.transforms.crop_boxes import Box, sample_crop
 from leopart_mm.datasets.transforms.multi_crop import as_planes, resize
+from leopart_mm.geometry.crop_boxes import Box, sample_crop
+from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class SegRandomResizedCrop(BaseTransform):
-    """Cut out a random part of the image and its masks and resize it to a square (Leopart, sec. 9).
+    """Cut out a random part of the image and its masks and resize it to a square (docs/methods/leopart.md §9).
 
     torchvision's RandomResizedCrop for image (bilinear, anti-aliased) and masks (nearest) alike; mmcv's RandomResize
     and RandomCrop keep the aspect ratio, and mmpretrain's RandomResizedCrop forgets the masks.
@@ -26,7 +26,7 @@ class SegRandomResizedCrop(BaseTransform):
     Args:
         size: Side of the result.
         scale: Range of the area, as a share of the image's. Areas above 1 are drawn in vain: with (0.5, 2) (NeCo,
-            sec. 8.1) crops cover a half of the image to all of it, and after ten vain draws the whole image is taken.
+            §8.1) crops cover a half of the image to all of it, and after ten vain draws the whole image is taken.
         ratio: Range of width / height.
         rule: How masks are resized: 'centre', as Pillow does, or 'corner', as ``F.interpolate`` does.
     """
@@ -56,7 +56,9 @@ class SegRandomResizedCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeSegMap(BaseTransform):
-    """Resize the masks only (nearest), where the loss is taken at another size than the image's (Leopart, sec. 9).
+    """Resize the masks only (nearest), where the loss is taken at another size than the image's.
+
+    Source: docs/methods/leopart.md §9.
 
     Args:
         size: (h, w).

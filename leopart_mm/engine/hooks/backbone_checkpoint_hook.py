@@ -8,9 +8,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from leopart_mm.checkpoints.conversion import convert_checkpoint
+from leopart_mm.checkpoints.networks import TRAINING_HEADS
 from leopart_mm.models.backbones import BackboneCheckpointError, DenseViT, load_backbone_state
-from leopart_mm.models.checkpoint_conversion import convert_checkpoint
-from leopart_mm.models.network_state import TRAINING_HEADS
 from leopart_mm.registry import HOOKS
 
 HEADS = tuple(ours for ours, _ in TRAINING_HEADS)

@@ -11,7 +11,6 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
-from leopart_mm.clustering.label_maps import upsample_labels
 from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.engine.hooks.picture_files import (
     class_palette,
@@ -22,6 +21,7 @@ from leopart_mm.engine.hooks.picture_files import (
     write_picture,
 )
 from leopart_mm.evaluation.label_writer import unique_names
+from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.registry import HOOKS
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.overlay import fit_side, overlay

@@ -4,9 +4,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from leopart_mm.models.backbones.checkpoint_source import flatten_tensors
+from leopart_mm.checkpoints.checkpoint_source import flatten_tensors
+from leopart_mm.checkpoints.resnet_checkpoints import load_resnet_state
 from leopart_mm.models.backbones.dense_resnet import DenseResNet
-from leopart_mm.models.backbones.resnet_checkpoints import load_resnet_state
 from leopart_mm.registry import HOOKS
 
 

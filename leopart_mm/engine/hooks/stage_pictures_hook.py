@@ -8,7 +8,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from leopart_mm.clustering.label_maps import upsample_labels
 from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.engine.hooks.picture_files import (
     class_palette,
@@ -20,6 +19,7 @@ from leopart_mm.engine.hooks.picture_files import (
 )
 from leopart_mm.engine.loops.fit_loops import unwrap
 from leopart_mm.evaluation.label_writer import unique_names
+from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.models.postprocessors.community_detection import CommunityDetection
 from leopart_mm.registry import HOOKS
 from leopart_mm.visualization.cluster_names import ClusterNames

@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
-from leopart_mm.engine.loops.feature_stream import FeatureStream
 from leopart_mm.engine.loops.undisturbed import undisturbed
+from leopart_mm.models.fitting.stream import FeatureStream
 from leopart_mm.registry import LOOPS, MODELS
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from mmseg.models.backbones import ResNet
 from torch import Tensor
 
-from leopart_mm.models.backbones.checkpoint_source import BackboneCheckpointError
-from leopart_mm.models.backbones.checkpoints import shorten
-from leopart_mm.models.backbones.resnet_checkpoints import load_resnet_state
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError
+from leopart_mm.checkpoints.matching import shorten
+from leopart_mm.checkpoints.resnet_checkpoints import load_resnet_state
+from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.registry import MODELS
 
 STRIDES = {32: (1, 2, 2, 2), 16: (1, 2, 2, 1), 8: (1, 2, 1, 1)}
@@ -19,7 +19,7 @@ DILATIONS = {32: (1, 1, 1, 1), 16: (1, 1, 1, 2), 8: (1, 1, 2, 4)}
 
 @MODELS.register_module()
 class DenseResNet(ResNet):
-    """mmseg's ResNet with the last stage dilated (Leopart, sec. 8), under torchvision's parameter names.
+    """mmseg's ResNet with the last stage dilated (docs/methods/leopart.md §8), under torchvision's parameter names.
 
     Args:
         depth: 18, 34, 50, 101 or 152.

@@ -9,14 +9,14 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from leopart_mm.models.backbones.attention import block_qkv, class_token_attention
-from leopart_mm.models.backbones.checkpoint_source import BackboneCheckpointError
-from leopart_mm.models.backbones.checkpoints import LoadReport, load_backbone_state
+from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError
+from leopart_mm.checkpoints.matching import LoadReport, load_backbone_state
+from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
+from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
 from leopart_mm.models.backbones.position import check_position_mode, resize_positions
+from leopart_mm.models.backbones.qkv import block_qkv, class_token_attention
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
-from leopart_mm.models.backbones.token_positions import PREFIX_TOKENS
-from leopart_mm.models.features import DenseFeatures
 from leopart_mm.registry import MODELS
 
 FINAL_NORM_MODES = (True, False, 'last')
@@ -50,7 +50,7 @@ class DenseViT(BaseModule):
         frozen_stages: -1: nothing; 0: patch, position and prefix embeddings; n: also the first n blocks; the number of
             blocks: also the final norm. Frozen parts get no gradient and stay in evaluation mode.
         trainable_blocks: None: everything that `frozen_stages` leaves. An integer q: blocks[q:] alone (-1: the last
-            one). A list: these blocks alone. Embeddings and final norm are then frozen (NeCo, sec. 6.2).
+            one). A list: these blocks alone. Embeddings and final norm are then frozen (docs/methods/neco.md §6.2).
         with_cp: Recompute blocks in the backward pass to save memory.
         class_position: For register archs, whose positions in timm are those of the patches only: give the class token
             one too, as DINOv2 has it. The network computes the same, but position and token are trained as two.

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from leopart_mm.models.backbones.checkpoint_source import find_vit, read_checkpoint
-from leopart_mm.models.backbones.checkpoints import BACKBONE_KEY
-from leopart_mm.models.backbones.key_layouts import to_timm_keys
-from leopart_mm.models.backbones.token_positions import registers_to_timm
+from leopart_mm.checkpoints.checkpoint_source import find_vit, read_checkpoint
+from leopart_mm.checkpoints.key_layouts import to_timm_keys
+from leopart_mm.checkpoints.matching import BACKBONE_KEY
+from leopart_mm.checkpoints.token_positions import registers_to_timm
 
 
 def to_timm_state_dict(source: str | os.PathLike | Any, which: str | None = 'student') -> dict[str, Tensor]:

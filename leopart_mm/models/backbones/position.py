@@ -27,8 +27,8 @@ def resize_positions(positions: Tensor,
         positions: (1, G_h*G_w, C), row-major.
         stored_grid: (G_h, G_w).
         grid: (h, w) wanted.
-        mode: 'dino': bicubic, sampled by the factor (g + 0.1)/G, no antialias (Leopart, sec. 3.1; also NeCo and DINOv2
-            without registers). 'timm': bicubic with antialias, no offset (timm; also DINOv2 with registers).
+        mode: 'dino': bicubic, sampled by the factor (g + 0.1)/G, no antialias (docs/methods/leopart.md §3; also NeCo
+            and DINOv2 without registers). 'timm': bicubic with antialias, no offset (timm; also DINOv2 with registers).
 
     Returns:
         (1, h*w, C) in the dtype of `positions`; computed in float32.

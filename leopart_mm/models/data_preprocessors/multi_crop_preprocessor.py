@@ -8,8 +8,8 @@ import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
+from leopart_mm.datasets.transforms.photometric import augment
 from leopart_mm.datasets.transforms.photometric_parameters import check_settings, draw_photometric
-from leopart_mm.models.data_preprocessors.photometric import augment
 from leopart_mm.registry import MODELS
 
 

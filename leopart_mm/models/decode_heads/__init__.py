@@ -1,5 +1,5 @@
 from leopart_mm.models.decode_heads.overcluster_head import OverclusterHead
 from leopart_mm.models.decode_heads.retrieval_head import RetrievalHead
-from leopart_mm.models.fitted_state import NotFittedError
+from leopart_mm.models.fitting.state import NotFittedError
 
 __all__ = ['NotFittedError', 'OverclusterHead', 'RetrievalHead']

@@ -11,12 +11,12 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from leopart_mm.clustering.kmeans import assign, check_points, kmeans
+from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
-from leopart_mm.clustering.sampling import TokenSample
-from leopart_mm.clustering.standardise import Moments
-from leopart_mm.models.decode_heads.fitting import broadcast_result, gather_parts
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.fitted_state import NotFittedError
+from leopart_mm.clustering.token_sample import TokenSample
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
+from leopart_mm.models.fitting.state import NotFittedError
 from leopart_mm.registry import MODELS
 
 STATE = ('mean', 'projection', 'centroids', 'fitted', 'fit_info')
@@ -26,7 +26,7 @@ CHUNK = 2**14  # vectors that are reduced at a time
 
 @MODELS.register_module()
 class OverclusterHead(BaseModule):
-    """Clusters dense features into many more groups than there are classes (Leopart, sec. 8).
+    """Clusters dense features into many more groups than there are classes (docs/methods/leopart.md §8).
 
     `fit` reads the features once: exact mean, standard deviation and covariance over all of them and a bounded random
     sample, on which k-means runs for every seed. Memory does not grow with the data set. What it fitted are buffers, so

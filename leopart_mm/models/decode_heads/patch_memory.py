@@ -1,4 +1,4 @@
-"""Reading a patch memory from a stream of labelled features: one process's share (NeCo, sec. 8.3)."""
+"""Reading a patch memory from a stream of labelled features: one process's share (docs/methods/neco.md §8.3)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather_object, get_dist_info
 from torch import Tensor
 
-from leopart_mm.models.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.retrieval.growing_rows import GrowingRows
 from leopart_mm.retrieval.patch_labels import compact_dtype, patch_class_counts
-from leopart_mm.retrieval.sampling import patch_scores, patch_uniforms, patches_per_image, sample_patches
+from leopart_mm.retrieval.patch_sampling import patch_scores, patch_uniforms, patches_per_image, sample_patches
 
 
 @dataclass

@@ -10,13 +10,13 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from leopart_mm.models.decode_heads.fitting import broadcast_result, gather_parts
 from leopart_mm.models.decode_heads.patch_memory import MemorySettings, read_memory
 from leopart_mm.models.decode_heads.sharded_search import gather_queries, merge_shards
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.fitted_state import FittedState
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
+from leopart_mm.models.fitting.state import FittedState
 from leopart_mm.registry import MODELS
-from leopart_mm.retrieval.attention import mix_labels
+from leopart_mm.retrieval.mixing import mix_labels
 from leopart_mm.retrieval.patch_labels import VOID_RULES, soft_labels
 from leopart_mm.retrieval.search import INDEXES, InvertedFile, check_k, search
 
@@ -26,7 +26,9 @@ LABEL_CHUNK = 2**24  # entries of neighbours' labels at a time
 
 @MODELS.register_module()
 class RetrievalHead(FittedState, BaseModule):
-    """Dense nearest-neighbour retrieval (NeCo, sec. 8): each patch takes the labels of the most similar known patches.
+    """Dense nearest-neighbour retrieval: each patch takes the labels of the most similar known patches.
+
+    Source: docs/methods/neco.md §8.
 
     `fit` fills the memory from labelled images: unit features as keys, pixel counts of the classes as values. On
     several processes each keeps the patches that it read and all search together, which is exact. Works as

@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor, nn
 
+from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.heads.base import DenseLossHead
-from leopart_mm.models.heads.prototypes import Prototypes
-from leopart_mm.models.losses.alignment import CropPairs
 from leopart_mm.models.losses.leopart_loss import LeopartTargets
+from leopart_mm.models.losses.prototypes import Prototypes
 from leopart_mm.registry import MODELS
 
 
 @MODELS.register_module()
 class LeopartHead(DenseLossHead):
-    """Prototypes and the loss between teacher assignments and student predictions (Leopart, sec. 3).
+    """Prototypes and the loss between teacher assignments and student predictions (docs/methods/leopart.md §3).
 
     Args:
         embed_dims (int): Width C of the embeddings, the neck's output.

@@ -2,15 +2,15 @@
 
 from torch import Tensor, nn
 
+from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.heads.base import DenseLossHead
-from leopart_mm.models.losses.alignment import CropPairs
 from leopart_mm.models.losses.neco_loss import NeCoTargets
 from leopart_mm.registry import MODELS
 
 
 @MODELS.register_module()
 class NeCoHead(DenseLossHead):
-    """Holds the loss between the orders of student and teacher (NeCo, sec. 3); it has no parameters.
+    """Holds the loss between the orders of student and teacher (docs/methods/neco.md §3); it has no parameters.
 
     Args:
         loss (dict): Config of the loss. Defaults to dict(type='leopart_mm.NeCoLoss').

@@ -1,11 +1,11 @@
-from leopart_mm.models.losses.alignment import CropPairs
+from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.losses.embedding_queue import EmbeddingQueue
 from leopart_mm.models.losses.leopart_loss import LeopartLoss
 from leopart_mm.models.losses.neco_loss import NeCoLoss
 from leopart_mm.models.losses.sinkhorn import sinkhorn
-from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, similarities, soft_sort
-from leopart_mm.models.losses.sorted_cross_entropy import sorted_cross_entropy
-from leopart_mm.models.losses.sorting_networks import sorting_network
+from leopart_mm.models.losses.sorting.networks import sorting_network
+from leopart_mm.models.losses.sorting.reference import permutation_cross_entropy, similarities, soft_sort
+from leopart_mm.models.losses.sorting.sorted_cross_entropy import sorted_cross_entropy
 
 __all__ = [
     'CropPairs', 'EmbeddingQueue', 'LeopartLoss', 'NeCoLoss', 'permutation_cross_entropy', 'similarities', 'sinkhorn',

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from leopart_mm.models.losses.alignment import CropPairs
-from leopart_mm.models.losses.cell_weights import MASK_THRESHOLD, MASKS, aligned_mask, attention_mask, cell_weights
+from leopart_mm.geometry.crop_pairs import CropPairs
+from leopart_mm.models.losses.cell_shares import MASK_THRESHOLD, MASKS, aligned_mask, attention_mask, cell_weights
 from leopart_mm.models.losses.embedding_queue import EmbeddingQueue
 from leopart_mm.models.losses.sinkhorn import sinkhorn
 from leopart_mm.registry import MODELS
@@ -38,7 +38,8 @@ class LeopartTargets:
 class LeopartLoss(BaseModule):
     """Cross-entropy between aligned teacher assignments and student predictions over all crop pairs.
 
-    `Self-Supervised Learning of Object Parts for Semantic Segmentation <https://arxiv.org/abs/2204.13101>`_, sec. 3.2.
+    `Self-Supervised Learning of Object Parts for Semantic Segmentation <https://arxiv.org/abs/2204.13101>`_;
+    docs/methods/leopart.md §4.
     Targets and loss are two calls, because Sinkhorn needs the whole batch and the rest does not.
 
     Args:

@@ -8,8 +8,8 @@ from mmengine.dist import get_dist_info
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from leopart_mm.models.losses.alignment import CropPairs
-from leopart_mm.models.losses.cell_weights import (
+from leopart_mm.geometry.crop_pairs import CropPairs
+from leopart_mm.models.losses.cell_shares import (
     MASK_THRESHOLD,
     MASKS,
     align_by_torchvision,
@@ -19,10 +19,10 @@ from leopart_mm.models.losses.cell_weights import (
 )
 from leopart_mm.models.losses.embedding_queue import EmbeddingQueue
 from leopart_mm.models.losses.references import batch_references, draw_orders, queue_references
-from leopart_mm.models.losses.relaxations import get_relaxation
-from leopart_mm.models.losses.soft_sort import SIMILARITIES, similarities
-from leopart_mm.models.losses.sorted_cross_entropy import sorted_cross_entropy
-from leopart_mm.models.losses.sorting_networks import sorting_network
+from leopart_mm.models.losses.sorting.networks import sorting_network
+from leopart_mm.models.losses.sorting.reference import SIMILARITIES, similarities
+from leopart_mm.models.losses.sorting.relaxations import get_relaxation
+from leopart_mm.models.losses.sorting.sorted_cross_entropy import sorted_cross_entropy
 from leopart_mm.registry import MODELS
 
 
@@ -51,8 +51,8 @@ class NeCoLoss(BaseModule):
     """Cross-entropy between the teacher's and the student's soft order of reference patches, over all crop pairs.
 
     `Near, far: Patch-ordering enhances vision foundation models' scene understanding
-    <https://arxiv.org/abs/2408.11054>`_ (NeCo), sec. 3. Targets and loss are two calls, because references come from
-    the whole batch and the rest does not.
+    <https://arxiv.org/abs/2408.11054>`_ (NeCo); docs/methods/neco.md §3.
+    Targets and loss are two calls, because references come from the whole batch and the rest does not.
 
     Args:
         kernel (int): Cells a side of an aligned overlap, k; its k·k cells are the queries. Defaults to 7.

@@ -5,7 +5,7 @@ import torch.distributed as dist
 from mmengine.dist import get_dist_info
 from torch import Tensor
 
-from leopart_mm.models.losses.alignment import CropPairs
+from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.losses.embedding_queue import QueueState
 
 
@@ -25,7 +25,7 @@ def draw_orders(num_pairs: int, length: int, wanted: int, seed: int, step: int) 
 
 
 def queue_references(state: QueueState, pairs: CropPairs, orders: Tensor, num_references: int) -> Tensor:
-    """References from the queue of each pair's global crop (NeCo, sec. 3.3).
+    """References from the queue of each pair's global crop (docs/methods/neco.md §3.3).
 
     Args:
         state: The queues.
@@ -45,7 +45,7 @@ def queue_references(state: QueueState, pairs: CropPairs, orders: Tensor, num_re
 
 def batch_references(candidates: Tensor, usable: Tensor | None, orders: Tensor, num_references: int,
                      gather: bool = True) -> tuple[Tensor, Tensor]:
-    """References from the aligned teacher vectors of the same pair, of all images (NeCo, sec. 3.3).
+    """References from the aligned teacher vectors of the same pair, of all images (docs/methods/neco.md §3.3).
 
     Args:
         candidates: (P, B, k·k, C) of this process. Gradients flow through.

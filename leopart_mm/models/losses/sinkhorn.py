@@ -11,7 +11,7 @@ def sinkhorn(scores: Tensor,
              iterations: int = 3,
              valid: Tensor | None = None,
              distributed: bool = True) -> Tensor:
-    """Equalised soft assignments of tokens to prototypes (Leopart, sec. 3.2; SwAV, sec. 3.1).
+    """Equalised soft assignments of tokens to prototypes (docs/methods/leopart.md §4; SwAV, section 3.1).
 
     The kernel exp(scores / epsilon) is scaled in turn so that every prototype holds the same mass and every token one
     unit. Only two scaling vectors change; the kernel itself is computed once, after the largest entry of every

@@ -11,7 +11,7 @@ from leopart_mm.registry import MODELS
 
 @MODELS.register_module()
 class FeatureToSize(BaseModule):
-    """Resizes every map to a fixed size, so that the head works there (Leopart, sec. 9).
+    """Resizes every map to a fixed size, so that the head works there (docs/methods/leopart.md §9).
 
     Args:
         size: (h, w) in training; None keeps the maps.

@@ -11,7 +11,7 @@ from leopart_mm.registry import MODELS
 
 @MODELS.register_module()
 class ProjectionHead(BaseModule):
-    """MLP from backbone features to unit vectors (Leopart, sec. 3.1; NeCo, sec. 3.1).
+    """MLP from backbone features to unit vectors (docs/methods/leopart.md §3, neco.md §3.1).
 
     `num_layers` Linear layers with GELU between them, weights truncated normal (std 0.02), biases 0. One layer is a
     single Linear. The Linear layers stand at the even indices of `mlp` (`mlp.0`, `mlp.2`, `mlp.4`).

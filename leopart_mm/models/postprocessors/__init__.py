@@ -1,4 +1,4 @@
-from leopart_mm.models.postprocessors.base import BasePostprocessor
+from leopart_mm.models.fitting.postprocessor import BasePostprocessor
 from leopart_mm.models.postprocessors.cbfe import CBFE
 from leopart_mm.models.postprocessors.community_detection import CommunityDetection
 from leopart_mm.models.postprocessors.fitted import FittedPostprocessor

@@ -8,12 +8,12 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from leopart_mm.clustering.cbfe import cluster_sizes, cut_agreement
-from leopart_mm.clustering.cells import cell_weights
 from leopart_mm.clustering.foreground_threshold import RULES
-from leopart_mm.clustering.label_maps import cell_indices, upsample_labels
-from leopart_mm.models.decode_heads.fitting import broadcast_result, gather_parts
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.geometry.cell_counts import cell_weights
+from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
 from leopart_mm.models.postprocessors.fitted import FittedPostprocessor
 from leopart_mm.models.postprocessors.mask_sources import build_mask_source
 from leopart_mm.registry import MODELS
@@ -23,7 +23,9 @@ ALL = ''  # the group of all images
 
 @MODELS.register_module()
 class CBFE(FittedPostprocessor):
-    """Turns cluster maps into foreground masks: clusters that lie on a noisy foreground (Leopart, sec. 10 step 3).
+    """Turns cluster maps into foreground masks: clusters that lie on a noisy foreground.
+
+    Source: docs/methods/leopart.md §10 step 3.
 
     `fit` reads noisy masks, gives every cluster its precision (mean over the images where it occurs of its share inside
     the mask) and cuts the clusters by it. `forward` looks up the clusters above the cut: 1 foreground, 0 background.

@@ -11,16 +11,18 @@ from torch import Tensor
 from leopart_mm.clustering.cell_cooccurrence import CellCoOccurrence
 from leopart_mm.clustering.communities import UNCONNECTED, all_seeds, require_infomap
 from leopart_mm.clustering.cooccurrence import PUBLISHED_ANGLES, cooccurrence_edges
-from leopart_mm.models.decode_heads.fitting import broadcast_result, gather_parts
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
 from leopart_mm.models.postprocessors.fitted import FittedPostprocessor
 from leopart_mm.registry import MODELS
 
 
 @MODELS.register_module()
 class CommunityDetection(FittedPostprocessor):
-    """Merges clusters (parts) into communities (objects) by how often they touch (Leopart, sec. 10 steps 5 to 7).
+    """Merges clusters (parts) into communities (objects) by how often they touch.
+
+    Source: docs/methods/leopart.md §10 steps 5 to 7.
 
     `fit` reads the maps once and keeps a K x K matrix, whatever the number of images. Infomap then runs with every
     seed: M maps before become M * seeds, those of the first map first. Label 0 is background: clusters without an edge

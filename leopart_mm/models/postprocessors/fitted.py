@@ -1,7 +1,7 @@
 """FittedPostprocessor: a stage whose fitted values are buffers that load completely or not at all."""
 
-from leopart_mm.models.fitted_state import FittedState
-from leopart_mm.models.postprocessors.base import BasePostprocessor
+from leopart_mm.models.fitting.postprocessor import BasePostprocessor
+from leopart_mm.models.fitting.state import FittedState
 
 
 class FittedPostprocessor(FittedState, BasePostprocessor):

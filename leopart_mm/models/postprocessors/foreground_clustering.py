@@ -8,11 +8,11 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from leopart_mm.clustering.kmeans import assign, check_points, kmeans
-from leopart_mm.clustering.label_maps import cell_indices
-from leopart_mm.clustering.sampling import TokenSample
-from leopart_mm.models.decode_heads.fitting import broadcast_result, gather_parts
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.clustering.token_sample import TokenSample
+from leopart_mm.geometry.patch_grid import cell_indices
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
 from leopart_mm.models.postprocessors.fitted import FittedPostprocessor
 from leopart_mm.registry import MODELS
 
@@ -21,7 +21,9 @@ MIN_SAMPLE = 2**16
 
 @MODELS.register_module()
 class ForegroundClustering(FittedPostprocessor):
-    """Clusters the head's reduced features again where the stage before says foreground (Leopart, sec. 10 step 4).
+    """Clusters the head's reduced features again where the stage before says foreground.
+
+    Source: docs/methods/leopart.md §10 step 4.
 
     Foreground masks (labels other than 0) in, cluster ids 0..K-1 there and K in the background out. Every map before is
     clustered with every seed: S maps become S * seeds, those of the first map first. One pass; memory is that of the

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from leopart_mm.masks.attention import attention_foreground
-from leopart_mm.models.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.registry import MODELS, TASK_UTILS
 
 
 @TASK_UTILS.register_module()
 class AttentionMasks:
-    """The cells that hold most of the class token's attention, see `attention_foreground` (Leopart, sec. 10).
+    """The cells that hold most of the class token's attention, see `attention_foreground`.
+
+    Source: docs/methods/leopart.md §10.
 
     Args:
         mass: Share of the attention to keep; 0.65 as published (training uses 0.6).

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from leopart_mm.models.segmentors.unsupervised_segmentor import UnsupervisedSegmentor
 from leopart_mm.registry import MODELS
-from leopart_mm.retrieval.attention import upsample_scores
+from leopart_mm.retrieval.mixing import upsample_scores
 
 
 @MODELS.register_module()
 class RetrievalSegmentor(UnsupervisedSegmentor):
-    """Dense nearest-neighbour retrieval with a frozen backbone (NeCo, sec. 8), fitted by FitTestLoop.
+    """Dense nearest-neighbour retrieval with a frozen backbone (docs/methods/neco.md §8), fitted by FitTestLoop.
 
     `predict` writes into every data sample ``pred_sem_seg`` PixelData (1, H, W) int64, the most likely class of each
     pixel at the size ``ori_shape``: soft labels of the patches are resized bilinearly, padding left out, one image at a

@@ -9,9 +9,9 @@ from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from leopart_mm.clustering.label_maps import upsample_labels
-from leopart_mm.models.feature_batch import Extent, FeatureBatch, image_extent
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.geometry.patch_grid import upsample_labels
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import Extent, FeatureBatch, image_extent
 from leopart_mm.registry import MODELS
 
 

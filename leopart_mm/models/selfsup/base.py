@@ -12,7 +12,7 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from leopart_mm.models.losses.alignment import CropPairs
+from leopart_mm.geometry.crop_pairs import CropPairs
 
 TEACHER_INITS = ('copy', 'independent')
 

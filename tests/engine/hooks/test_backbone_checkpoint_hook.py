@@ -7,9 +7,9 @@ from torch import nn
 
 from leopart_mm.models.heads import Prototypes
 from leopart_mm.models.necks import ProjectionHead
+from tests.checkpoints.layouts import prefixed
+from tests.checkpoints.test_conversion import heads, leopart, leopart_pair, neco
 from tests.models.backbones.builders import tiny_vit
-from tests.models.backbones.layouts import prefixed
-from tests.models.test_checkpoint_conversion import heads, leopart, leopart_pair, neco
 
 
 def network(seed, num_prototypes=9):

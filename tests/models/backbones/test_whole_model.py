@@ -15,8 +15,8 @@ from mmseg.utils import register_all_modules
 from torch import nn
 
 from leopart_mm.models.backbones import BackboneCheckpointError
+from tests.checkpoints.layouts import LAYOUTS, mmseg, ours
 from tests.models.backbones.builders import TINY, tiny_vit
-from tests.models.backbones.layouts import LAYOUTS, mmseg, ours
 
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 BACKBONE = dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', model_kwargs=TINY)

@@ -6,7 +6,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from leopart_mm.datasets.transforms import DrawPhotometric, PackMultiCrop, RoIAlignedMultiCrop
-from leopart_mm.models.data_preprocessors.photometric import augment
+from leopart_mm.datasets.transforms.photometric import augment
 from leopart_mm.registry import MODELS
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

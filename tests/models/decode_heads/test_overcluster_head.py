@@ -4,9 +4,9 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.decode_heads import NotFittedError, OverclusterHead
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from tests.distributed import run_distributed
 
 CHANNELS, GRID = 8, (5, 6)

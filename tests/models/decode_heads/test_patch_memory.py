@@ -5,10 +5,10 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from leopart_mm.benchmarks.memory import PeakMemory
+from benchmarks.memory import PeakMemory
+from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.decode_heads import RetrievalHead
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 
 GRID, CHANNELS, IMAGES = 28, 384, 160  # 4.8 MB of features an image
 

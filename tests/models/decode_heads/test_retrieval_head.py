@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.decode_heads import NotFittedError, RetrievalHead
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from tests.distributed import run_distributed
 
 CHANNELS, GRID, PATCH, CLASSES = 8, (3, 4), 4, 5

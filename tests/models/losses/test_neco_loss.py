@@ -5,10 +5,10 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from leopart_mm.datasets.transforms.crop_boxes import crop_boxes, sample_crops
+from leopart_mm.geometry.crop_boxes import crop_boxes, sample_crops
 from leopart_mm.models.losses import CropPairs, NeCoLoss
 from leopart_mm.models.losses.neco_loss import rank_correlation
-from leopart_mm.models.losses.soft_sort import permutation_cross_entropy, similarities, soft_sort
+from leopart_mm.models.losses.sorting.reference import permutation_cross_entropy, similarities, soft_sort
 
 GRID, PATCH, BATCH, CHANNELS = 8, 4, 2, 5
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from leopart_mm.models.losses.alignment import CropPairs
+from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.losses.embedding_queue import EmbeddingQueue, QueueState
 from leopart_mm.models.losses.references import batch_references, draw_orders, queue_references
 

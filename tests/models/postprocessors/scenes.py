@@ -8,8 +8,8 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 import leopart_mm.models  # noqa: F401
-from leopart_mm.models.feature_batch import FeatureBatch
-from leopart_mm.models.features import DenseFeatures
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.segmentors import UnsupervisedSegmentor
 
 GRID = 8

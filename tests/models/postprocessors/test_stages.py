@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from leopart_mm.clustering.cbfe import cluster_precisions, published_splits
-from leopart_mm.clustering.label_maps import upsample_labels
+from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.masks.attention import attention_foreground
 from leopart_mm.models.postprocessors import AttentionMasks, MaskFiles
 from leopart_mm.registry import MODELS

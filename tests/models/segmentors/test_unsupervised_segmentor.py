@@ -7,7 +7,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 import leopart_mm.models  # noqa: F401
-from leopart_mm.clustering.label_maps import upsample_labels
+from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.models.decode_heads import NotFittedError
 from leopart_mm.models.postprocessors import BasePostprocessor
 from leopart_mm.models.segmentors import UnsupervisedSegmentor

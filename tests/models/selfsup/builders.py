@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from leopart_mm.datasets.transforms.crop_boxes import crop_boxes, sample_crops
+from leopart_mm.geometry.crop_boxes import crop_boxes, sample_crops
 from leopart_mm.registry import MODELS
 
 SIZES, NUM_CROPS, SCALES = (32, 16), (2, 2), ((0.25, 1.), (0.05, 0.25))

@@ -1,0 +1,179 @@
+"""Converting checkpoints between the layouts of Leopart, NeCo, DINO, DINOv2, timm, MMPretrain, mmseg and leopart_mm."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError, flatten_tensors
+from leopart_mm.checkpoints.key_layouts import DINOV2, MMPRETRAIN, MMSEG, TIMM, KeyLayout, is_gated
+from leopart_mm.checkpoints.networks import (
+    CLASSIFIER,
+    MMPRETRAIN_CLASSIFIER,
+    TRAINING_HEADS,
+    NetworkState,
+    State,
+    read_networks,
+)
+from leopart_mm.checkpoints.token_positions import registers_to_dinov2, registers_to_timm, with_class_position
+
+OUR_HEADS = tuple((ours, ours) for ours, _ in TRAINING_HEADS)
+MASK_TOKEN = 'mask_token'
+
+# Parts of a ViT that not every program's class has, by the timm keys that show them.
+PARTS = {
+    'LayerScale': r'blocks\.0\.ls1\.',
+    'registers': r'(?:reg_token|register_tokens)$',
+    'a distillation token': r'dist_token$',
+    'a norm before the blocks': r'norm_pre\.',
+    'norms of queries and keys': r'blocks\.0\.attn\.q_norm\.',
+    'a gated MLP': r'gated$',
+}
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """How a program writes its checkpoints.
+
+    Args:
+        keys: Names of the backbone's tensors.
+        has: Parts (of `PARTS`) that its networks may have; with another part it would compute something else.
+        prefix: Before the backbone's keys.
+        heads: Pairs (ours, foreign) of beginnings of the heads' names.
+        roots: Text before everything of the student and of the teacher; only 'student': one network a file.
+        positions: Brings position embeddings and registers to its convention; gets the state and the file's name.
+        mask_token: Whether its networks with LayerScale hold a `mask_token`. It serves their own training alone and
+            ours have none, so zeros are written.
+        wrapped: Whether the tensors lie under `state_dict`.
+        usage: A line that says how to load the file.
+    """
+
+    keys: KeyLayout = TIMM
+    has: frozenset[str] = frozenset()
+    prefix: str = ''
+    heads: tuple[tuple[str, str], ...] = ()
+    roots: Mapping[str, str] = field(default_factory=lambda: dict(student=''))
+    positions: Callable[[State, str], State] = lambda state, name: with_class_position(state)
+    mask_token: bool = False
+    wrapped: bool = False
+    usage: str = ''
+
+
+TARGETS: dict[str, FileLayout] = {
+    'timm': FileLayout(
+        has=frozenset(PARTS), heads=((CLASSIFIER, 'head.'), ), positions=registers_to_timm,
+        usage='timm.create_model(ARCH, num_classes=0).load_state_dict(torch.load(FILE))'),
+    'dino': FileLayout(usage='the VisionTransformer of DINO; its loaders take FILE as pretrained_weights'),
+    'dinov2': FileLayout(
+        keys=DINOV2, has=frozenset({'LayerScale', 'registers', 'a gated MLP'}), positions=registers_to_dinov2,
+        mask_token=True, usage='torch.hub.load("facebookresearch/dinov2", ARCH).load_state_dict(torch.load(FILE))'),
+    'leopart': FileLayout(
+        heads=TRAINING_HEADS, roots=dict(student='model.', teacher='teacher.'),
+        usage='the published Leopart code, or checkpoint=FILE here'),
+    'neco': FileLayout(
+        keys=DINOV2, has=frozenset({'LayerScale', 'registers', 'a gated MLP'}), heads=TRAINING_HEADS,
+        positions=registers_to_dinov2, mask_token=True, usage='the published NeCo code, or checkpoint=FILE here'),
+    'mmseg': FileLayout(
+        keys=MMSEG, has=frozenset({'a norm before the blocks'}), prefix='backbone.', wrapped=True,
+        usage="mmseg.VisionTransformer(patch_bias=True, final_norm=True, norm_cfg=dict(type='LN', eps=1e-6), "
+        "init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.'))"),
+    'mmpretrain': FileLayout(
+        keys=MMPRETRAIN, has=frozenset(PARTS) - {'registers', 'norms of queries and keys'}, prefix='backbone.',
+        heads=((CLASSIFIER, MMPRETRAIN_CLASSIFIER), ), wrapped=True,
+        usage="mmpretrain.VisionTransformer(init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.'))"),
+    'leopart_mm': FileLayout(
+        has=frozenset(PARTS), prefix='backbone.', heads=OUR_HEADS, roots=dict(student='', teacher='teacher.'),
+        positions=registers_to_timm, wrapped=True, usage='load_from=FILE, or tools/test.py CONFIG FILE'),
+}
+
+
+@dataclass
+class Conversion:
+    """A converted checkpoint and what became of its tensors.
+
+    Args:
+        checkpoint: What to save.
+        read_as: One line a network: its role, layout and prefix in the source.
+        num_kept: Tensors of backbones and heads that are in `checkpoint`.
+        dropped: Names, in the source, of tensors for which the target has no place.
+    """
+
+    checkpoint: dict[str, Any]
+    read_as: list[str] = field(default_factory=list)
+    num_kept: int = 0
+    dropped: list[str] = field(default_factory=list)
+
+
+def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
+                       name: str = 'the checkpoint') -> Conversion:
+    """Write a loaded checkpoint of any known layout in another one; values and number types stay bit by bit.
+
+    Two exceptions: DINOv2's `mask_token`, which serves its own training alone, is dropped, and written as zeros. And
+    DINOv2 files with registers hold a position for the class token; timm's register networks have none, so for 'timm'
+    and 'leopart_mm' it is added to the token, which is the same network.
+
+    Args:
+        checkpoint: A state dict, maybe nested in other dicts; see `read_checkpoint`.
+        target: One of `TARGETS`.
+        which: 'student', 'teacher' or a prefix: this network alone. None: as in `read_networks`; a teacher beside its
+            student is kept where the target has a place for it.
+        name: What error messages call the checkpoint.
+
+    Raises:
+        ValueError: Unknown target.
+        BackboneCheckpointError: There is no such network, or the target's networks lack one of its parts.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"There is no layout '{target}'; there are: {', '.join(TARGETS)}.")
+    layout = TARGETS[target]
+    networks = read_networks(checkpoint, which, name)
+    conversion = Conversion({})
+    state: State = {}
+    for role, network in networks.items():
+        if role not in layout.roots:
+            conversion.dropped += [f'{network.prefix}* (the teacher)']
+            continue
+        written = _write_network(network, layout, target, name)
+        state.update({layout.roots[role] + key: value for key, value in written.items()})
+        conversion.read_as.append(f"{role}: {network.layout} layout under the prefix '{network.prefix}'")
+        conversion.num_kept += len(written) - (MASK_TOKEN in written)
+        conversion.dropped += network.others + [
+            network.sources[head] for head in network.heads if _rename_head(head, layout) is None]
+    wrapped = layout.wrapped or ('teacher' in networks and 'teacher' in layout.roots)
+    conversion.checkpoint = dict(meta={}, state_dict=state) if wrapped else state
+    return conversion
+
+
+def _write_network(network: NetworkState, layout: FileLayout, target: str, name: str) -> State:
+    _check_parts(network, layout, target, name)
+    backbone = layout.keys.from_timm(layout.positions(network.backbone, name))
+    if layout.mask_token and 'blocks.0.ls1.gamma' in network.backbone:
+        backbone[MASK_TOKEN] = torch.zeros_like(network.backbone['cls_token'][0])
+    heads = {new: value for head, value in network.heads.items() if (new := _rename_head(head, layout)) is not None}
+    return {**{layout.prefix + key: value.clone() for key, value in backbone.items()},
+            **{key: value.clone() for key, value in heads.items()}}
+
+
+def _check_parts(network: NetworkState, layout: FileLayout, target: str, name: str) -> None:
+    keys = [*network.backbone, *(['gated'] if is_gated(network.backbone) else [])]
+    strange = [part for part, pattern in PARTS.items()
+               if part not in layout.has and any(re.match(pattern, key) for key in keys)]
+    if strange:
+        able = [other for other, its in TARGETS.items() if set(strange) <= its.has]
+        raise BackboneCheckpointError(f"{name} is a ViT with {' and '.join(strange)}, which the networks of '{target}' "
+                                      f'do not have and would compute otherwise. Take one of: {", ".join(able)}.')
+
+
+def _rename_head(head: str, layout: FileLayout) -> str | None:
+    for ours, foreign in layout.heads:
+        if head.startswith(ours):
+            return foreign + head.removeprefix(ours)
+    return None
+
+
+def flat_tensors(checkpoint: Mapping) -> dict[str, Tensor]:
+    """The tensors of a checkpoint as one flat dict, as safetensors files need: without `state_dict.` before them."""
+    return {key.removeprefix('state_dict.'): value.contiguous() for key, value in flatten_tensors(checkpoint).items()}

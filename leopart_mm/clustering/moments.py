@@ -1,0 +1,94 @@
+"""Exact mean, standard deviation and covariance of features that arrive in batches, in float64."""
+
+import torch
+from torch import Tensor
+
+
+class Moments:
+    """Count, mean and scatter matrix of all vectors seen; memory C x C, whatever their number.
+
+    Batches are merged by Chan's pairwise update, so nothing cancels even where the mean is far from 0.
+
+    Attributes: `count` (int), `mean` (C,) and `scatter` (C, C), the sum of the centred outer products, float64.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: Tensor | None = None
+        self.scatter: Tensor | None = None
+
+    def update(self, features: Tensor) -> None:
+        """Add vectors (n, C) of any float type; n may be 0.
+
+        Raises:
+            ValueError: A vector is not finite, or C is not that of the vectors before.
+        """
+        features = features.detach().double()
+        if not torch.isfinite(features).all():
+            bad = int((~torch.isfinite(features).all(dim=1)).sum())
+            raise ValueError(f'{bad} of {len(features)} feature vectors hold NaN or infinity: check the checkpoint '
+                             '(diverged training?) and mixed precision of the backbone.')
+        if not len(features):
+            return
+        mean = features.mean(dim=0)
+        centred = features - mean
+        self._merge(len(features), mean, _gram(centred))
+
+    def merge(self, other: 'Moments') -> None:
+        """Add the vectors that `other` saw."""
+        if other.count:
+            self._merge(other.count, other.mean, other.scatter)
+
+    def _merge(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+        if self.mean is None:
+            self.count, self.mean, self.scatter = count, mean.clone(), scatter.clone()
+            return
+        if mean.shape != self.mean.shape:
+            raise ValueError(f'Features have {mean.numel()} channels, those before had {self.mean.numel()}.')
+        total = self.count + count
+        shift = mean - self.mean
+        self.scatter += scatter + torch.outer(shift, shift) * (self.count * count / total)
+        self.mean += shift * (count / total)
+        self.count = total
+
+    def state(self) -> dict:
+        """Plain contents, for sending to another process."""
+        return dict(count=self.count, mean=self.mean, scatter=self.scatter)
+
+    @classmethod
+    def merged(cls, states: list[dict]) -> 'Moments':
+        """The moments of several processes, merged in the given order."""
+        moments = cls()
+        for state in states:
+            if state['count']:
+                moments._merge(state['count'], state['mean'], state['scatter'])
+        return moments
+
+    def std(self) -> Tensor:
+        """Population standard deviation (C,); 1 for a channel that never changes, so that it becomes 0, not NaN."""
+        self._require_vectors()
+        std = (self.scatter.diagonal().clamp(min=0) / self.count).sqrt()
+        # A constant channel leaves rounding errors of its mean, not exactly 0.
+        return torch.where(std > 1e-12 * (1 + self.mean.abs()), std, torch.ones_like(std))
+
+    def covariance(self) -> Tensor:
+        """Population covariance (C, C)."""
+        self._require_vectors()
+        return self.scatter / self.count
+
+    def _require_vectors(self) -> None:
+        if not self.count:
+            raise ValueError('No feature vector was seen: the data set for fitting is empty.')
+
+
+def _gram(vectors: Tensor) -> Tensor:
+    """vectors.T @ vectors."""
+    if vectors.device.type != 'cpu':
+        return vectors.T @ vectors
+    array = vectors.numpy()
+    return torch.from_numpy(array.T @ array)  # NumPy computes one triangle only: half the time
+
+
+def standardise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(features - mean) / std, features (..., C); docs/methods/leopart.md §8: population mean and std."""
+    return (features - mean.to(features)) / std.to(features)

@@ -1,0 +1,54 @@
+"""Which patches of an image a bounded memory keeps: those of classes that are rare in it.
+
+Source: docs/methods/neco.md §8.3.
+"""
+
+import torch
+from torch import Tensor
+
+from leopart_mm.clustering.token_sample import token_priorities
+
+
+def patch_scores(counts: Tensor) -> Tensor:
+    """Sum over the classes in a patch of the number of patches of the image with this class; low = rare classes.
+
+    Args:
+        counts: (..., n, C) pixel counts or soft labels of the n patches of an image.
+
+    Returns:
+        (..., n) float32, whole numbers.
+    """
+    present = (counts > 0).float()
+    return (present * present.sum(-2, keepdim=True)).sum(-1)
+
+
+def patches_per_image(memory_size: int, num_images: int, passes: int) -> int:
+    """How many patches an image gives in one pass: at least 1, so a memory smaller than the images is exceeded.
+
+    Raises:
+        ValueError: A number is less than 1.
+    """
+    for name, value in dict(memory_size=memory_size, num_images=num_images, passes=passes).items():
+        if value < 1:
+            raise ValueError(f'The patch memory needs {name} >= 1, not {value}.')
+    return max(1, memory_size // (num_images * passes))
+
+
+def sample_patches(scores: Tensor, uniform: Tensor, count: int) -> Tensor:
+    """The patches whose score times a uniform random number is smallest.
+
+    Args:
+        scores: (n,) of `patch_scores`.
+        uniform: (n,) independent, in 0..1.
+        count: How many; all n if there are fewer.
+
+    Returns:
+        (min(count, n),) int64, in order of the product; equal products in order of the index.
+    """
+    return torch.argsort(scores * uniform.to(scores), stable=True)[:count]
+
+
+def patch_uniforms(seed: int, name: str, pass_index: int, count: int) -> Tensor:
+    """(count,) float32 in 0..1 that depend on the seed, the image's name and the pass alone, not on who reads it."""
+    priorities = token_priorities(seed, f'{name}\0{pass_index}', count)
+    return torch.from_numpy(priorities / 2.**63).float()

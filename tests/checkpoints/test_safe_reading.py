@@ -1,0 +1,142 @@
+"""Checkpoint files: every safe kind loads, everything else is refused by name."""
+
+import argparse
+import os
+import pickle
+import sys
+import types
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
+
+from leopart_mm.checkpoints.safe_reading import UNSAFE_ENV, Inert, UnsafeCheckpointError, load_checkpoint_file
+
+WEIGHT = torch.arange(6.).reshape(2, 3)
+
+
+class Exploit:
+    """Unpickling this would create a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path, )
+
+
+class Getattr:
+    """Unpickling this would reach a function through getattr."""
+
+    def __reduce__(self):
+        return getattr, (Exploit, 'mro')
+
+
+@pytest.fixture
+def lightning(monkeypatch):
+    """A fake Lightning package with the classes that its checkpoints name; gone again before loading."""
+    names = {'pytorch_lightning.utilities.parsing': 'AttributeDict', 'pytorch_lightning.callbacks': 'ModelCheckpoint'}
+    for module_name, class_name in names.items():
+        module = types.ModuleType(module_name)
+        base = dict if class_name == 'AttributeDict' else object
+        cls = type(class_name, (base, ), {'__module__': module_name})
+        setattr(module, class_name, cls)
+        for index in range(module_name.count('.') + 1):
+            part = '.'.join(module_name.split('.')[:index + 1])
+            monkeypatch.setitem(sys.modules, part, sys.modules.get(part, types.ModuleType(part)))
+        monkeypatch.setitem(sys.modules, module_name, module)
+    return types.SimpleNamespace(
+        attribute_dict=sys.modules['pytorch_lightning.utilities.parsing'].AttributeDict,
+        callback=sys.modules['pytorch_lightning.callbacks'].ModelCheckpoint)
+
+
+@pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
+def test_lightning_file_loads_without_lightning(tmp_path, lightning, monkeypatch, legacy):
+    path = tmp_path / 'leopart.ckpt'
+    hyper_parameters = lightning.attribute_dict(lr=0.1)
+    callback = lightning.callback()
+    callback.best = 0.5
+    torch.save({
+        'state_dict': OrderedDict({'model.cls_token': WEIGHT}),
+        'hyper_parameters': hyper_parameters,
+        'callbacks': {lightning.callback: {'x': 1}, 'instance': callback},
+        'args': argparse.Namespace(a=1)
+    }, path, _use_new_zipfile_serialization=not legacy)
+    for name in [name for name in sys.modules if name.startswith('pytorch_lightning')]:
+        monkeypatch.delitem(sys.modules, name)
+    loaded = load_checkpoint_file(path)
+    assert torch.equal(loaded['state_dict']['model.cls_token'], WEIGHT)
+    assert loaded['hyper_parameters'] == {'lr': 0.1}
+    assert isinstance(loaded['callbacks']['instance'], Inert)
+    assert 'pytorch_lightning' not in sys.modules
+
+
+def test_mmengine_message_hub_loads(tmp_path):
+    path = tmp_path / 'iter_1.pth'
+    history = HistoryBuffer([1., 2.], [1, 1])
+    torch.save({'state_dict': {'w': WEIGHT}, 'message_hub': {'loss': history, 'scalar': np.float64(3)}}, path)
+    loaded = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    assert loaded['message_hub']['loss'].mean() == 1.5
+    assert loaded['message_hub']['scalar'] == 3
+    assert torch.load(path, weights_only=True)['message_hub']['loss'].current() == 2.
+
+
+@pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, legacy):
+    path, target = tmp_path / 'evil.pth', tmp_path / 'made_by_exploit'
+    torch.save({'state_dict': {'w': WEIGHT}, 'x': Exploit(target)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(UnsafeCheckpointError, match=rf'evil.pth.*posix.mkdir.*{UNSAFE_ENV}'):
+        load_checkpoint_file(path)
+    with pytest.raises(UnsafeCheckpointError):
+        _load_checkpoint(str(path), map_location='cpu')
+    assert not target.exists()
+
+
+def test_nested_reconstruction_is_refused(tmp_path):
+    """Known ways around a naive allow-list: getattr, functools.partial, torch.storage._load_from_bytes."""
+    import functools
+    for payload in (Getattr(), functools.partial(os.mkdir, 'x'), torch.storage._load_from_bytes, eval):
+        path = tmp_path / 'p.pth'
+        torch.save({'x': payload}, path)
+        with pytest.raises(UnsafeCheckpointError):
+            load_checkpoint_file(path)
+
+
+def test_opt_in_reads_a_trusted_file(tmp_path, monkeypatch):
+    path = tmp_path / 'trusted.pth'
+    torch.save({'x': Exploit(tmp_path / 'a')}, path)
+    load_checkpoint_file(path, unsafe=True)
+    assert (tmp_path / 'a').is_dir()
+    (tmp_path / 'a').rmdir()
+    monkeypatch.setenv(UNSAFE_ENV, '1')
+    load_checkpoint_file(path)
+    assert (tmp_path / 'a').is_dir()
+
+
+def test_safetensors_loads(tmp_path):
+    from safetensors.torch import save_file
+    save_file({'w': WEIGHT.half()}, str(tmp_path / 'w.safetensors'))
+    assert torch.equal(load_checkpoint_file(tmp_path / 'w.safetensors')['w'], WEIGHT.half())
+
+
+def test_missing_empty_and_damaged_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
+        load_checkpoint_file(tmp_path / 'nothing.pth')
+    with pytest.raises(FileNotFoundError, match='folder'):
+        load_checkpoint_file(tmp_path)
+    (tmp_path / 'empty.pth').touch()
+    with pytest.raises(RuntimeError, match=r'empty\.pth is empty'):
+        load_checkpoint_file(tmp_path / 'empty.pth')
+    torch.save({'w': torch.rand(1000)}, tmp_path / 'whole.pth')
+    (tmp_path / 'cut.pth').write_bytes((tmp_path / 'whole.pth').read_bytes()[:900])
+    with pytest.raises(RuntimeError, match=r'cut\.pth.*damaged'):
+        load_checkpoint_file(tmp_path / 'cut.pth')
+    (tmp_path / 'text.pth').write_text('not a checkpoint')
+    with pytest.raises(RuntimeError, match=r'text\.pth'):
+        load_checkpoint_file(tmp_path / 'text.pth')
+    (tmp_path / 'list.pth').write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(RuntimeError, match=r'list\.pth'):
+        load_checkpoint_file(tmp_path / 'list.pth')
