@@ -1,0 +1,150 @@
+"""What is known of a backbone before it is built: sizes, colour statistics and position convention of its weights."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import timm
+import torch
+
+from leopart_mm.models.backbones.timm_vit import build_timm_vit
+
+TIMM_SCHEME = 'timm://'
+HUB_SCHEMES = ('hf-hub:', 'hf_hub:')
+URL_SCHEMES = ('http://', 'https://')
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """Facts about a ViT and, where they are named, about its weights.
+
+    Args:
+        arch: timm's model name, with the tag of the weights where it is known ('vit_small_patch16_224.dino').
+        embed_dims: Channels of its feature maps.
+        depth: Number of blocks.
+        patch_size: Side of a patch in pixels.
+        registers: Number of register tokens.
+        mean: RGB mean with which the weights were trained, in 0..255; None if it is unknown.
+        std: RGB standard deviation, in 0..255; None if it is unknown.
+        pos_interp: 'dino' or 'timm', how the authors of the weights resize position embeddings (see
+            `resize_positions`); None if no weights are named.
+    """
+
+    arch: str
+    embed_dims: int
+    depth: int
+    patch_size: int
+    registers: int
+    mean: Colour | None = None
+    std: Colour | None = None
+    pos_interp: str | None = None
+
+
+@lru_cache(maxsize=64)
+def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
+    """Facts about the network that an arch or the place of its weights names; no weights are read or allocated.
+
+    >>> facts = backbone_facts('timm://vit_small_patch16_224.dino')
+    >>> facts.embed_dims, facts.patch_size, facts.mean, facts.pos_interp
+    (384, 16, (123.675, 116.28, 103.53), 'dino')
+
+    Args:
+        name: A timm model name with or without tag, 'timm://NAME[.TAG]', 'hf-hub:OWNER/NAME', a URL or a file.
+        arch: The timm model name, for files and for URLs that timm does not know. With a tag it also tells whose
+            weights they are.
+
+    Raises:
+        ValueError: If no arch follows from `name` and none is given, or if it is no plain timm ViT.
+    """
+    arch = arch or weights_arch(name)
+    if arch is None:
+        raise ValueError(f"The network of '{name}' is unknown: name its timm architecture too, such as "
+                         'arch=vit_small_patch16_224.')
+    arch = _with_default_tag(arch) if name.startswith(TIMM_SCHEME) else arch
+    with torch.device('meta'):
+        vit = build_timm_vit(arch)
+    mean, std = colour_statistics(arch)
+    return BackboneFacts(arch, vit.embed_dim, len(vit.blocks), vit.patch_embed.patch_size[0], vit.num_reg_tokens, mean,
+                         std, _position_mode(arch))
+
+
+def is_remote(source: str) -> bool:
+    """Whether the text names weights on a hub or server."""
+    return source.startswith((TIMM_SCHEME, *HUB_SCHEMES, *URL_SCHEMES))
+
+
+def weights_arch(source: str) -> str | None:
+    """The timm name, with tag, of the network whose weights lie at `source`; None if it does not tell.
+
+    >>> weights_arch('https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth')
+    'vit_small_patch14_dinov2.lvd142m'
+    >>> weights_arch('weights/dino.pth') is None
+    True
+    """
+    if source.startswith(TIMM_SCHEME):
+        return source.removeprefix(TIMM_SCHEME) or None
+    if source.startswith(HUB_SCHEMES):
+        owner, _, model = source.partition(':')[2].partition('/')
+        return model.partition('@')[0] if owner == 'timm' else _hub_arch(source)
+    if source.startswith(URL_SCHEMES):
+        return next((name for name in timm.list_pretrained(['vit_*', 'deit*'])
+                     if timm.get_pretrained_cfg(name).url == source), None)
+    return source if timm.is_model(source.partition('.')[0]) else None
+
+
+def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
+    """RGB mean and standard deviation (0..255) of the weights that an arch names.
+
+    Without a tag they are known only if all of timm's weights for the arch agree: DINO and ImageNet-21k weights of one
+    arch were trained with different ones.
+
+    >>> colour_statistics('vit_small_patch16_224.augreg_in21k')[0]
+    (127.5, 127.5, 127.5)
+    >>> colour_statistics('vit_small_patch16_224')
+    (None, None)
+    """
+    base, _, tag = arch.partition('.')
+    names = [arch] if tag else timm.list_pretrained(f'{base}.*')
+    found = {(tuple(cfg.mean), tuple(cfg.std)) for name in names if (cfg := _pretrained_cfg(name)) is not None}
+    if len(found) != 1:
+        return None, None
+    mean, std = found.pop()
+    return _to_bytes(mean), _to_bytes(std)
+
+
+def _to_bytes(colour: Colour) -> Colour:
+    return tuple(round(255 * value, 4) for value in colour)
+
+
+def _position_mode(arch: str) -> str | None:
+    base, _, tag = arch.partition('.')
+    if _pretrained_cfg(arch) is None or not tag:
+        return None
+    is_dino = tag == 'dino' or ('dinov2' in base and '_reg' not in base)
+    return 'dino' if is_dino else 'timm'
+
+
+def _with_default_tag(arch: str) -> str:
+    """timm's name without tag stands for its first weights."""
+    base, _, tag = arch.partition('.')
+    cfg = _pretrained_cfg(arch)
+    if cfg is None and tag and timm.is_model(base):
+        known = ', '.join(timm.list_pretrained(f'{base}.*')) or 'none'
+        raise ValueError(f"timm knows no weights '{arch}'. Of this network it has: {known}.")
+    return f'{cfg.architecture}.{cfg.tag}' if cfg is not None and cfg.tag else arch
+
+
+def _pretrained_cfg(arch: str):
+    try:
+        return timm.get_pretrained_cfg(arch)
+    except RuntimeError:  # an unknown tag
+        return None
+
+
+def _hub_arch(source: str) -> str:
+    try:
+        cfg, name, _ = timm.models.load_model_config_from_hf(source.partition(':')[2])
+    except Exception as error:  # hub libraries raise many kinds
+        raise ValueError(f"The network of '{source}' could not be looked up ({type(error).__name__}: {error}). Name "
+                         'its timm architecture too, such as arch=vit_small_patch16_224.') from error
+    return f'{name}.{cfg["tag"]}' if cfg.get('tag') else name
