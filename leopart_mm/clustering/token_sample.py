@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 
-def token_priorities(seed: int, name: str, count: int) -> np.ndarray:
-    """(count,) int64 random numbers of an image's tokens; they depend on the seed and the image's name alone."""
-    digest = hashlib.blake2b(f'{seed}\0{name}'.encode(), digest_size=16).digest()
+def token_priorities(seed: int, key: str, count: int) -> np.ndarray:
+    """(count,) int64 random numbers of an image's tokens; they depend on the seed and the image's key alone."""
+    # Names of files that are not UTF-8 hold surrogates.
+    digest = hashlib.blake2b(f'{seed}\0{key}'.encode(errors='surrogateescape'), digest_size=16).digest()
     generator = np.random.default_rng(int.from_bytes(digest, 'little'))
     return generator.integers(0, 2**63 - 1, size=count, dtype=np.int64)
 
@@ -39,13 +40,13 @@ class TokenSample:
         self._priorities = np.empty(size + size // 4 + 1024, np.int64)
         self._vectors: Tensor | None = None
 
-    def update(self, name: str, vectors: Tensor) -> None:
-        """Offer the tokens (n, C) of the image `name`; names must tell images apart."""
-        self._add(token_priorities(self.seed, name, len(vectors)), vectors.detach())
+    def update(self, key: str, vectors: Tensor) -> None:
+        """Offer the tokens (n, C) of an image; keys must tell images apart."""
+        self._add(token_priorities(self.seed, key, len(vectors)), vectors.detach())
 
-    def update_chosen(self, name: str, vectors: Tensor, chosen: Tensor) -> None:
-        """Offer rows `chosen` (n,), repeats allowed, of the vectors (m, C) of the image `name`, without copying all."""
-        priorities = token_priorities(self.seed, name, len(chosen))
+    def update_chosen(self, key: str, vectors: Tensor, chosen: Tensor) -> None:
+        """Offer rows `chosen` (n,), repeats allowed, of the vectors (m, C) of an image, without copying all."""
+        priorities = token_priorities(self.seed, key, len(chosen))
         kept = np.flatnonzero(priorities < self._limit)
         rows = chosen[torch.from_numpy(kept).to(chosen.device)]
         self._add(priorities[kept], vectors.detach()[rows])

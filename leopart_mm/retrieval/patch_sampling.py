@@ -48,7 +48,7 @@ def sample_patches(scores: Tensor, uniform: Tensor, count: int) -> Tensor:
     return torch.argsort(scores * uniform.to(scores), stable=True)[:count]
 
 
-def patch_uniforms(seed: int, name: str, pass_index: int, count: int) -> Tensor:
-    """(count,) float32 in 0..1 that depend on the seed, the image's name and the pass alone, not on who reads it."""
-    priorities = token_priorities(seed, f'{name}\0{pass_index}', count)
+def patch_uniforms(seed: int, key: str, pass_index: int, count: int) -> Tensor:
+    """(count,) float32 in 0..1 that depend on the seed, the image's key and the pass alone, not on who reads it."""
+    priorities = token_priorities(seed, f'{key}\0{pass_index}', count)
     return torch.from_numpy(priorities / 2.**63).float()

@@ -146,7 +146,7 @@ class OverclusterHead(BaseModule):
                     moments.update(tokens)
                 except ValueError as error:
                     raise ValueError(f'{name}: {error}') from error
-                sample.update(name, tokens)
+                sample.update(batch.keys[index], tokens)
                 images += 1
         return dict(moments=moments.state(), sample=sample.state(), images=images)
 

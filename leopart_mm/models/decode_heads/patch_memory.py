@@ -108,6 +108,6 @@ def _image(batch: FeatureBatch, features: Tensor, index: int, name: str, pass_in
         raise ValueError(f'{name}: {error}') from error
     kept = labelled = counts.sum(1).nonzero().squeeze(1)
     if share is not None:
-        uniform = patch_uniforms(settings.seed, name, pass_index, len(counts)).to(counts.device)
+        uniform = patch_uniforms(settings.seed, batch.keys[index], pass_index, len(counts)).to(counts.device)
         kept = labelled[sample_patches(patch_scores(counts[labelled]), uniform[labelled], share)]
     return F.normalize(tokens[kept.to(tokens.device)], dim=1), counts[kept], len(labelled)

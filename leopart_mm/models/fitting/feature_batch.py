@@ -24,6 +24,8 @@ class FeatureBatch:
             are padding.
         labels: (S, B, h', w') label maps of the stages before; set in streams for post-processors, else None.
         inputs: The normalised images (B, 3, H, W) where a stage needs them, else None.
+        keys: B keys by which random choices are drawn, the same wherever the data set lies (`SampleKeys`). Defaults to
+            `names`.
     """
 
     features: DenseFeatures
@@ -32,6 +34,10 @@ class FeatureBatch:
     extents: list[Extent] = field(default_factory=list)
     labels: Tensor | None = None
     inputs: Tensor | None = None
+    keys: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keys = self.keys or list(self.names)
 
     def __len__(self) -> int:
         return len(self.features.maps[0])
@@ -43,7 +49,7 @@ class FeatureBatch:
         samples = None if self.data_samples is None else self.data_samples[:count]
         return FeatureBatch(features, samples, self.names[:count], self.extents[:count],
                             None if self.labels is None else self.labels[:, :count],
-                            None if self.inputs is None else self.inputs[:count])
+                            None if self.inputs is None else self.inputs[:count], self.keys[:count])
 
     def content(self, index: int, grid: tuple[int, int]) -> tuple[slice, slice, Extent]:
         """Rows and columns of image `index` on a map of `grid` cells, and its extent on this cut-out.

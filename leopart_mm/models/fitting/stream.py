@@ -11,6 +11,7 @@ from mmengine.runner import autocast
 from torch.utils.data import DataLoader
 
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.sample_keys import SampleKeys
 from leopart_mm.progress import progress
 
 CACHES = (None, 'memory', 'disk')
@@ -51,6 +52,7 @@ class FeatureStream:
         self.fp16 = fp16
         self._kept: list[FeatureBatch] | _DiskBatches | None = None
         self._passes = 0
+        self._key_of = SampleKeys(dataloader.dataset)
 
     def __len__(self) -> int:
         return len(self.dataloader)
@@ -86,6 +88,7 @@ class FeatureStream:
             size = len(batch)
             numbers = [rank + world * (position + index) for index in range(size)]
             batch.names = [name or f'#{number}' for name, number in zip(batch.names, numbers, strict=True)]
+            batch.keys = [self._key_of(name) for name in batch.names]
             position += size
             own = sum(number < len(self.dataloader.dataset) for number in numbers)
             if own:

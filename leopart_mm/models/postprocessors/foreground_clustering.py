@@ -98,7 +98,7 @@ class ForegroundClustering(FittedPostprocessor):
             samples = samples or [TokenSample(self.num_samples, self.sample_seed) for _ in batch.labels]
             seen = seen or [0] * len(samples)
             features = batch.features.reduced
-            for index, name in enumerate(batch.names):
+            for index, key in enumerate(batch.keys):
                 rows, columns, extent = batch.content(index, tuple(features.shape[-2:]))
                 vectors = features[index, :, rows, columns].flatten(1).T
                 cells = torch.arange(len(vectors), device=vectors.device)
@@ -108,7 +108,7 @@ class ForegroundClustering(FittedPostprocessor):
                 for stage, sample in enumerate(samples):
                     inside = batch.labels[stage, index, rows, columns].flatten() != 0
                     chosen = cells[inside[cells]]
-                    sample.update_chosen(name, vectors, chosen)
+                    sample.update_chosen(key, vectors, chosen)
                     seen[stage] += len(chosen)
             images += len(batch)
         return dict(samples=[sample.state() for sample in samples], seen=seen, images=images)
