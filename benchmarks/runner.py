@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.base import Benchmark, get_benchmark
 from benchmarks.memory import PeakMemory
 
+REPO = Path(__file__).resolve().parent.parent
 THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 
 
@@ -85,6 +86,7 @@ def _run_process(cls: type[Benchmark], name: str, side: str, out: Path, quick: b
         env.update(dict.fromkeys(THREAD_VARIABLES, str(cls.threads)))
     env.update(cls.baseline_env if side == 'baseline' else cls.ours_env)
     command = [sys.executable, '-W', 'ignore', '-m', 'benchmarks.runner', name, side, str(out)]
+    env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(REPO), env.get('PYTHONPATH')]))
     done = subprocess.run(command + ['--quick'] * quick, env=env)
     if done.returncode != 0:
         raise RuntimeError(f'benchmark {name}: the process of "{side}" ended with status {done.returncode}; its error '

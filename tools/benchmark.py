@@ -6,11 +6,13 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from prettytable import PrettyTable
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks/ is part of the checkout, not installed
 from benchmarks.base import load_benchmarks
 from benchmarks.runner import run_benchmark
 
