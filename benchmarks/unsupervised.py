@@ -47,16 +47,16 @@ class CBFEBenchmark(_Maps):
 
     def ours(self) -> np.ndarray:
         """Counts of cells, weighted by their pixels."""
-        from leopart_mm.clustering.cbfe import image_precisions
+        from leopart_mm.clustering.foreground import ForegroundCounts, cluster_sizes
         from leopart_mm.geometry.cell_counts import cell_weights
         weights = torch.from_numpy(cell_weights((GRID, GRID), (100, 100)).copy())
-        total, occurrences = torch.zeros(self.clusters), torch.zeros(self.clusters)
+        counts = ForegroundCounts(*torch.zeros(4, self.clusters, dtype=torch.float64))
         for start in range(0, self.images, 16):
             batch = slice(start, start + 16)
-            sums = image_precisions(torch.from_numpy(self.labels[batch]), torch.from_numpy(self.masks[batch]),
-                                    self.clusters, weights)
-            total, occurrences = total + sums[0], occurrences + sums[1]
-        return (total / occurrences.clamp(min=1)).numpy()
+            sizes = cluster_sizes(torch.from_numpy(self.labels[batch]), torch.from_numpy(self.masks[batch]),
+                                  self.clusters, weights)
+            counts += ForegroundCounts.of_images(*sizes)
+        return counts.precisions.numpy()
 
     def baseline(self) -> np.ndarray:
         """Loops over clusters and images at 100x100."""
@@ -77,8 +77,8 @@ class CoOccurrenceBenchmark(_Maps):
 
     def ours(self) -> np.ndarray:
         """Counts of neighbouring cells."""
-        from leopart_mm.clustering.cell_cooccurrence import CellCoOccurrence
-        counter = CellCoOccurrence(self.clusters)
+        from leopart_mm.clustering.cooccurrence import CoOccurrence
+        counter = CoOccurrence(self.clusters)
         for start in range(0, self.images, 16):
             counter.update(self.labels[start:start + 16])
         return counter.matrix

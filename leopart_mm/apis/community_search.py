@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leopart_mm.clustering.cell_cooccurrence import CellCoOccurrence
 from leopart_mm.clustering.communities import all_seeds
 from leopart_mm.clustering.contingency import cell_histogram
-from leopart_mm.clustering.cooccurrence import cooccurrence_edges
+from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.information import image_information
 from leopart_mm.clustering.kmeans import assign, kmeans
 from leopart_mm.clustering.matching import scores
@@ -65,7 +64,7 @@ class CommunitySearch:
             raise ValueError('No image has any foreground: check CBFE and its masks.')
         if criterion == 'ground-truth' and all(image.histogram is None for image in self.images):
             raise ValueError(f'No image of the split {split!r} has ground truth to search with.')
-        self._prepared: dict[int, tuple[CellCoOccurrence, np.ndarray, list[Tensor]]] = {}
+        self._prepared: dict[int, tuple[CoOccurrence, np.ndarray, list[Tensor]]] = {}
 
     def _read(self, batch: FeatureBatch) -> Iterable[_Image]:
         for index in range(len(batch)):
@@ -112,14 +111,14 @@ class CommunitySearch:
                 table.index_add_(0, mapping[clusters.flatten()], image.histogram)
         return scores(table.numpy(), 'hungarian').miou
 
-    def _clusters(self, num_clusters: int) -> tuple[CellCoOccurrence, np.ndarray, list[Tensor]]:
+    def _clusters(self, num_clusters: int) -> tuple[CoOccurrence, np.ndarray, list[Tensor]]:
         """Network counts, pixels (N, K + 1) and label maps for a number of clusters; kept for the next trial."""
         if num_clusters not in self._prepared:
             points = torch.cat([image.features for image in self.images])
             generator = torch.Generator().manual_seed(0)
             chosen = torch.randperm(len(points), generator=generator)[:256 * num_clusters]
             centroids = kmeans(points[chosen].float(), num_clusters, 0, self.niter, self.nredo)
-            counter = CellCoOccurrence(num_clusters + 1, size=self.map_size)
+            counter = CoOccurrence(num_clusters + 1, size=self.map_size)
             pixels, maps = np.zeros((len(self.images), num_clusters + 1)), []
             for row, image in zip(pixels, self.images, strict=True):
                 clusters = torch.full(image.inside.shape, num_clusters)

@@ -17,8 +17,8 @@ class Communities:
 
     Args:
         labels: (K,) int64, 0 for background (clusters without an edge), else the module, from 1.
-        num_modules: How many modules.
-        codelength: Of the two-level map equation, in bits; smaller is better.
+        num_modules: Number of modules.
+        codelength: Length of the two-level map equation in bits; smaller is better.
     """
 
     labels: np.ndarray
@@ -30,7 +30,7 @@ def require_infomap() -> Any:
     """The `infomap` package, imported only where it is used: its licence is GPL-3.0-or-later.
 
     Raises:
-        ImportError: It is not installed, or older than 2.16.
+        ImportError: If it is not installed, or older than 2.16.
     """
     try:
         import infomap
@@ -55,15 +55,15 @@ def find_communities(edges: np.ndarray,
     Args:
         edges: (E, 3) rows (i, j, weight) of `cooccurrence_edges`; self edges are left out. E may be 0.
         num_clusters: K.
-        seed: Infomap's, from 0.
+        seed: Seed of Infomap, at least 0.
         markov_time: Above 1 gives fewer and larger modules, below 1 more.
-        preferred_modules: Infomap is drawn to this number; None leaves it free. More than there are connected clusters
-            is allowed: then as many as there can be.
-        num_trials: Runs from other starts, of which the shortest code is kept (1 as published).
+        preferred_modules: Number of modules that Infomap prefers; None leaves it free. A number above that of the
+            connected clusters is lowered to it.
+        num_trials: Number of runs from different starts, of which the shortest code is kept (1 as published).
 
     Raises:
-        ValueError: A setting out of range, or an edge to a cluster that does not exist.
-        ImportError: See `require_infomap`.
+        ValueError: If a setting is out of range, or an edge leads to a cluster that does not exist.
+        ImportError: If Infomap is missing, see `require_infomap`.
     """
     edges = np.asarray(edges, np.float64).reshape(-1, 3)
     if markov_time <= 0 or num_trials < 1 or seed < 0 or (preferred_modules is not None and preferred_modules < 1):
@@ -114,6 +114,10 @@ def attach_unconnected(labels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
     Returns:
         (K,); clusters that lie beside no connected cluster stay 0.
+
+    >>> matrix = np.array([[0, .5, 0, 0], [.5, 0, .1, 0], [0, .1, 0, 0], [0, 0, 0, 0]])
+    >>> attach_unconnected(np.array([1, 2, 0, 0]), matrix).tolist()
+    [1, 2, 2, 0]
     """
     connected = np.flatnonzero(labels)
     attached = labels.copy()
@@ -130,7 +134,7 @@ def all_seeds(edges: np.ndarray, matrix: np.ndarray, seeds: Sequence[int], uncon
     """`find_communities` for every seed; `unconnected` 'background' or 'nearest' (see `attach_unconnected`).
 
     Raises:
-        ValueError: As `find_communities`, or `unconnected` is unknown.
+        ValueError: As for `find_communities`, or if `unconnected` is unknown.
     """
     if unconnected not in UNCONNECTED:
         raise ValueError(f'unconnected={unconnected!r} is unknown; there are: {", ".join(UNCONNECTED)}.')

@@ -17,7 +17,7 @@ def contingency_table(pred: Tensor,
         gt: Class ids of the same shape, integer. Pixels equal to `ignore_index` do not count, whatever `pred` is there.
         num_pred: Number of clusters.
         num_gt: Number of classes.
-        ignore_index: None counts every pixel.
+        ignore_index: Class id that does not count; None counts every pixel.
         out_of_range: What to do with other ids outside 0..num-1 at valid pixels: 'error', or 'ignore' to leave these
             pixels out.
 
@@ -25,12 +25,15 @@ def contingency_table(pred: Tensor,
         (num_pred, num_gt) int64 on the device of `pred`; add the tables of batches and processes.
 
     Raises:
-        ValueError: Shapes differ, or an id is out of range and `out_of_range` is 'error'.
+        ValueError: If the shapes differ, or an id is out of range and `out_of_range` is 'error'.
+
+    >>> contingency_table(torch.tensor([0, 0, 2, 1]), torch.tensor([1, 1, 0, 255]), 3, 2).tolist()
+    [[0, 2], [0, 0], [1, 0]]
     """
     if pred.shape != gt.shape:
         raise ValueError(f'Predictions {tuple(pred.shape)} and ground truth {tuple(gt.shape)} differ in shape.')
     if out_of_range not in ('error', 'ignore'):
-        raise ValueError(f"out_of_range={out_of_range!r} is unknown: 'error' or 'ignore'.")
+        raise ValueError(f"out_of_range={out_of_range!r} is unknown: use 'error' or 'ignore'.")
     pred, gt = pred.reshape(-1), gt.reshape(-1).to(pred.device)
     if ignore_index is not None:
         valid = gt != ignore_index
@@ -55,17 +58,17 @@ def _describe(pred: Tensor, num_pred: int, gt: Tensor, num_gt: int, ignore_index
 
 
 def cell_histogram(gt: Tensor, cells: Tensor, num_cells: int, num_gt: int, ignore_index: int | None = 255) -> Tensor:
-    """How many pixels of each class lie in every cell of a label map.
+    """Count the pixels of each class in every cell of a label map.
 
-    A label map is constant on its cells, so this one count of pixels serves all label maps of an image: see
+    A label map is constant on its cells, so this single count of pixels serves all label maps of an image: see
     `table_from_cells`.
 
     Args:
         gt: Class ids, any shape.
-        cells: The cell of every pixel, the same shape.
+        cells: Index of the cell under every pixel, same shape.
         num_cells: Number of cells.
         num_gt: Number of classes.
-        ignore_index: None counts every pixel.
+        ignore_index: Class id that does not count; None counts every pixel.
 
     Returns:
         (num_cells, num_gt) int64.
@@ -76,15 +79,15 @@ def cell_histogram(gt: Tensor, cells: Tensor, num_cells: int, num_gt: int, ignor
 def table_from_cells(labels: Tensor, histogram: Tensor, num_pred: int) -> Tensor:
     """Contingency tables of several label maps of an image, (S, num_pred, num_gt) int64.
 
-    Equal to `contingency_table` of the maps upsampled to pixels, but its cost does not depend on the number of pixels.
+    Equal to `contingency_table` of the maps upsampled to pixels, at a cost independent of the number of pixels.
 
     Args:
         labels: (S, cells) cluster ids.
         histogram: (cells, num_gt) of `cell_histogram`.
-        num_pred: K.
+        num_pred: Number of clusters.
 
     Raises:
-        ValueError: An id is not in 0..num_pred-1.
+        ValueError: If an id is not in 0..num_pred-1.
     """
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_pred:
         raise ValueError(f'Cluster ids reach from {int(labels.min())} to {int(labels.max())}, but only '

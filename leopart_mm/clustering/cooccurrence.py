@@ -1,4 +1,4 @@
-"""Which clusters lie beside each other: co-occurrence of shifted label maps.
+"""Which clusters lie beside each other: co-occurrence of the pixels of label maps.
 
 Source: docs/methods/leopart.md §10 steps 5, 6.
 """
@@ -8,14 +8,19 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from leopart_mm.geometry.cell_counts import Extent, cell_pairs, cell_weights
+
 # The sixth angle is the published one; 5π/4 was presumably meant.
 PUBLISHED_ANGLES = tuple(math.pi * factor for factor in (0, 1 / 4, 1 / 2, 3 / 4, 1, 4 / 3, 3 / 2, 7 / 4))
-EVEN_ANGLES = tuple(math.pi * step / 4 for step in range(8))
 MAX_CELLS = 2**23  # of a chunk's histogram: 64 MB
 
 
 def pixel_offsets(distances: Iterable[float], angles: Iterable[float]) -> list[tuple[int, int]]:
-    """(rows, columns) to the neighbour at each distance and angle, rounded half away from 0 as scikit-image does."""
+    """(rows, columns) to the neighbour at each distance and angle, rounded half away from 0 as scikit-image does.
+
+    >>> pixel_offsets([1, 2], [0, math.pi / 4, 4 * math.pi / 3])
+    [(0, 1), (1, 1), (-1, -1), (0, 2), (1, 1), (-2, -1)]
+    """
     return [(_round(math.sin(angle) * distance), _round(math.cos(angle) * distance))
             for distance in distances for angle in angles]
 
@@ -30,26 +35,32 @@ class CoOccurrence:
     Per image: count how often id j is a neighbour of id i over all offsets, zero the diagonal, normalise each row to
     1. `matrix` is the mean of row i over the images in which i has a neighbour of another id.
 
+    Maps on a patch grid are counted as if they were resized (nearest) to `size` first, at the cost of the grid: see
+    `leopart_mm.geometry.cell_counts`.
+
     Args:
         num_clusters: K, the background id included.
-        distances: In pixels.
-        angles: In radians, see `PUBLISHED_ANGLES` and `EVEN_ANGLES`.
+        distances: Distances to neighbours, in pixels of the resized map.
+        angles: Directions of neighbours, in radians.
+        size: (H, W) that maps are resized to; None: they are counted as they are.
+
+    Attributes: `pixels` (K,) int64, number of pixels of each cluster in the resized maps.
     """
 
-    def __init__(self,
-                 num_clusters: int,
-                 distances: Sequence[float] = (1, 2),
-                 angles: Sequence[float] = PUBLISHED_ANGLES) -> None:
+    def __init__(self, num_clusters: int, distances: Sequence[float] = (1, 2),
+                 angles: Sequence[float] = PUBLISHED_ANGLES, size: tuple[int, int] | None = (100, 100)) -> None:
         self.num_clusters = num_clusters
-        self.offsets = _count_opposite_once(pixel_offsets(distances, angles))
+        self.offsets = tuple(pixel_offsets(distances, angles))
+        self.size = size
         self.total = np.zeros((num_clusters, num_clusters))
         self.images = np.zeros(num_clusters, np.int64)
+        self.pixels = np.zeros(num_clusters, np.int64)
 
-    def update(self, clusters: np.ndarray) -> None:
-        """Add label maps (N, h, w).
+    def update(self, clusters: np.ndarray, extent: Extent | None = None) -> None:
+        """Add label maps (N, h, w) of images that share one place `extent` on the grid (see `upsample_labels`).
 
         Raises:
-            ValueError: Another number of axes, or an id out of 0..K-1.
+            ValueError: If the maps do not have three axes, or an id is not in 0..K-1.
         """
         clusters = np.asarray(clusters)
         if clusters.ndim != 3:
@@ -57,51 +68,45 @@ class CoOccurrence:
         if clusters.size and not 0 <= clusters.min() <= clusters.max() < self.num_clusters:
             raise ValueError(f'Cluster ids must lie in 0..{self.num_clusters - 1}; they reach from {clusters.min()} to '
                              f'{clusters.max()}.')
+        grid = tuple(clusters.shape[1:])
+        here, there, counts = cell_pairs(grid, self.offsets, self.size, extent)
+        weights = cell_weights(grid, self.size, extent)
+        flat = clusters.reshape(len(clusters), -1).astype(np.int64)
+        self.pixels += np.bincount(flat.ravel(), weights=np.tile(weights, len(flat)),
+                                   minlength=self.num_clusters).astype(np.int64)
         step = max(1, MAX_CELLS // self.num_clusters**2)
-        for start in range(0, len(clusters), step):
-            counts = self._pair_counts(clusters[start:start + step].astype(np.int64))
-            rows = counts.sum(axis=2, keepdims=True)
-            self.total += np.divide(counts, rows, out=counts, where=rows > 0).sum(axis=0)
-            self.images += (rows[..., 0] > 0).sum(axis=0)
+        for start in range(0, len(flat), step):
+            self._add(flat[start:start + step], here, there, counts)
 
-    def _pair_counts(self, clusters: np.ndarray) -> np.ndarray:
-        """(N, K, K) float64: how often j is a neighbour of i != j."""
-        number, height, width = clusters.shape
+    def _add(self, flat: np.ndarray, here: np.ndarray, there: np.ndarray, counts: np.ndarray) -> None:
+        """Sum of row-normalised counts, touching only pairs of ids that occur."""
         size = self.num_clusters
-        source = clusters + np.arange(number)[:, None, None] * size
-        shape = number, size, size
-        counts = np.zeros(shape)
-        for (down, right), (times, times_back) in self.offsets.items():
-            if abs(down) >= height or abs(right) >= width:
-                continue
-            here = source[:, max(0, -down):height - max(0, down), max(0, -right):width - max(0, right)]
-            there = clusters[:, max(0, down):height - max(0, -down), max(0, right):width - max(0, -right)]
-            differ = here % size != there
-            pairs = here[differ] * size + there[differ]
-            found = np.bincount(pairs, minlength=math.prod(shape)).reshape(shape)
-            if times:
-                counts += times * found
-            if times_back:
-                counts += times_back * found.transpose(0, 2, 1)
-        return counts
+        source, target = flat[:, here], flat[:, there]
+        image, pair = np.nonzero(source != target)
+        rows = image * size + source[image, pair]
+        weights = counts[pair]
+        row_sums = np.bincount(rows, weights=weights, minlength=len(flat) * size)
+        cells = source[image, pair] * size + target[image, pair]
+        self.total += np.bincount(cells, weights=weights / row_sums[rows], minlength=size * size).reshape(size, size)
+        self.images += (row_sums.reshape(len(flat), size) > 0).sum(axis=0)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Plain contents, for sending to another process."""
+        return dict(total=self.total, images=self.images, pixels=self.pixels)
+
+    def merge(self, state: dict[str, np.ndarray]) -> None:
+        """Add the `state` of another counter."""
+        self.total = self.total + state['total']
+        self.images = self.images + state['images']
+        self.pixels = self.pixels + state['pixels']
 
     @property
     def matrix(self) -> np.ndarray:
-        """(K, K) float64, directed; a row without neighbours is 0."""
-        return self.total / np.maximum(self.images, 1)[:, None]
+        """(K, K) float64, directed; a row without neighbours is 0.
 
-
-def _count_opposite_once(offsets: Sequence[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Offset -> how often it and its opposite are asked for: the opposite's counts are the transpose."""
-    counted: dict[tuple[int, int], tuple[int, int]] = {}
-    for down, right in offsets:
-        if (-down, -right) in counted:
-            forward, back = counted[-down, -right]
-            counted[-down, -right] = forward, back + 1
-        else:
-            forward, back = counted.get((down, right), (0, 0))
-            counted[down, right] = forward + 1, back
-    return counted
+        Rounded to 12 decimals: the order in which images were summed must not decide between equal weights.
+        """
+        return np.round(self.total / np.maximum(self.images, 1)[:, None], 12)
 
 
 def cooccurrence_edges(matrix: np.ndarray, threshold: float) -> np.ndarray:
@@ -109,7 +114,10 @@ def cooccurrence_edges(matrix: np.ndarray, threshold: float) -> np.ndarray:
 
     Returns:
         (E, 3) float64 rows (i, j, weight), i <= j, in row-major order: both directed values reach `threshold`, the
-        weight is the smaller one.
+        weight is the smaller of the two.
+
+    >>> cooccurrence_edges(np.array([[0, 1, 0], [.75, 0, .25], [0, .1, 0]]), 0.2).tolist()
+    [[0.0, 1.0, 0.75]]
     """
     weight = np.minimum(matrix, matrix.T)
     rows, columns = np.nonzero(np.triu(weight >= threshold))

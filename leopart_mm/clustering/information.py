@@ -1,10 +1,10 @@
-"""How well label maps name objects, judged without labels."""
+"""How well label maps name objects, judged without ground truth: mutual information with the image."""
 
 import numpy as np
 
 
 def image_information(pixels: np.ndarray, labels: np.ndarray) -> float:
-    """I(label; image)^2 / H(label) over all pixels, in nats: high where labels tell images apart without waste.
+    """I(label; image)^2 / H(label) over all pixels, in nats: mutual information squared per entropy.
 
     Objects change from image to image, the parts of one object come together. Merging two parts of one object takes
     nothing from what a label says about its image (the mutual information I) and lowers the entropy H of labels;
@@ -12,11 +12,14 @@ def image_information(pixels: np.ndarray, labels: np.ndarray) -> float:
     settings of community detection on 260 VOC images its rank correlation with the mIoU by ground truth was 0.89.
 
     Args:
-        pixels: (N, K) pixels of every cluster in each image.
+        pixels: (N, K) number of pixels of every cluster in each image.
         labels: (K,) label of every cluster, 0..L-1.
 
     Returns:
-        At least 0; 0 where there is one label only.
+        At least 0; 0 if there is a single label.
+
+    >>> round(image_information(np.array([[5, 0], [0, 5]]), np.array([0, 1])), 6)  # log 2
+    0.693147
     """
     counts = np.zeros((len(pixels), int(labels.max()) + 1))
     np.add.at(counts.T, labels, np.asarray(pixels, np.float64).T)

@@ -49,7 +49,7 @@ def precision_matrix(table: np.ndarray) -> np.ndarray:
 
 
 def hungarian(table: np.ndarray) -> np.ndarray:
-    """One cluster for one class, the sum of IoUs largest; clusters left over go to class 0. (K, C) -> (K,)."""
+    """One cluster per class so that the sum of IoUs is largest; clusters left over go to class 0. (K, C) -> (K,)."""
     mapping = np.zeros(len(_as_table(table)), np.int64)
     rows, columns = linear_sum_assignment(1 - iou_matrix(table))
     mapping[rows] = columns
@@ -60,11 +60,11 @@ def many_to_one(table: np.ndarray, by: str = 'precision') -> np.ndarray:
     """Each cluster's best class by 'precision' or 'iou'; ties and empty clusters: the lowest class. (K, C) -> (K,).
 
     Raises:
-        ValueError: `by` is unknown.
+        ValueError: If `by` is unknown.
     """
     matrices = dict(precision=precision_matrix, iou=iou_matrix)
     if by not in matrices:
-        raise ValueError(f"many_to_one by {by!r} is unknown: 'precision' or 'iou'.")
+        raise ValueError(f"many_to_one: by={by!r} is unknown: use 'precision' or 'iou'.")
     return matrices[by](table).argmax(axis=1)
 
 
@@ -72,7 +72,12 @@ def match(table: np.ndarray, matching: str) -> np.ndarray:
     """The class of every cluster, (K, C) -> (K,), by one of `MATCHINGS`; 'direct' keeps the ids (a probe's output).
 
     Raises:
-        ValueError: Unknown matching, or 'direct' with more clusters than classes.
+        ValueError: If the matching is unknown, or 'direct' has more clusters than classes.
+
+    >>> match(np.array([[0, 9], [6, 1], [0, 5]]), 'hungarian').tolist()
+    [1, 0, 0]
+    >>> match(np.array([[0, 9], [6, 1], [0, 5]]), 'precision').tolist()
+    [1, 0, 1]
     """
     num_clusters, num_classes = _as_table(table).shape
     if matching == 'hungarian':
@@ -94,6 +99,10 @@ def scores(table: np.ndarray, matching: str, left_out: int | None = None) -> Mat
         table: (K, C) pixel counts.
         matching: One of `MATCHINGS`.
         left_out: A class that cannot occur (ADE20K's class 0) and does not count in `miou`; None counts all.
+
+    >>> result = scores(np.array([[8, 2], [0, 10]]), 'hungarian')
+    >>> result.mapping.tolist(), result.iou.round(3).tolist(), result.pixel_accuracy
+    ([0, 1], [0.8, 0.833], 0.9)
     """
     table = _as_table(table)
     num_classes = table.shape[1]
@@ -121,5 +130,5 @@ def scores(table: np.ndarray, matching: str, left_out: int | None = None) -> Mat
 def _as_table(table: np.ndarray) -> np.ndarray:
     table = np.asarray(table)
     if table.ndim != 2 or table.size == 0:
-        raise ValueError(f'A contingency table has the shape (clusters, classes), not {table.shape}.')
+        raise ValueError(f'A contingency table must have the shape (clusters, classes), not {table.shape}.')
     return table

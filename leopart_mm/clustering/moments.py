@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class Moments:
-    """Count, mean and scatter matrix of all vectors seen; memory C x C, whatever their number.
+    """Count, mean and scatter matrix of all vectors seen, in C x C memory.
 
     Batches are merged by Chan's pairwise update, so nothing cancels even where the mean is far from 0.
 
@@ -21,7 +21,7 @@ class Moments:
         """Add vectors (n, C) of any float type; n may be 0.
 
         Raises:
-            ValueError: A vector is not finite, or C is not that of the vectors before.
+            ValueError: If a vector is not finite, or its width C differs from that of earlier vectors.
         """
         features = features.detach().double()
         if not torch.isfinite(features).all():
@@ -44,7 +44,7 @@ class Moments:
             self.count, self.mean, self.scatter = count, mean.clone(), scatter.clone()
             return
         if mean.shape != self.mean.shape:
-            raise ValueError(f'Features have {mean.numel()} channels, those before had {self.mean.numel()}.')
+            raise ValueError(f'Features have {mean.numel()} channels, earlier ones had {self.mean.numel()}.')
         total = self.count + count
         shift = mean - self.mean
         self.scatter += scatter + torch.outer(shift, shift) * (self.count * count / total)
@@ -65,7 +65,7 @@ class Moments:
         return moments
 
     def std(self) -> Tensor:
-        """Population standard deviation (C,); 1 for a channel that never changes, so that it becomes 0, not NaN."""
+        """Population standard deviation (C,); 1 for a constant channel, so that dividing by it gives 0, not NaN."""
         self._require_vectors()
         std = (self.scatter.diagonal().clamp(min=0) / self.count).sqrt()
         # A constant channel leaves rounding errors of its mean, not exactly 0.
@@ -87,8 +87,3 @@ def _gram(vectors: Tensor) -> Tensor:
         return vectors.T @ vectors
     array = vectors.numpy()
     return torch.from_numpy(array.T @ array)  # NumPy computes one triangle only: half the time
-
-
-def standardise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(features - mean) / std, features (..., C); docs/methods/leopart.md §8: population mean and std."""
-    return (features - mean.to(features)) / std.to(features)

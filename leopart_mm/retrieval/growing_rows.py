@@ -1,4 +1,4 @@
-"""An array that grows by rows without ever being there twice."""
+"""An array that grows by rows without ever being held twice."""
 
 import numpy as np
 import torch
@@ -9,13 +9,13 @@ DTYPES = {torch.float32: np.float32, torch.float16: np.float16, torch.uint8: np.
 
 
 class GrowingRows:
-    """Rows (n, columns) that are appended to; the memory is that of what it holds and at most a quarter more.
+    """Rows (n, columns) that are appended in place, with at most a quarter of memory in reserve.
 
-    Lists of tensors that are concatenated at the end need twice the memory; this grows in place.
+    A list of tensors that are concatenated at the end needs twice the memory.
 
     Args:
-        columns: Width.
-        dtype: Of the rows.
+        columns: Width of a row.
+        dtype: Type of the rows, one of `DTYPES`.
     """
 
     def __init__(self, columns: int, dtype: torch.dtype) -> None:
@@ -27,13 +27,13 @@ class GrowingRows:
         return self._count
 
     def reserve(self, rows: int) -> None:
-        """Make room for `rows` in all."""
+        """Make room for `rows` rows in total."""
         if rows > len(self._array):
             # No view of the array lives outside of this class, so it may move.
             self._array.resize((rows, self.columns), refcheck=False)
 
     def append(self, rows: Tensor) -> None:
-        """Add (m, columns), converted to the type."""
+        """Add rows (m, columns), converted to the type of this array."""
         end = self._count + len(rows)
         if end > len(self._array):
             self.reserve(max(end, len(self._array) * 5 // 4))
@@ -41,13 +41,13 @@ class GrowingRows:
         self._count = end
 
     def widen(self, dtype: torch.dtype) -> None:
-        """Change to a type that holds larger numbers."""
+        """Convert the rows to a type that holds larger numbers."""
         if dtype != self.dtype:
             self._array = self._array[:self._count].astype(DTYPES[dtype])
             self.dtype = dtype
 
     def release(self) -> Tensor:
-        """The rows as a tensor that owns no more than them; this object is empty afterwards."""
+        """The rows as a tensor that owns exactly their memory; this object is empty afterwards."""
         self._array.resize((self._count, self.columns), refcheck=False)
         array, self._array, self._count = self._array, np.empty((0, self.columns), DTYPES[self.dtype]), 0
         return torch.from_numpy(array)

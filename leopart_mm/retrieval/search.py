@@ -26,20 +26,24 @@ def search(queries: Tensor, keys: Tensor, k: int, index: str = 'auto') -> Neighb
     Args:
         queries: (Q, D) float32.
         keys: (N, D) float32 or float16 on the same device, N >= k.
-        k: At least 1.
+        k: Number of neighbours, 1..N.
         index: 'torch', 'faiss' (CPU only), or 'auto', which is torch: on real features, whose near keys come in rows,
             faiss's flat search took three times as long (on random vectors two thirds).
 
     Returns:
-        Inner products (Q, k) float32, falling, and rows of `keys` (Q, k) int64.
+        Inner products (Q, k) float32, in falling order, and rows of `keys` (Q, k) int64.
 
     Raises:
-        ValueError: k is not in 1..N, unknown index, faiss with keys on a GPU.
+        ValueError: If k is not in 1..N, the index is unknown, or faiss is asked for keys on a GPU.
+
+    >>> values, rows = search(torch.tensor([[1., 0.]]), torch.tensor([[.6, .8], [.8, .6], [0., 1.]]), k=1)
+    >>> rows.tolist()
+    [[1]]
     """
     check_k(k, len(keys))
     on_cpu = keys.device.type == 'cpu'
     if index not in ('auto', 'torch', 'faiss'):
-        raise ValueError(f'index={index!r} is no exact search; there are: auto, torch, faiss.')
+        raise ValueError(f'index={index!r} is no exact search; choose from: auto, torch, faiss.')
     if index == 'faiss' and not on_cpu:
         raise ValueError("index='faiss' searches on the CPU, but the keys are on a GPU: use index='torch' (exact too).")
     step = KEY_CHUNK if on_cpu else GPU_KEY_CHUNK
@@ -60,7 +64,7 @@ def search(queries: Tensor, keys: Tensor, k: int, index: str = 'auto') -> Neighb
 
 
 def check_k(k: int, number: int) -> None:
-    """Raise ValueError unless `k` neighbours exist among `number` keys."""
+    """Raise ValueError unless 1 <= k <= number of keys."""
     if not 1 <= k <= number:
         raise ValueError(f'{k} neighbours cannot be found among {number} keys: set k to 1..{number}, or fill the '
                          'memory from more images (a larger memory_size, fewer void pixels).')
@@ -96,7 +100,7 @@ def _search_half(queries: Tensor, keys: Tensor, k: int, step: int) -> Neighbours
         best = merge(best, (values, rows + start), candidates)
     rows = best[1]
     parts = zip(queries.split(256), rows.split(256), strict=True)
-    products = torch.cat([(keys[some].float() @ part[..., None]).squeeze(-1) for part, some in parts])
+    products = torch.cat([(keys[near].float() @ part[..., None]).squeeze(-1) for part, near in parts])
     values, order = products.topk(k, dim=1)
     return values, rows.gather(1, order)
 
@@ -108,9 +112,10 @@ class InvertedFile:
 
     Args:
         keys: (N, D) on the CPU.
-        num_lists: Lists (the published benchmark's tree has 512 leaves); at most N / 39 are made, as faiss advises.
-        num_probes: Lists that a query visits (published: 32).
-        seed: Of the k-means.
+        num_lists: Number of lists (the published benchmark's tree has 512 leaves); at most N / 39 are made, as faiss
+            advises.
+        num_probes: Number of lists that a query visits (published: 32).
+        seed: Seed of the k-means.
     """
 
     def __init__(self, keys: Tensor, num_lists: int = 512, num_probes: int = 32, seed: int = 0) -> None:
@@ -128,7 +133,7 @@ class InvertedFile:
             self.index.add(part.float().contiguous().numpy())
 
     def search(self, queries: Tensor, k: int) -> Neighbours:
-        """As the function `search`; a query whose lists hold fewer than k keys gets fewer: row -1, product -inf."""
+        """As the function `search`; where the lists of a query hold fewer than k keys: row -1, product -inf."""
         check_k(k, self.index.ntotal)
         values, rows = self.index.search(queries.float().contiguous().numpy(), k)
         return torch.from_numpy(values).masked_fill(torch.from_numpy(rows < 0), -torch.inf), torch.from_numpy(rows)

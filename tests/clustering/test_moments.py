@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from leopart_mm.clustering.moments import Moments, standardise
+from leopart_mm.clustering.moments import Moments
 
 
 def features(count=301, channels=7):
@@ -42,7 +42,7 @@ def test_standardised_features_have_mean_0_and_std_1_and_a_constant_channel_beco
     moments = Moments()
     for part in x.split(20):
         moments.update(part)
-    z = standardise(x.double(), moments.mean, moments.std())
+    z = (x.double() - moments.mean) / moments.std()
     np.testing.assert_allclose(z.mean(0), np.zeros(8), atol=1e-9)
     np.testing.assert_allclose(z.std(0, correction=0), [1] * 7 + [0], atol=1e-9)
 
@@ -56,5 +56,5 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match='1 of 301 feature vectors hold NaN'):
         moments.update(bad)
     moments.update(features())
-    with pytest.raises(ValueError, match='5 channels, those before had 7'):
+    with pytest.raises(ValueError, match='5 channels, earlier ones had 7'):
         moments.update(torch.zeros(2, 5))

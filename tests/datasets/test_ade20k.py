@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from leopart_mm.datasets import ADE20K151
-from leopart_mm.datasets.cityscapes_ids import cityscapes_train_ids
 from leopart_mm.datasets.subset import take_subset
 
 LOADING = [dict(type='mmseg.LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), dict(type='mmseg.PackSegInputs')]
@@ -31,8 +30,3 @@ def test_fractions_of_one_seed_are_nested_and_of_the_published_sizes():
     assert [len(part) for part in parts] == [2550, 300, 150]
     assert set(parts[2]) < set(parts[1]) < set(parts[0])
     assert take_subset(images, 150, 400) != parts[2]
-
-
-def test_cityscapes_ids():
-    found = cityscapes_train_ids(np.array([[-1, 0, 7], [33, 255, 26]]))
-    assert found.tolist() == [[255, 255, 0], [18, 255, 13]]

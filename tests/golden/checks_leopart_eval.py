@@ -3,11 +3,18 @@
 import numpy as np
 import torch
 
-from leopart_mm.clustering.cbfe import cluster_precisions, jaccard, published_splits
 from leopart_mm.clustering.contingency import contingency_table
 from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
+from leopart_mm.clustering.foreground import (
+    ForegroundCounts,
+    cluster_sizes,
+    cut_agreement,
+    precision_ranks,
+    published_cuts,
+    published_threshold,
+)
 from leopart_mm.clustering.matching import scores
-from leopart_mm.clustering.moments import Moments, standardise
+from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
 from leopart_mm.evaluation.boundary import boundary_f1_per_class
 from tests.golden.cases import golden_case
@@ -54,7 +61,7 @@ def project(features, dim):
         moments.update(part)
     std = moments.std()
     directions, _ = principal_directions(moments.covariance() / torch.outer(std, std), dim)
-    return standardise(features, moments.mean, std), directions
+    return (features - moments.mean.to(features)) / std.to(features), directions
 
 
 @golden_case('leopart', 'standardise_pca')
@@ -74,20 +81,39 @@ def check_standardise_pca(arrays):
 def check_cbfe_precision(arrays):
     for case in split_cases(arrays):
         clusters, noisy, gt = (torch.from_numpy(case[key]) for key in ('clusters', 'noisy_foreground', 'gt'))
-        precisions = cluster_precisions(clusters, noisy, int(case['num_clusters']))
-        np.testing.assert_allclose(precisions, case['precisions'], rtol=1e-6)
-        splits = published_splits(precisions, clusters, gt)
-        assert [split.start for split in splits] == case['split_start'].tolist()
-        np.testing.assert_allclose([split.precision for split in splits], case['split_precision'], rtol=1e-6)
-        np.testing.assert_allclose([split.jaccard for split in splits], case['split_jaccard'], rtol=1e-6)
-        for boundary, key in (('foreground', 'jaccard_with_boundary'), ('background', 'jaccard_without_boundary')):
-            np.testing.assert_allclose(jaccard(noisy, gt, boundary), case[key], rtol=1e-6)
+        precisions = check_precisions(clusters, noisy, int(case['num_clusters']), case['precisions'])
+        cuts = published_cuts(len(precisions))
+        agreement = mean_agreement(precision_ranks(precisions)[clusters.long()], gt, len(precisions))[list(cuts)]
+        order = agreement.argsort(stable=True)  # recorded in rising order of the Jaccard index
+        assert [cuts[index] for index in order] == case['split_start'].tolist()
+        np.testing.assert_allclose(agreement[order], case['split_jaccard'], rtol=1e-6)
+        precision_of_cut = precisions.sort().values[list(cuts)]
+        np.testing.assert_allclose(precision_of_cut[order], case['split_precision'], rtol=1e-6)
+        threshold = published_threshold(precisions, agreement, cuts)
+        assert abs(threshold - float(precision_of_cut[agreement.argmax()])) <= 0.025 + 1e-9
+        # The masks themselves are two clusters, cut between them; 255, the boundary, is foreground or not.
+        for boundary, key in ((gt, 'jaccard_with_boundary'), (gt * (gt != 255), 'jaccard_without_boundary')):
+            np.testing.assert_allclose(mean_agreement((noisy != 0).long(), boundary, 2)[1], case[key], rtol=1e-6)
+
+
+def check_precisions(clusters, masks, num_clusters, expected, atol=0.):
+    """Precisions of the clusters, counted image by image, against the recorded ones."""
+    counts = sum((ForegroundCounts.of_images(*cluster_sizes(clusters[i:i + 1], masks[i:i + 1], num_clusters))
+                  for i in range(len(clusters))), ForegroundCounts(*torch.zeros(4, num_clusters, dtype=torch.float64)))
+    np.testing.assert_allclose(counts.precisions, expected, rtol=1e-6, atol=atol)
+    return counts.precisions
+
+
+def mean_agreement(positions, gt, num_clusters):
+    """Mean Jaccard index over images at every cut."""
+    images = zip(positions.flatten(1), gt.flatten(1), strict=True)
+    return torch.stack([cut_agreement(*image, num_clusters) for image in images]).mean(0)
 
 
 @golden_case('leopart', 'cooccurrence')
 def check_cooccurrence(arrays):
     for case in split_cases(arrays):
-        cooccurrence = CoOccurrence(int(case['num_clusters']), case['distances'].tolist())
+        cooccurrence = CoOccurrence(int(case['num_clusters']), case['distances'].tolist(), size=None)
         cooccurrence.update(case['clusters'])
         np.testing.assert_allclose(cooccurrence.matrix, case['matrix'], rtol=1e-6)
         edges = cooccurrence_edges(cooccurrence.matrix, float(case['weight_threshold']))

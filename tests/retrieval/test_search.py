@@ -6,6 +6,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from leopart_mm.retrieval import search as module
 from leopart_mm.retrieval.growing_rows import GrowingRows
+from leopart_mm.retrieval.mixing import mix_labels
 from leopart_mm.retrieval.search import InvertedFile, merge, search
 
 
@@ -25,6 +26,23 @@ def test_exact_search_equals_scikit_learn_in_any_chunks(index, step, monkeypatch
     distances, wanted = reference.kneighbors(queries.double())
     np.testing.assert_array_equal(rows, wanted)
     np.testing.assert_allclose(values, 1 - distances, atol=1e-6)
+
+
+@pytest.mark.parametrize('index', ['torch', 'faiss', 'ivf', 'half'])
+def test_a_single_neighbour_is_the_nearest_key(index):
+    keys, queries = unit(300, 0), unit(40, 1)
+    if index == 'ivf':
+        values, rows = InvertedFile(keys, num_lists=4, num_probes=4).search(queries, 1)
+    elif index == 'half':
+        values, rows = module._search_half(queries, keys.half(), 1, 70)
+    else:
+        values, rows = search(queries, keys, 1, index)
+    best = (queries @ keys.T).max(dim=1)
+    assert values.shape == rows.shape == (40, 1)
+    assert torch.equal(rows[:, 0], best.indices)
+    torch.testing.assert_close(values[:, 0], best.values, atol=3e-4, rtol=0)
+    labels = F.one_hot(torch.arange(300) % 3, 3).float()
+    assert torch.equal(mix_labels(values, labels[rows]), labels[best.indices])  # its label alone, undiluted
 
 
 def test_half_precision_keys():

@@ -7,8 +7,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from leopart_mm.clustering.cbfe import cluster_sizes, cut_agreement
-from leopart_mm.clustering.foreground_threshold import RULES
+from leopart_mm.clustering.foreground import RULES, cluster_sizes, cut_agreement
 from leopart_mm.geometry.cell_counts import cell_weights
 from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
 from leopart_mm.models.backbones.features import DenseFeatures

@@ -8,9 +8,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from leopart_mm.clustering.cell_cooccurrence import CellCoOccurrence
 from leopart_mm.clustering.communities import UNCONNECTED, all_seeds, require_infomap
-from leopart_mm.clustering.cooccurrence import PUBLISHED_ANGLES, cooccurrence_edges
+from leopart_mm.clustering.cooccurrence import PUBLISHED_ANGLES, CoOccurrence, cooccurrence_edges
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
@@ -35,7 +34,7 @@ class CommunityDetection(FittedPostprocessor):
         seeds: Infomap seeds or their number.
         num_trials: Infomap runs for each seed, of which the shortest code is kept.
         distances: Of neighbours, in pixels of a map of `map_size`.
-        angles: Of neighbours; the default is the published one (sixth: 4/3 pi), see also `EVEN_ANGLES`.
+        angles: Of neighbours; the default is the published one (sixth: 4/3 pi).
         map_size: Label maps are resized to this size (nearest) before neighbours are counted; None: the patch grid.
         unconnected: What becomes of clusters without an edge: 'background' (published), or 'nearest': the community of
             the connected cluster that they lie beside most.
@@ -98,10 +97,10 @@ class CommunityDetection(FittedPostprocessor):
         self.keep(values, info)
 
     def _read(self, stream: Iterable[FeatureBatch]) -> dict[str, Any]:
-        counters: list[CellCoOccurrence] = []
+        counters: list[CoOccurrence] = []
         images = 0
         for batch in stream:
-            counters = counters or [CellCoOccurrence(stream.num_labels, self.distances, self.angles, self.map_size)
+            counters = counters or [CoOccurrence(stream.num_labels, self.distances, self.angles, self.map_size)
                                     for _ in batch.labels]
             for members, (rows, columns, extent) in batch.content_groups(tuple(batch.labels.shape[-2:])):
                 for counter, maps in zip(counters, batch.labels, strict=True):
@@ -116,7 +115,7 @@ class CommunityDetection(FittedPostprocessor):
         images = sum(part['images'] for part in parts)
         labels, matrices, frequencies, networks = [], [], [], []
         for counters in zip(*filled, strict=True):
-            counter = CellCoOccurrence(num_clusters, self.distances, self.angles, self.map_size)
+            counter = CoOccurrence(num_clusters, self.distances, self.angles, self.map_size)
             for state in counters:
                 counter.merge(state)
             matrix = counter.matrix

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from leopart_mm.clustering.cbfe import cluster_precisions, published_splits
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.masks.attention import attention_foreground
 from leopart_mm.models.postprocessors import AttentionMasks, MaskFiles
 from leopart_mm.registry import MODELS
+from tests.clustering.foreground_reference import cluster_precisions, published_threshold
 from tests.models.postprocessors.scenes import CBFE, CLUSTERING, COMMUNITIES, Scenes, part_map, scene_batch, segmentor
 
 
@@ -45,8 +45,8 @@ def test_published_threshold_looks_at_ground_truth():
     stage.fit(stream)
     batch = stream[0]
     gt = torch.cat([sample.gt_sem_seg.data for sample in batch.data_samples])
-    best = published_splits(stage.precisions[0, 0], resized(batch.labels[0]), resized(gt), 0., 1.)[-1]
-    assert stage.thresholds[0] == pytest.approx(round(best.precision / 0.05) * 0.05)
+    expected = published_threshold(stage.precisions[0, 0], resized(batch.labels[0]), resized(gt), 0., 1.)
+    assert stage.thresholds[0] == pytest.approx(expected)
     blind = parts_stream(truth=False)
     with pytest.raises(ValueError, match=r'scene_0: .*LoadAnnotations'):
         MODELS.build(dict(CBFE, threshold='published')).fit(blind)
