@@ -21,10 +21,10 @@ from PIL import Image
 
 from leopart_mm.datasets.sample import CLASSES, PALETTE, write_sample
 from leopart_mm.engine.config import load_config
+from leopart_mm.palette import distinct_colours
 from leopart_mm.registry import MODELS
 from leopart_mm.visualization import html
 from leopart_mm.visualization.overlay import overlay
-from leopart_mm.visualization.palette import distinct_colours
 from leopart_mm.visualization.panels import row, stack
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from leopart_mm.datasets.voc_layout import VOCLayoutDataset
+from leopart_mm.palette import distinct_colours
 from leopart_mm.registry import DATASETS
-from leopart_mm.visualization.palette import distinct_colours
 
 NUM_PARTS = 111
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES
 from leopart_mm.datasets.paired_folders import PairedFolders
+from leopart_mm.palette import distinct_colours
 from leopart_mm.registry import DATASETS
-from leopart_mm.visualization.palette import distinct_colours
 
 
 class _COCOSuperCategories(PairedFolders):

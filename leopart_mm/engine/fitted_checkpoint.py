@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import weights_to_cpu
 from torch import Tensor
 
-from leopart_mm.visualization.palette import distinct_colours
+from leopart_mm.palette import distinct_colours
 
 
 def cluster_meta(num_labels: int) -> dict[str, Any]:

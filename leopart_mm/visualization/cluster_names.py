@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.overlay import overlay
-from leopart_mm.visualization.palette import distinct_colours
 
 HEADER = '''# Names and colours of clusters. Edit name and colour, leave the numbers.
 # Clusters with one name become one in pictures and legends, with the colour of the first of them.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from leopart_mm.clustering.cooccurrence import cooccurrence_edges
-from leopart_mm.visualization.palette import distinct_colours
+from leopart_mm.palette import distinct_colours
 
 MIN_PATCH = 20  # pixels a side
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from leopart_mm.visualization.palette import colour_labels
+from leopart_mm.palette import colour_labels
 
 
 def fit_side(array: np.ndarray, max_side: int, labels: bool = False) -> np.ndarray:

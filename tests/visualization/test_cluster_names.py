@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.palette import distinct_colours
 
 
 @pytest.mark.parametrize('file', ['names.yaml', 'names.json'])

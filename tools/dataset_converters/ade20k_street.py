@@ -20,8 +20,8 @@ import numpy as np
 
 from leopart_mm.datasets.ade20k_street import NUM_PARTS
 from leopart_mm.datasets.conversion import ConversionError, convert_masks, link_or_copy, read_png, require
+from leopart_mm.palette import distinct_colours
 from leopart_mm.progress import progress
-from leopart_mm.visualization.palette import distinct_colours
 
 SOURCE = 'The full ADE20K comes from ade20k.csail.mit.edu, after registration.'
 SPLITS = dict(training='train', validation='val')

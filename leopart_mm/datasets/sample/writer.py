@@ -59,5 +59,5 @@ def _save_labels(labels: np.ndarray, palette: tuple, path: Path) -> None:
 
 
 def _part_palette() -> list[tuple[int, int, int]]:
-    from leopart_mm.visualization.palette import distinct_colours
+    from leopart_mm.palette import distinct_colours
     return [(0, 0, 0), *(tuple(int(value) for value in colour) for colour in distinct_colours(len(part_names()) - 1))]

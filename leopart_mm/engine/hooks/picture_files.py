@@ -9,9 +9,9 @@ import numpy as np
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
+from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.cluster_sheet import legend
-from leopart_mm.visualization.palette import distinct_colours
 
 
 def picture_folder(runner: Runner, out_dir: str | None = None) -> Path:

@@ -12,8 +12,8 @@ from mmseg.structures import SegDataSample
 import leopart_mm  # noqa: F401
 from leopart_mm.engine.hooks import ClusterVisualizationHook
 from leopart_mm.engine.hooks.picture_files import class_palette, find_matching, picture_folder
+from leopart_mm.palette import distinct_colours
 from leopart_mm.registry import HOOKS
-from leopart_mm.visualization.palette import distinct_colours
 from leopart_mm.visualization.panels import GAP, TITLE_HEIGHT
 
 PALETTE = [[255, 0, 0], [0, 255, 0]]
