@@ -65,8 +65,8 @@ class Retrieval(Benchmark):
         from mmseg.structures import SegDataSample
 
         from leopart_mm.evaluation import ClusterMetric
+        from leopart_mm.geometry.patch_grid import upsample_scores
         from leopart_mm.models.decode_heads import RetrievalHead
-        from leopart_mm.retrieval.mixing import upsample_scores
         head = RetrievalHead(CLASSES, NEIGHBOURS, TEMPERATURE, void='class0')
         head.fit(_Stream(self.known))
         metric = ClusterMetric(matching=['hungarian', 'direct'])

@@ -48,8 +48,8 @@ class CBFEBenchmark(_Maps):
     def ours(self) -> np.ndarray:
         """Counts of cells, weighted by their pixels."""
         from leopart_mm.clustering.foreground import ForegroundCounts, cluster_sizes
-        from leopart_mm.geometry.cell_counts import cell_weights
-        weights = torch.from_numpy(cell_weights((GRID, GRID), (100, 100)).copy())
+        from leopart_mm.geometry.cell_counts import pixels_per_cell
+        weights = torch.from_numpy(pixels_per_cell((GRID, GRID), (100, 100)).copy())
         counts = ForegroundCounts(*torch.zeros(4, self.clusters, dtype=torch.float64))
         for start in range(0, self.images, 16):
             batch = slice(start, start + 16)

@@ -14,7 +14,7 @@ from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.information import image_information
 from leopart_mm.clustering.kmeans import assign, kmeans
 from leopart_mm.clustering.matching import scores
-from leopart_mm.geometry.cell_counts import cell_weights
+from leopart_mm.geometry.cell_counts import pixels_per_cell
 from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 
@@ -125,7 +125,7 @@ class CommunitySearch:
                 if len(image.features):
                     clusters[image.inside] = assign(image.features.float(), centroids)
                 counter.update(clusters[None].numpy(), image.extent)
-                weights = cell_weights(tuple(clusters.shape), self.map_size, image.extent)
+                weights = pixels_per_cell(tuple(clusters.shape), self.map_size, image.extent)
                 row += np.bincount(clusters.flatten().numpy(), weights=weights, minlength=num_clusters + 1)
                 maps.append(clusters)
             self._prepared[num_clusters] = counter, pixels, maps

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from leopart_mm.geometry.cell_counts import Extent, cell_pairs, cell_weights
+from leopart_mm.geometry.cell_counts import cell_pairs, pixels_per_cell
+from leopart_mm.geometry.patch_grid import Extent
 
 # The sixth angle is the published one; 5π/4 was presumably meant.
 PUBLISHED_ANGLES = tuple(math.pi * factor for factor in (0, 1 / 4, 1 / 2, 3 / 4, 1, 4 / 3, 3 / 2, 7 / 4))
@@ -70,7 +71,7 @@ class CoOccurrence:
                              f'{clusters.max()}.')
         grid = tuple(clusters.shape[1:])
         here, there, counts = cell_pairs(grid, self.offsets, self.size, extent)
-        weights = cell_weights(grid, self.size, extent)
+        weights = pixels_per_cell(grid, self.size, extent)
         flat = clusters.reshape(len(clusters), -1).astype(np.int64)
         self.pixels += np.bincount(flat.ravel(), weights=np.tile(weights, len(flat)),
                                    minlength=self.num_clusters).astype(np.int64)

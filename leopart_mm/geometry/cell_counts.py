@@ -2,27 +2,28 @@
 
 A patch-grid label map resized (nearest) to, say, 100x100 holds the same few hundred cells ten times over. How many
 pixels fall in a cell, and how many pixels of one cell lie beside those of another, does not depend on the labels:
-it is counted once for a geometry, and sums over pixels become weighted sums over cells, exactly.
+it is counted once per geometry, and sums over pixels become weighted sums over cells, exactly.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-from leopart_mm.geometry.patch_grid import cell_indices
-
-Extent = tuple[float, float, float, float]
+from leopart_mm.geometry.patch_grid import Extent, cell_indices
 
 
 @lru_cache(maxsize=128)
-def cell_weights(grid: tuple[int, int], size: tuple[int, int] | None = None,
-                 extent: Extent | None = None) -> np.ndarray:
-    """How many pixels of a map resized to `size` (nearest, corner rule) fall in each cell; int64, (cells,).
+def pixels_per_cell(grid: tuple[int, int], size: tuple[int, int] | None = None,
+                    extent: Extent | None = None) -> np.ndarray:
+    """How many pixels of a map resized to `size` (nearest, corner rule) fall in each cell; int64 (cells,), read-only.
 
     Args:
         grid: (h, w) of the label map.
         size: (H, W) it is resized to; None: every cell counts 1.
-        extent: Where the image lies on the grid, see `upsample_labels`.
+        extent: Where the image lies on the grid; None: it covers the whole grid.
+
+    >>> pixels_per_cell((1, 2), (3, 3)).tolist()
+    [6, 3]
     """
     cells = grid[0] * grid[1]
     if size is None:
@@ -39,8 +40,8 @@ def cell_pairs(grid: tuple[int, int], offsets: tuple[tuple[int, int], ...], size
     """Which cells have neighbouring pixels, and how many pairs.
 
     Args:
-        grid, size, extent: As in `cell_weights`.
-        offsets: (rows, columns) to a neighbour; one given twice counts twice.
+        grid, size, extent: As in `pixels_per_cell`.
+        offsets: (rows, columns) to a neighbour; an offset that is given twice counts twice.
 
     Returns:
         Cells `here` (P,) and `there` (P,), always different, and the number of pixel pairs (P,) float64: over all

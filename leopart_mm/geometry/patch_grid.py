@@ -1,22 +1,80 @@
-"""From label maps on the patch grid to pixels."""
+"""The patch grid of an image: where the image lies on it, and the way from maps on the grid to pixels."""
+
+import math
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 NEAREST_RULES = ('centre', 'corner')
 
 
+class Extent(NamedTuple):
+    """Where an image lies on a grid, in cells; cells outside are padding.
+
+    The border of an image need not fall on that of a cell: an image 100 pixels high in patches of 16 reaches from 0 to
+    6.25.
+    """
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+
+
+def image_extent(input_size: tuple[int, int],
+                 grid: tuple[int, int],
+                 padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+                 patch_size: int | None = None) -> Extent:
+    """Where an image lies on the patch grid of a padded input.
+
+    Args:
+        input_size: (H, W) of the network's input, padding included.
+        grid: (h, w) of its maps.
+        padding: (left, right, top, bottom) pixels of the input that are no image, as MMEngine writes them.
+        patch_size: Pixels per cell; None: the maps cover the input evenly (images are resized to the grid).
+
+    >>> image_extent((100, 200), (7, 13), patch_size=16)
+    Extent(top=0.0, bottom=6.25, left=0.0, right=12.5)
+    """
+    left, right, top, bottom = padding
+    cell_y, cell_x = (patch_size, patch_size) if patch_size else (input_size[0] / grid[0], input_size[1] / grid[1])
+    return Extent(top / cell_y, (input_size[0] - bottom) / cell_y, left / cell_x, (input_size[1] - right) / cell_x)
+
+
+def scale_extent(extent: Extent, grid: tuple[int, int], new_grid: tuple[int, int]) -> Extent:
+    """The extent on a map of `new_grid` cells that covers the same area as that of `grid` cells."""
+    scale_y, scale_x = new_grid[0] / grid[0], new_grid[1] / grid[1]
+    top, bottom, left, right = extent
+    return Extent(top * scale_y, bottom * scale_y, left * scale_x, right * scale_x)
+
+
+def content_of(extent: Extent, grid: tuple[int, int]) -> tuple[slice, slice, Extent]:
+    """Rows and columns of `grid` that hold at least one pixel of the image, and the extent on this cut-out.
+
+    >>> content_of(Extent(1, 3.25, 0, 4), (4, 6))
+    (slice(1, 4, None), slice(0, 4, None), Extent(top=0, bottom=2.25, left=0, right=4))
+    """
+    top, bottom, left, right = extent
+    rows, columns = _cover(top, bottom, grid[0]), _cover(left, right, grid[1])
+    return rows, columns, Extent(top - rows.start, bottom - rows.start, left - columns.start, right - columns.start)
+
+
+def _cover(start: float, end: float, cells: int) -> slice:
+    return slice(math.floor(start + 1e-6), min(cells, math.ceil(end - 1e-6)))
+
+
 def upsample_labels(labels: Tensor,
                     size: tuple[int, int],
-                    extent: tuple[float, float, float, float] | None = None,
+                    extent: Extent | None = None,
                     rule: str = 'centre') -> Tensor:
     """Nearest upsampling of label maps, without ever holding scores of full size.
 
     Args:
         labels: (..., h, w), any type.
         size: (H, W) of the result.
-        extent: (top, bottom, left, right) of the image in cells of the grid, where its border does not fall on that of
-            the grid: an image 100 pixels high in patches of 16 reaches from 0 to 6.25. None: the whole grid.
+        extent: Where the image lies on the grid; None: it covers the whole grid.
         rule: 'centre': a pixel takes the cell under its centre; 'corner': under its upper left corner, which is what
             `F.interpolate(mode='nearest')` does (published).
 
@@ -24,28 +82,58 @@ def upsample_labels(labels: Tensor,
         (..., H, W).
 
     Raises:
-        ValueError: Unknown rule.
+        ValueError: If `rule` is unknown.
+
+    >>> upsample_labels(torch.tensor([[0, 1, 2]]), (1, 10), Extent(0, 1, 0, 2.5)).tolist()
+    [[0, 0, 0, 0, 1, 1, 1, 1, 2, 2]]
     """
     rows, columns = nearest_cells(labels.shape[-2:], size, extent, rule)
     return labels.index_select(-2, rows.to(labels.device)).index_select(-1, columns.to(labels.device))
 
 
+def upsample_scores(scores: Tensor, size: tuple[int, int], extent: Extent | None = None) -> Tensor:
+    """Bilinear upsampling of scores (align_corners False).
+
+    Args:
+        scores: (C, h, w).
+        size: (H, W) of the result.
+        extent: Where the image lies on the grid; None: it covers the whole grid.
+
+    Returns:
+        (C, H, W).
+    """
+    height, width = scores.shape[-2:]
+    if extent is None or tuple(extent) == (0, height, 0, width):
+        return F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
+    top, bottom, left, right = extent
+    # Where pixel centres lie on the grid, as grid_sample wants it: -1 and 1 are the outer borders of the first and last
+    # cell.
+    rows = (top + (torch.arange(size[0]) + 0.5) * ((bottom - top) / size[0])) * (2 / height) - 1
+    columns = (left + (torch.arange(size[1]) + 0.5) * ((right - left) / size[1])) * (2 / width) - 1
+    points = torch.stack(torch.meshgrid(columns, rows, indexing='xy'), -1).to(scores)
+    return F.grid_sample(scores[None], points[None], mode='bilinear', padding_mode='border', align_corners=False)[0]
+
+
 def nearest_cells(grid: tuple[int, int],
                   size: tuple[int, int],
-                  extent: tuple[float, float, float, float] | None = None,
+                  extent: Extent | None = None,
                   rule: str = 'centre') -> tuple[Tensor, Tensor]:
     """The grid row of every pixel row (H,) and the grid column of every pixel column (W,); see `upsample_labels`."""
     if rule not in NEAREST_RULES:
-        raise ValueError(f'Nearest rule {rule!r} is unknown; there are: {", ".join(NEAREST_RULES)}.')
+        raise ValueError(f'Nearest rule {rule!r} is unknown; known are: {", ".join(NEAREST_RULES)}.')
     top, bottom, left, right = extent or (0, grid[0], 0, grid[1])
     return _cells(size[0], top, bottom, grid[0], rule), _cells(size[1], left, right, grid[1], rule)
 
 
 def cell_indices(grid: tuple[int, int],
                  size: tuple[int, int],
-                 extent: tuple[float, float, float, float] | None = None,
+                 extent: Extent | None = None,
                  rule: str = 'centre') -> Tensor:
-    """(H, W) int64: the row-major index of the cell under every pixel; see `upsample_labels`."""
+    """(H, W) int64: the row-major index of the cell under every pixel; see `upsample_labels`.
+
+    >>> cell_indices((1, 3), (1, 5), Extent(0, 1, 0, 2.5)).tolist()
+    [[0, 0, 1, 1, 2]]
+    """
     rows, columns = nearest_cells(grid, size, extent, rule)
     return rows[:, None] * grid[1] + columns
 

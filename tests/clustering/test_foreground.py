@@ -14,7 +14,7 @@ from leopart_mm.clustering.foreground import (
     published_cuts,
     published_threshold,
 )
-from leopart_mm.geometry.cell_counts import cell_weights
+from leopart_mm.geometry.cell_counts import pixels_per_cell
 from leopart_mm.geometry.patch_grid import upsample_labels
 from tests.clustering.foreground_reference import jaccard
 
@@ -43,7 +43,7 @@ def test_sizes_with_weights_equal_those_of_pixels():
     generator = torch.Generator().manual_seed(0)
     clusters = torch.randint(0, 5, (4, 6, 7), generator=generator)
     masks = torch.randint(0, 2, (4, 6, 7), generator=generator).float()
-    weights = torch.from_numpy(cell_weights((6, 7), (20, 30)).copy())
+    weights = torch.from_numpy(pixels_per_cell((6, 7), (20, 30)).copy())
     found = cluster_sizes(clusters, masks, 5, weights)
     pixels = [upsample_labels(maps, (20, 30), rule='corner') for maps in (clusters, masks)]
     for ours, reference in zip(found, cluster_sizes(*pixels, 5), strict=True):

@@ -12,9 +12,10 @@ from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.matching import scores
 from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES, class_table
 from leopart_mm.datasets.transforms.segmentation import resize_mask
+from leopart_mm.geometry.patch_grid import upsample_scores
 from leopart_mm.masks import attention_foreground
 from leopart_mm.models.necks import FeatureToSize
-from leopart_mm.retrieval.mixing import mix_labels, upsample_scores
+from leopart_mm.retrieval.mixing import mix_labels
 from leopart_mm.retrieval.patch_labels import patch_class_counts, soft_labels
 from leopart_mm.retrieval.patch_sampling import patch_scores, patches_per_image, sample_patches
 from leopart_mm.retrieval.search import search

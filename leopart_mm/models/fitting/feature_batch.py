@@ -1,15 +1,15 @@
 """A batch of dense features with what is known about its images: what a `FeatureStream` yields."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
+from leopart_mm.geometry import patch_grid
+from leopart_mm.geometry.patch_grid import Extent, content_of, scale_extent
 from leopart_mm.models.backbones.features import DenseFeatures
-
-Extent = tuple[float, float, float, float]
+from leopart_mm.models.fitting.prediction import content_groups
 
 
 @dataclass
@@ -57,26 +57,11 @@ class FeatureBatch:
         Every cell that holds a pixel of the image is in; cells of padding only are out. `grid` may be another than the
         patch grid (resized features).
         """
-        return content_of(self.extents[index], self.features.grid, grid)
+        return content_of(scale_extent(self.extents[index], self.features.grid, grid), grid)
 
     def content_groups(self, grid: tuple[int, int]) -> list[tuple[list[int], tuple[slice, slice, Extent]]]:
         """Images that lie on the grid alike, as (their indices, their `content`), so that they are treated at once."""
-        groups: dict[Extent, list[int]] = {}
-        for index, extent in enumerate(self.extents):
-            groups.setdefault(extent, []).append(index)
-        return [(members, self.content(members[0], grid)) for members in groups.values()]
-
-
-def content_of(extent: Extent, patch_grid: tuple[int, int], grid: tuple[int, int]) -> tuple[slice, slice, Extent]:
-    """See `FeatureBatch.content`."""
-    scale_y, scale_x = grid[0] / patch_grid[0], grid[1] / patch_grid[1]
-    top, bottom, left, right = extent[0] * scale_y, extent[1] * scale_y, extent[2] * scale_x, extent[3] * scale_x
-    rows, columns = _cover(top, bottom, grid[0]), _cover(left, right, grid[1])
-    return rows, columns, (top - rows.start, bottom - rows.start, left - columns.start, right - columns.start)
-
-
-def _cover(start: float, end: float, cells: int) -> slice:
-    return slice(math.floor(start + 1e-6), min(cells, math.ceil(end - 1e-6)))
+        return content_groups([scale_extent(extent, self.features.grid, grid) for extent in self.extents], grid)
 
 
 def image_extent(meta: dict, input_size: tuple[int, int], grid: tuple[int, int], backbone: nn.Module) -> Extent:
@@ -89,10 +74,8 @@ def image_extent(meta: dict, input_size: tuple[int, int], grid: tuple[int, int],
         backbone: Its `patch_size` and `size_mode` say how long a cell is; without them (or where images are resized to
             the grid) the maps cover the input evenly.
     """
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    padding = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
     patch = getattr(backbone, 'patch_size', None)
-    if patch is not None and getattr(backbone, 'size_mode', 'resize') != 'resize':
-        cell_y = cell_x = patch
-    else:
-        cell_y, cell_x = input_size[0] / grid[0], input_size[1] / grid[1]
-    return (top / cell_y, (input_size[0] - bottom) / cell_y, left / cell_x, (input_size[1] - right) / cell_x)
+    if getattr(backbone, 'size_mode', 'resize') == 'resize':
+        patch = None
+    return patch_grid.image_extent(input_size, grid, padding, patch)

@@ -9,10 +9,10 @@ Result = TypeVar('Result')
 
 
 def gather_parts(read: Callable[[], Any]) -> list[Any] | None:
-    """What `read` returned on every process, in order of rank, on the main process; None on the others.
+    """What `read` returned on every process, in order of rank, on the main process; None elsewhere.
 
     Raises:
-        ValueError: `read` raised ValueError on some process; it is raised on all, so that none waits for ever.
+        ValueError: If `read` raised one on any process. It is raised on all, so that no process deadlocks.
     """
     part, fault = None, None
     try:
@@ -29,7 +29,7 @@ def broadcast_result(solve: Callable[[], Result]) -> Result:
     """Run `solve` on the main process and return its result on all.
 
     Raises:
-        ValueError: `solve` raised ValueError; it is raised on all processes.
+        ValueError: If `solve` raised one; it is raised on all processes.
     """
     box: list[Any] = [None, None]
     if is_main_process():

@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class NotFittedError(RuntimeError):
-    """Prediction was asked of a head that has not seen any data."""
+    """A prediction was asked of a module that was not fitted."""
 
 
 class FittedState:
     """Mixin of the modules (heads, post-processors) that fit something without gradients.
 
     A subclass names its buffers in `STATE`, fills them with `keep` and describes the settings that they belong to with
-    `settings`: a checkpoint that was fitted with other settings is refused, not half loaded. It comes before the
+    `settings`: a checkpoint that was fitted with different settings is refused as a whole. The mixin comes before the
     nn.Module among the base classes.
 
     Attributes:
@@ -38,8 +38,17 @@ class FittedState:
         self.register_buffer('fit_info', torch.zeros(0, dtype=torch.uint8))
 
     def settings(self) -> dict[str, Any]:
-        """What the fitted values depend on and `forward` needs to agree with; plain values."""
+        """Plain values that the fitted ones depend on and `forward` must agree with."""
         return {}
+
+    def settings_of_older(self, info: dict[str, Any], values: Mapping[str, Tensor]) -> dict[str, Any]:
+        """`settings` of a checkpoint that was written before settings were recorded.
+
+        Args:
+            info: Its `info`.
+            values: Its buffers, by the names in `STATE`.
+        """
+        return self.settings()
 
     @property
     def is_fitted(self) -> bool:
@@ -49,13 +58,14 @@ class FittedState:
     @property
     def info(self) -> dict[str, Any]:
         """What was found; empty if unfitted."""
-        return self._record().get('info', {})
-
-    def _record(self) -> dict[str, Any]:
-        return json.loads(bytes(self.fit_info.tolist())) if self.fit_info.numel() else {}
+        return _read_record(self.fit_info)['info']
 
     def keep(self, values: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-        """Store the fitted values (one for each name in `STATE`) and what is said about them."""
+        """Store the fitted values (one per name in `STATE`) and what is said about them.
+
+        Raises:
+            ValueError: If the names differ from `STATE`.
+        """
         if set(values) != set(self.STATE):
             raise ValueError(f'{type(self).__name__} keeps {sorted(self.STATE)}, not {sorted(values)}.')
         device = self.fitted.device
@@ -66,7 +76,7 @@ class FittedState:
         self.fitted = torch.tensor(True, device=device)
 
     def require_fitted(self) -> None:
-        """Raise NotFittedError where nothing was fitted or loaded."""
+        """Raise NotFittedError unless something was fitted or loaded."""
         if not self.is_fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted: evaluate with test_cfg=dict(type="
                                  "'leopart_mm.FitTestLoop'), call model.fit(stream), or load a fitted checkpoint "
@@ -74,17 +84,22 @@ class FittedState:
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool,
                               missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
-        """All of a fitted state, or (a checkpoint of the backbone or of the head alone) nothing of it."""
+        """Load a complete fitted state, or (from a checkpoint of the backbone or the head alone) nothing.
+
+        MMEngine loads non-strictly, which would take the flag `fitted` and skip values of another shape.
+        """
         names = (*self.STATE, 'fitted', 'fit_info')
-        given = {name: state_dict.get(prefix + name) for name in names}
-        if all(value is None for value in given.values()):
+        given = {name: state_dict[prefix + name] for name in names if prefix + name in state_dict}
+        if not given:
             return
-        absent = [prefix + name for name, value in given.items() if value is None]
+        absent = [prefix + name for name in names if name not in given]
         if absent:
-            raise ValueError(f'The checkpoint holds a part of a fitted {type(self).__name__} only; '
+            raise ValueError(f'The checkpoint holds only a part of a fitted {type(self).__name__}: '
                              f'{", ".join(absent)} is missing. Save the whole model again.')
         if bool(given['fitted']):
-            self._check_settings(json.loads(bytes(given['fit_info'].tolist()))['settings'])
+            record = _read_record(given['fit_info'])
+            older = 'settings' not in record
+            self._check_settings(self.settings_of_older(record['info'], given) if older else record['settings'])
         for name in names:
             setattr(self, name, torch.empty_like(given[name], device=self.fitted.device))
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
@@ -97,3 +112,11 @@ class FittedState:
         if differ:
             raise ValueError(f'The checkpoint holds a {type(self).__name__} fitted with {"; ".join(differ)}: change '
                              'the config, or fit again from a checkpoint that is not fitted.')
+
+
+def _read_record(fit_info: Tensor) -> dict[str, Any]:
+    """Settings and info of a `fit_info` buffer; `settings` is absent from files of before they were recorded."""
+    if not fit_info.numel():
+        return dict(info={})
+    record = json.loads(bytes(fit_info.tolist()))
+    return record if record.keys() == {'settings', 'info'} else dict(info=record)

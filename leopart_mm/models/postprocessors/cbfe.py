@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from leopart_mm.clustering.foreground import RULES, cluster_sizes, cut_agreement
-from leopart_mm.geometry.cell_counts import cell_weights
+from leopart_mm.geometry.cell_counts import pixels_per_cell
 from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
@@ -136,7 +136,7 @@ class CBFE(FittedPostprocessor):
             for members, (rows, columns, extent) in batch.content_groups(grid):
                 inside = masks[members, rows, columns]
                 cells = tuple(inside.shape[-2:])
-                weights = torch.from_numpy(cell_weights(cells, self.map_size, extent).copy()).to(inside.device)
+                weights = torch.from_numpy(pixels_per_cell(cells, self.map_size, extent).copy()).to(inside.device)
                 empty += int((inside.flatten(1).sum(1) == 0).sum())
                 for stage, maps in enumerate(labels):
                     counts = cluster_sizes(maps[members, rows, columns], inside, number, weights)

@@ -5,9 +5,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from leopart_mm.geometry.patch_grid import upsample_scores
 from leopart_mm.models.segmentors.unsupervised_segmentor import UnsupervisedSegmentor
 from leopart_mm.registry import MODELS
-from leopart_mm.retrieval.mixing import upsample_scores
 
 
 @MODELS.register_module()

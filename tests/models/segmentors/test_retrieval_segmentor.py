@@ -4,9 +4,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from leopart_mm.geometry.patch_grid import upsample_scores
 from leopart_mm.models.decode_heads import NotFittedError
 from leopart_mm.models.segmentors import RetrievalSegmentor
-from leopart_mm.retrieval.mixing import upsample_scores
 from tests.models.segmentors.test_unsupervised_segmentor import Patches, image
 
 

@@ -1,0 +1,128 @@
+"""The interfaces of what is fitted without gradients: a head, and the post-processors after it."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.prediction import Prediction
+from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.models.fitting.state import FittedState
+
+GRID, PIXEL = 'grid', 'pixel'
+LEVELS = (GRID, PIXEL)
+
+
+class FittableHead(FittedState, BaseModule):
+    """Turns the backbone's maps into a Prediction, after it was fitted on a stream of them.
+
+    What `fit` finds goes into the buffers that `STATE` names, through `keep`, so that an ordinary checkpoint holds it;
+    see FittedState, which also gives `is_fitted`, `reset` and `info`.
+
+    Attributes:
+        num_clusters: Number of labels, K.
+        in_index: Which map of the backbone the head reads.
+        can_reduce: Whether `reduce` is defined.
+        align_corners: For mmseg's EncoderDecoder.
+    """
+
+    num_clusters: int
+    in_index: int = -1
+    can_reduce: ClassVar[bool] = False
+    align_corners: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(self, stream: Iterable[FeatureBatch]) -> None:
+        """Fit on a stream of batches that can be read several times.
+
+        With several processes each reads its own part: see `gather_parts` and `broadcast_result`.
+
+        Raises:
+            ValueError: If the stream cannot be fitted on; it is raised on all processes.
+        """
+
+    @abstractmethod
+    def predict(self, batch: FeatureBatch) -> Prediction:
+        """Labels (S, B, h, w) or scores (S, B, K, h, w) of a batch.
+
+        Raises:
+            NotFittedError: If nothing was fitted or loaded.
+        """
+
+    def reduce(self, maps: Sequence[Tensor]) -> Tensor:
+        """The features (B, D, h, w) that are clustered, for post-processors that request `reduced`.
+
+        Raises:
+            TypeError: Unless a subclass defines it, and sets `can_reduce`.
+        """
+        raise TypeError(f'A post-processor needs reduced features, which {type(self).__name__} does not give: use '
+                        "decode_head=dict(type='leopart_mm.OverclusterHead').")
+
+    def loss(self, *args: Any, **kwargs: Any) -> dict:
+        """Refuse: a fitted head has no loss.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(f'{type(self).__name__} has no loss: it is fitted without gradients, by FitTestLoop '
+                                  'or fit(stream). To fine-tune the backbone, train a model such as '
+                                  'leopart_mm.Leopart.')
+
+
+class Postprocessor(BaseModule):
+    """A stage after the head: a Prediction in, a Prediction out, fitted without gradients where it needs data.
+
+    What `fit` finds must be buffers, so that a checkpoint keeps it; FittedState does that.
+
+    Attributes:
+        name: Key of the stage in a chain that is given as a list; None: the class's name in lower case.
+        title: What its maps are called in pictures; None: its key in the chain.
+        background: Label that is no object and not painted in pictures; None: there is none.
+        level: 'grid': `forward` gets maps on the patch grid; 'pixel': it gets single images at the size of their
+            pixels, after all stages on the grid, and `batch.inputs` (if requested) is the image at that size.
+        num_labels: Number of labels of its maps (ids 0..num_labels-1); None: that of the stage before.
+    """
+
+    name: ClassVar[str | None] = None
+    title: str | None = None
+    background: int | None = None
+    level: ClassVar[str] = GRID
+    num_labels: int | None = None
+
+    def requests(self, fitting: bool = False, pictures: bool = False) -> Requests:
+        """What the stage needs in a batch beside the maps.
+
+        Args:
+            fitting: `fit` is about to be called; else only `forward`.
+            pictures: `pictures` will be called too.
+        """
+        return Requests()
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `forward` can run. Stages that fit nothing are always ready."""
+        return True
+
+    def reset(self) -> None:
+        """Forget what was fitted; called on all stages before they are fitted (again)."""
+
+    def fit(self, stream: Iterable[FeatureBatch]) -> None:
+        """Fit on a stream that can be read several times; a stage that fits nothing leaves this out.
+
+        The `prediction` of each batch is that of the stage before; `stream.num_labels` says how many labels it has.
+        """
+
+    @abstractmethod
+    def forward(self, prediction: Prediction, batch: FeatureBatch) -> Prediction:
+        """The prediction of the stage before to a new one; S, h and w may change, the images not."""
+
+    def pictures(self, batch: FeatureBatch) -> dict[str, Tensor]:
+        """Maps (B, h, w) of small ids to look at beside the stage's labels, by title."""
+        return {}
+
+
+class FittedPostprocessor(FittedState, Postprocessor):
+    """Base of the stages that fit something: buffers that load completely or not at all, see FittedState."""

@@ -1,0 +1,40 @@
+"""Requests: what a stage needs to know of an image beside the backbone's maps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What must be in a `FeatureBatch` beside the maps; `a | b` is the union.
+
+    Args:
+        attention: `features.cls_attention`, the attention of the class token in the last block.
+        qkv: Block whose queries, keys and values are needed (`features.q`, `k`, `v`); may be negative, None: none.
+        reduced: `features.reduced`, the features as the head clusters them.
+        images: `FeatureBatch.inputs`.
+
+    >>> Requests(attention=True) | Requests(qkv=11)
+    Requests(attention=True, qkv=11, reduced=False, images=False)
+    """
+
+    attention: bool = False
+    qkv: int | None = None
+    reduced: bool = False
+    images: bool = False
+
+    def __or__(self, other: 'Requests') -> 'Requests':
+        if None not in (self.qkv, other.qkv) and self.qkv != other.qkv:
+            raise ValueError(f'Two stages ask for queries, keys and values of two blocks, {self.qkv} and {other.qkv}; '
+                             'a batch holds those of a single block: let both ask for the same number.')
+        qkv = self.qkv if other.qkv is None else other.qkv
+        return Requests(self.attention or other.attention, qkv, self.reduced or other.reduced,
+                        self.images or other.images)
+
+    @classmethod
+    def union(cls, requests: Iterable['Requests']) -> 'Requests':
+        """What all of `requests` ask for."""
+        total = cls()
+        for each in requests:
+            total = total | each
+        return total
