@@ -1,6 +1,6 @@
 """A checkpoint hook that never leaves a run without a whole checkpoint."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -8,9 +8,8 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from leopart_mm.files import remove_temporary, write_text_whole, write_whole
 from leopart_mm.registry import HOOKS
-
-PARTIAL_PREFIX = '.partial-'
 
 
 @HOOKS.register_module()
@@ -18,22 +17,21 @@ class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook with every file written under a temporary name and then renamed.
 
     MMEngine's hook writes straight to the final name and, with ``max_keep_ckpts``, deletes the oldest file *before* the
-    new one is written: a kill at the wrong moment leaves half a file, or none. Here a file that exists is whole, the
-    pointer `last_checkpoint` always names such a file, and old files go only after the new one is in place. On remote
-    storage (not a local path) the behaviour is MMEngine's.
+    new one is written: a kill at the wrong moment leaves half a file, or none. Here every file that exists is whole,
+    the pointer `last_checkpoint` always names such a file, and old files are deleted only after the new one is in
+    place. On remote storage (no local path) the behaviour is MMEngine's.
 
     Args:
         **kwargs: As for :class:`mmengine.hooks.CheckpointHook`.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Besides MMEngine's preparations: make saving atomic and remove what a killed run left half-written."""
+        """Make saving atomic, and remove what a killed run left half-written."""
         super().before_train(runner)
         if not isinstance(self.file_backend, LocalBackend):
             return
         if is_main_process():
-            for leftover in Path(self.out_dir).glob(f'{PARTIAL_PREFIX}*'):
-                leftover.unlink()
+            remove_temporary(self.out_dir)
         if not getattr(runner.save_checkpoint, 'atomic', False):
             runner.save_checkpoint = _atomic(runner.save_checkpoint)
 
@@ -48,10 +46,7 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args=self.backend_args, **self.args)
         if not is_main_process():
             return
-        pointer = Path(runner.work_dir) / 'last_checkpoint'
-        partial = pointer.with_name(PARTIAL_PREFIX + pointer.name)
-        partial.write_text(self.last_ckpt)
-        os.replace(partial, pointer)
+        write_text_whole(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
         for old_step in outdated:
             path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old_step))
             if self.file_backend.isfile(path):
@@ -60,7 +55,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:
             return
-        # MMEngine removes the previous best file first; hidden from it, that file goes once the new one is there.
+        # MMEngine deletes the previous best file first. Hidden from it, that file is deleted once the new one exists.
         several = len(self.key_indicators) > 1
         previous = dict(self.best_ckpt_path_dict) if several else {None: self.best_ckpt_path}
         if several:
@@ -78,7 +73,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 self.file_backend.remove(old)
 
     def _keep(self, runner: Runner, step: int) -> list[int]:
-        """Note that `step` is kept; return the steps whose files may go once it is written."""
+        """Note that `step` is kept; return the steps whose files may be deleted once it is written."""
         if self.max_keep_ckpts <= 0 or (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
             return []
         outdated = []
@@ -89,17 +84,15 @@ class AtomicCheckpointHook(CheckpointHook):
         return [old_step for old_step in outdated if old_step != step]
 
 
-def _atomic(save_checkpoint):
+def _atomic(save_checkpoint: Callable[..., None]) -> Callable[..., None]:
     """Wrap `Runner.save_checkpoint`: write beside the final name, flush to disk, rename."""
 
     def save(out_dir: str, filename: str, *args, **kwargs) -> None:
-        partial_name = PARTIAL_PREFIX + filename
-        partial = Path(out_dir) / partial_name
-        save_checkpoint(out_dir, partial_name, *args, **kwargs)
-        if is_main_process():
-            with open(partial, 'rb+') as file:
-                os.fsync(file.fileno())
-            os.replace(partial, Path(out_dir) / filename)
+        if not is_main_process():  # writes nothing, but runs the hooks
+            save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with write_whole(Path(out_dir) / filename, flush=True) as temporary:
+            save_checkpoint(out_dir, temporary.name, *args, **kwargs)
 
     save.atomic = True
     return save

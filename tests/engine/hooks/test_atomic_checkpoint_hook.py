@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.fileio import LocalBackend
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from leopart_mm.engine.hooks import AtomicCheckpointHook
+import leopart_mm  # noqa: F401
+from leopart_mm.files import temporary_path
+from tests.test_files import full_disk
 
 
 class Line(BaseModel):
@@ -61,34 +64,38 @@ def test_keeps_the_newest_and_points_to_it(tmp_path):
 
 
 @pytest.mark.parametrize('moment', ['writing', 'renaming'])
-def test_a_kill_while_saving_leaves_the_old_one_whole(tmp_path, monkeypatch, moment):
+def test_a_stop_while_saving_leaves_the_old_one_whole(tmp_path, monkeypatch, moment):
     make_runner(tmp_path, iterations=2, max_keep_ckpts=1).train()
 
-    def die(*args, **kwargs):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    def write_half(self, content, path):
+        Path(path).write_bytes(content[:100])
         raise KeyboardInterrupt
 
     if moment == 'writing':
-        real_save = torch.save
-
-        def half(checkpoint, file, *args, **kwargs):
-            real_save(checkpoint, file)
-            file.truncate(100)
-            file.seek(100)
-            Path(tmp_path / '.partial-iter_3.pth').write_bytes(file.getvalue())
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(torch, 'save', half)
+        monkeypatch.setattr(LocalBackend, 'put', write_half)
     else:
-        monkeypatch.setattr('leopart_mm.engine.hooks.atomic_checkpoint_hook.os.replace', die)
+        monkeypatch.setattr('leopart_mm.files.os.replace', stop)
     with pytest.raises(KeyboardInterrupt):
         make_runner(tmp_path, iterations=3, resume=True, max_keep_ckpts=1).train()
     monkeypatch.undo()
-    assert names(tmp_path) == ['.partial-iter_3.pth', 'iter_2.pth', 'last_checkpoint']
+    assert names(tmp_path) == ['iter_2.pth', 'last_checkpoint']
     assert torch.load(tmp_path / 'iter_2.pth', weights_only=True)['meta']['iter'] == 2
 
-    runner = make_runner(tmp_path, iterations=4, resume=True, max_keep_ckpts=1)
-    runner.train()
+    temporary_path(tmp_path / 'iter_3.pth').write_bytes(b'half')  # a killed process cannot tidy up
+    make_runner(tmp_path, iterations=4, resume=True, max_keep_ckpts=1).train()
     assert names(tmp_path) == ['iter_4.pth', 'last_checkpoint']
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_one(tmp_path):
+    make_runner(tmp_path, iterations=2, max_keep_ckpts=1).train()
+    runner = make_runner(tmp_path, iterations=3, resume=True, max_keep_ckpts=1)
+    with full_disk(500), pytest.raises(OSError, match=r'iter_3\.pth cannot be written: File too large'):
+        runner.train()
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_2.pth')
+    assert (tmp_path / 'iter_2.pth').is_file()
 
 
 def test_equals_uninterrupted(tmp_path):
@@ -103,5 +110,3 @@ def test_equals_uninterrupted(tmp_path):
 def test_best_file_is_replaced_only_by_a_better_one(tmp_path):
     make_runner(tmp_path, val=True, max_keep_ckpts=1, save_best='score', rule='greater').train()
     assert names(tmp_path) == ['best_score_iter_2.pth', 'iter_4.pth', 'last_checkpoint']
-    hook = AtomicCheckpointHook(interval=1)
-    assert hook._save_best_checkpoint(None, {}) is None
