@@ -6,7 +6,6 @@ tools/train.py, overclustering again. Writes report.html (open it) and summary.j
 """
 
 import argparse
-import io
 import json
 import os
 import subprocess
@@ -21,6 +20,7 @@ from PIL import Image
 
 from leopart_mm.datasets.sample import CLASSES, PALETTE, write_sample
 from leopart_mm.engine.config import load_config
+from leopart_mm.files import save_torch_whole, write_text_whole
 from leopart_mm.palette import distinct_colours
 from leopart_mm.registry import MODELS
 from leopart_mm.visualization import html
@@ -58,10 +58,9 @@ def run_tool(name: str, *args: object) -> None:
 
 def draw_start_weights(path: Path, seed: int) -> None:
     """Save the random network that a run starts from."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     backbone = MODELS.build({**load_config(TEST_CONFIG).model.backbone})
-    torch.save(dict(state_dict=backbone.state_dict()), path)
+    save_torch_whole(dict(state_dict=backbone.state_dict()), path)
 
 
 def newest(folder: Path, pattern: str) -> Path:
@@ -94,12 +93,13 @@ def one_run(args: argparse.Namespace, data: Path, seed: int, iterations: int) ->
     return dict(seed=seed, miou_before=round(before, 2), miou_after=round(after, 2))
 
 
-def loss_curve(folder: Path) -> bytes:
-    """PNG of the loss of all runs."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(7, 3))
+def loss_curve(folder: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the loss of all runs."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(7, 3), dpi=110)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
     for run in sorted(folder.glob('seed*')):
         lines = map(json.loads, newest(run / 'train', '*/vis_data/scalars.json').read_text().splitlines())
         points = [(line['iter'], line['loss']) for line in lines if 'loss' in line]
@@ -107,10 +107,8 @@ def loss_curve(folder: Path) -> bytes:
     axes.set(xlabel='iteration', ylabel='Leopart loss')
     axes.legend()
     figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
-    plt.close(figure)
-    return buffer.getvalue()
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def sheet(data: Path, run: Path, count: int) -> np.ndarray:
@@ -139,20 +137,21 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
                  f'{summary["miou_after"] - summary["miou_before"]:+.2f}'))
     first = args.work_dir / f'seed{summary["seeds"][0]["seed"]}'
     report = args.work_dir / 'report.html'
-    report.write_text(html.page(
-        'leopart_mm: demo on generated scenes',
-        html.paragraph(f'A micro ViT, randomly initialised, was fine-tuned without labels with Leopart on '
-                       f'{args.images * 3 // 4} generated scenes of {args.size} pixels for {iterations} steps. Before '
-                       f'and after, its patch features on the {args.images // 4} validation scenes were clustered '
-                       f'(K = {NUM_CLUSTERS}); every cluster is given to the class it is most precise for. '
-                       f'{len(CLASSES)} classes with the background. Each run starts from another random network.'),
+    html.write_page(
+        report, 'leopart_mm: demo on generated scenes',
+        f'A micro ViT, randomly initialised, was fine-tuned without labels with Leopart on {args.images * 3 // 4} '
+        f'generated scenes of {args.size} pixels for {iterations} steps. Before and after, its patch features on the '
+        f'{args.images // 4} validation scenes were clustered (K = {NUM_CLUSTERS}); every cluster is given to the '
+        f'class it is most precise for. {len(CLASSES)} classes with the background. Each run starts from another '
+        'random network.',
         html.heading('Overclustering mIoU in percent, before and after'),
         html.table(('run', 'before', 'after', 'gain'), rows),
-        html.heading('Loss'), html.picture(loss_curve(args.work_dir), 'A loss of log K = log 60 = 4.09 is chance.'),
+        html.heading('Loss'),
+        html.figure(loss_curve(args.work_dir), 'A loss of log K = log 60 = 4.09 is chance.'),
         html.heading('Images'),
-        html.picture(sheet(data, first, args.show),
-                     'Run of the first seed. Cluster colours are arbitrary; matched and ground truth share theirs.'),
-        html.paragraph(f'All of it took {summary["seconds"]:.0f} s.')))
+        html.figure(sheet(data, first, args.show),
+                    'Run of the first seed. Cluster colours are arbitrary; matched and ground truth share theirs.'),
+        f'All of it took {summary["seconds"]:.0f} s.')
     return report
 
 
@@ -175,7 +174,7 @@ def main() -> None:
         seeds=runs,
         seconds=round(time.perf_counter() - begin, 1))
     report = write_report(args, summary, data, iterations)
-    (args.work_dir / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
+    write_text_whole(args.work_dir / 'summary.json', json.dumps(summary, indent=2) + '\n')
     print(f'mIoU {summary["miou_before"]:.1f} -> {summary["miou_after"]:.1f} % (mean of {args.seeds} runs) in '
           f'{summary["seconds"]:.0f} s. Open {report}')
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.gif')
+EXIF_ORIENTATION = 0x0112
 JPEG_START, JPEG_END = b'\xff\xd8\xff', b'\xff\xd9'
 
 
@@ -45,6 +46,19 @@ def read_image(path: str | os.PathLike, channel_order: str = 'bgr') -> np.ndarra
     except OSError as error:
         raise ImageReadError(path, error.strerror or type(error).__name__) from error
     return decode_image(content, path, channel_order)
+
+
+def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
+    """(height, width) of an image file as `read_image` reads it, from its header; None if that cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with Image.open(path) as image:
+                width, height = image.size
+                turned = image.getexif().get(EXIF_ORIENTATION, 1) in range(5, 9)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return (width, height) if turned else (height, width)
 
 
 def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bgr') -> np.ndarray:

@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from prettytable import PrettyTable
 from torch import Tensor
 
-from leopart_mm.evaluation.boundary import boundary_f1_per_class
+from leopart_mm.geometry.boundary import boundary_f1_per_class
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.registry import METRICS
 

@@ -8,13 +8,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.logging import print_log
+
+from leopart_mm.datasets.image_reading import image_size
+from leopart_mm.files import printable, write_image_whole
+from leopart_mm.geometry.patch_grid import upsample_labels
 
 
 def unique_names(paths: Sequence[str]) -> list[str]:
     """A file stem for each path: its own stem, with as many folders in front as tell it from the others.
 
-    'a/1.jpg', 'b/1.jpg', 'b/2.jpg' give 'a_1', 'b_1', '2'. Different images in one folder that differ by suffix only
-    keep it: '1_jpg', '1_png'.
+    Images of one folder that differ by their suffix only keep it.
+
+    >>> unique_names(['a/1.jpg', 'b/1.jpg', 'b/2.jpg', 'c/3.jpg', 'c/3.png'])
+    ['a_1', 'b_1', '2', 'c_3_jpg', 'c_3_png']
     """
     names: dict[str, str] = {}
     pending = list(dict.fromkeys(paths))
@@ -34,57 +43,89 @@ def _stem(path: str, depth: int) -> str:
 
 
 def write_labels(path: str | os.PathLike, labels: np.ndarray, num_labels: int) -> None:
-    """Write a label map (H, W) as PNG, 8-bit for up to 256 labels, else 16-bit.
+    """Write a label map as PNG, in one step.
+
+    Args:
+        path: The file.
+        labels: (H, W) integers.
+        num_labels: K; 8-bit up to 256, else 16-bit.
 
     Raises:
-        ValueError: A label is not in 0..num_labels-1, or there are more than 65536.
-        OSError: The file could not be written.
+        ValueError: If a label is not in 0..K-1, or K is larger than 65536.
+        OSError: If the file cannot be written.
     """
     labels = np.asarray(labels)
     if num_labels > 2**16:
         raise ValueError(f'{num_labels} labels do not fit in a 16-bit PNG.')
     if labels.size and not 0 <= labels.min() <= labels.max() < num_labels:
         raise ValueError(f'Labels reach from {labels.min()} to {labels.max()}, but only 0..{num_labels - 1} exist.')
-    if not cv2.imwrite(os.fspath(path), labels.astype(np.uint8 if num_labels <= 256 else np.uint16)):
-        raise OSError(f'The label map {path} could not be written: is the folder there, is the disk full?')
+    write_image_whole(path, labels.astype(np.uint8 if num_labels <= 256 else np.uint16))
 
 
 def read_labels(path: str | os.PathLike) -> np.ndarray:
-    """A label map that `write_labels` wrote, (H, W) int64."""
-    labels = cv2.imread(os.fspath(path), cv2.IMREAD_UNCHANGED)
+    """A label map that `write_labels` wrote, (H, W) uint8 or uint16.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    content = np.fromfile(path, np.uint8)
+    labels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
     if labels is None:
-        raise OSError(f'The label map {path} could not be read.')
-    return labels.astype(np.int64)
+        raise OSError(f'{printable(path)} is no label map, or it is damaged.')
+    return labels
 
 
 class LabelMapWriter:
     """Collects label maps during a run, and gives them their final names when all images are known.
 
-    Until `finish` they lie under hidden names, so that images of one name in different folders, also on different
-    processes, never overwrite each other.
+    The maps have the size of the image files, whatever the size at which a metric compares (nearest). Until `finish`
+    they lie under hidden names, so that images of one name in different folders, also on different processes, never
+    overwrite each other.
 
     Args:
-        folder: Made if it is not there.
+        folder: Where the maps are written; made if it does not exist.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.paths: list[str] = []
 
     def add(self, image_path: str, labels: np.ndarray, num_labels: int) -> None:
-        """Write the map (H, W) of an image."""
+        """Write the map of an image.
+
+        Args:
+            image_path: The image file.
+            labels: (H, W) integers in 0..num_labels-1.
+            num_labels: K.
+        """
+        size = image_size(image_path)
+        if size is not None and size != labels.shape:
+            labels = upsample_labels(torch.from_numpy(labels), size).numpy()
         write_labels(self._hidden(image_path), labels, num_labels)
         self.paths.append(image_path)
 
     def _hidden(self, image_path: str) -> Path:
-        return self.folder / f'.{hashlib.blake2b(image_path.encode(), digest_size=12).hexdigest()}.png'
+        return self.folder / f'.{hashlib.blake2b(os.fsencode(image_path), digest_size=12).hexdigest()}.png'
 
-    def finish(self, paths: Sequence[str] | None = None) -> dict[str, Path]:
-        """Rename the maps of `paths` (all processes' images; None: this one's) and return image path -> file."""
-        paths = sorted(set(self.paths if paths is None else paths))
+    def finish(self, mapping: np.ndarray | None = None, num_classes: int = 0) -> dict[str, Path]:
+        """Give the maps of all processes their names: a collective call, the main process renames.
+
+        Args:
+            mapping: (K,) class of every cluster; with it the maps of classes are written to ``classes`` too.
+            num_classes: Number of classes.
+
+        Returns:
+            Image path -> file, on the main process; empty on the others.
+        """
+        paths = sorted({path for part in all_gather_object(self.paths) for path in part})
+        self.paths = []
+        if not is_main_process():
+            return {}
         files = {path: self.folder / f'{name}.png' for path, name in zip(paths, unique_names(paths), strict=True)}
         for path, file in files.items():
             os.replace(self._hidden(path), file)
-        self.paths = []
+            if mapping is not None:
+                write_labels(self.folder / 'classes' / file.name, mapping[read_labels(file)], num_classes)
+        print_log(f'Wrote {len(files)} label maps to {printable(self.folder)}', logger='current')
         return files

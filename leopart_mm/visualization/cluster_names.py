@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from leopart_mm.files import write_text_whole
 from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.overlay import overlay
 
@@ -86,10 +87,10 @@ class ClusterNames:
             if shares is not None:
                 entries[index]['share'] = f'{100 * shares[index]:.2f} %'
         if Path(path).suffix == '.json':
-            Path(path).write_text(json.dumps(dict(clusters=entries), indent=1, ensure_ascii=False) + '\n')
+            write_text_whole(path, json.dumps(dict(clusters=entries), indent=1, ensure_ascii=False) + '\n')
             return
         lines = [f'  {index}: {json.dumps(entry, ensure_ascii=False)}' for index, entry in entries.items()]
-        Path(path).write_text('\n'.join([HEADER + 'clusters:', *lines]) + '\n')
+        write_text_whole(path, '\n'.join([HEADER + 'clusters:', *lines]) + '\n')
 
     def overlay(self, image: np.ndarray, labels: np.ndarray, alpha: float = 0.6,
                 ignore: int | None = None) -> np.ndarray:

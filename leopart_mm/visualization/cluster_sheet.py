@@ -1,37 +1,30 @@
 """Gathering examples of every cluster while images stream by; the sheet as a picture and as an HTML page."""
 
-import base64
 import heapq
-import html
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import cv2
 import numpy as np
 
+from leopart_mm.visualization import html
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.overlay import fit_side
 from leopart_mm.visualization.panels import example_patch, row, stack, write_text
-
-STYLE = '''body{font:14px sans-serif;margin:24px;color:#222}table{border-collapse:collapse}
-td,th{padding:4px 10px;border-bottom:1px solid #ddd;text-align:left}img{display:block}
-.swatch{width:22px;height:22px;border-radius:4px}.number{text-align:right}'''
 
 
 class ClusterSheet:
     """Example patches, share and community of every cluster.
 
-    Memory is `num_clusters * examples` patches, whatever the number of images. Patches of a cluster come from the
-    images of which it covers the largest part, one from each.
+    Memory is `num_clusters * examples` patches, whatever the number of images. The patches of a cluster come from the
+    images of which it covers the largest share, one per image.
 
     Args:
         num_clusters: K.
-        names: Names and colours; None: numbers and the palette's.
-        communities: (K,) community of each cluster, or None.
-        examples: Patches a cluster.
+        names: Names and colours of the clusters. None: numbers and the palette's colours.
+        communities: (K,) community of each cluster. None: there are none.
+        examples: Number of patches per cluster.
         side: Side of a patch in pixels.
-        max_side: Images are shrunk to this before patches are cut.
+        max_side: Longest side of an image in pixels; larger ones are shrunk before patches are cut.
     """
 
     def __init__(self, num_clusters: int, names: ClusterNames | None = None, communities: Sequence | None = None,
@@ -48,7 +41,15 @@ class ClusterSheet:
         self._best: list[list[tuple[float, int, np.ndarray]]] = [[] for _ in range(num_clusters)]
 
     def add(self, image: np.ndarray, labels: np.ndarray) -> None:
-        """Take what is needed from an image (H, W, 3) uint8 RGB with labels (h, w) in 0..K-1."""
+        """Take what is needed from an image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            labels: (h, w) integers in 0..K-1.
+
+        Raises:
+            ValueError: If a label is not below K.
+        """
         if labels.max() >= self.num_clusters:
             raise ValueError(f'Labels reach to {labels.max()}, but the sheet has the clusters 0 to '
                              f'{self.num_clusters - 1}.')
@@ -68,7 +69,7 @@ class ClusterSheet:
 
     @property
     def shares(self) -> np.ndarray:
-        """(K,) part of all pixels."""
+        """(K,) share of all pixels, 0..1."""
         return self._pixels / max(self._pixels.sum(), 1)
 
     def patches(self, cluster: int) -> list[np.ndarray]:
@@ -87,10 +88,10 @@ class ClusterSheet:
         return clusters[:max_clusters]
 
     def picture(self, max_clusters: int | None = 40) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: one cluster a row.
+        """(H, W, 3) uint8 RGB: one cluster per row.
 
         Raises:
-            ValueError: No image was added.
+            ValueError: If no image was added.
         """
         rows = []
         for cluster in self.order(max_clusters):
@@ -111,34 +112,30 @@ class ClusterSheet:
         return np.concatenate(patches + [blank] * (self.examples - len(patches)), axis=1)
 
     def save_html(self, path: str | os.PathLike, title: str = 'Clusters') -> None:
-        """Write a page that needs no other file: all clusters that occur, with their patches."""
-        head = ['', 'cluster', 'name', *(['community'] if self.communities is not None else []), 'share', 'images',
-                'examples']
-        lines = []
+        """Write a page that needs no other file: all clusters that occur, with their patches.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        communities = self.communities is not None
+        rows = []
         for cluster in self.order():
-            colour = '#{:02x}{:02x}{:02x}'.format(*self.names.colours[cluster])
-            cells = [f'<td><div class="swatch" style="background:{colour}"></div></td>',
-                     f'<td class="number">{cluster}</td>', f'<td>{html.escape(self.names.names[cluster])}</td>']
-            if self.communities is not None:
-                cells.append(f'<td class="number">{html.escape(str(self.communities[cluster]))}</td>')
-            cells += [f'<td class="number">{100 * self.shares[cluster]:.2f} %</td>',
-                      f'<td class="number">{self._images[cluster]}</td>',
-                      f'<td><img alt="" src="data:image/jpeg;base64,{_jpeg(self._strip(cluster))}"></td>']
-            lines.append(f'<tr>{"".join(cells)}</tr>')
+            name = html.swatch(self.names.colours[cluster]) + html.escape(self.names.names[cluster])
+            community = [self.communities[cluster]] if communities else []
+            rows.append([html.Markup(name), cluster, *community, f'{100 * self.shares[cluster]:.2f} %',
+                         self._images[cluster], html.image(self._strip(cluster), 'examples')])
         absent = int((self._pixels == 0).sum())
-        note = f'{self.num_images} images, {len(lines)} clusters' + (f'; {absent} do not occur' if absent else '')
-        Path(path).write_text(
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-            f'<style>{STYLE}</style><h1>{html.escape(title)}</h1><p>{note}. What is not of the cluster is dark.</p>'
-            f'<table><tr>{"".join(f"<th>{name}</th>" for name in head)}</tr>\n' + '\n'.join(lines) +
-            '\n</table></html>\n', encoding='utf-8')
+        note = f'{self.num_images} images, {len(rows)} clusters' + (f'; {absent} do not occur' if absent else '')
+        header = ['name', 'cluster', *(['community'] if communities else []), 'share', 'images', 'examples']
+        html.write_page(path, title, f'{note}. In the examples, pixels of other clusters are dark.',
+                        html.table(header, rows))
 
 
 def legend(names: ClusterNames, labels: Sequence[int], shares: np.ndarray | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: colour, name and share of some labels, one a line.
+    """(H, W, 3) uint8 RGB: colour, name and share of `labels`, one per line.
 
     Raises:
-        ValueError: No label.
+        ValueError: If `labels` is empty.
     """
     lines = []
     for label in labels:
@@ -154,7 +151,3 @@ def _ascii(text: str) -> str:
     """OpenCV draws ASCII only; the HTML page shows names as they are."""
     return text.encode('ascii', 'replace').decode()
 
-
-def _jpeg(picture: np.ndarray) -> str:
-    _, data = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return base64.b64encode(data.tobytes()).decode()

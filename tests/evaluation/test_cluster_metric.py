@@ -6,6 +6,8 @@ from mmengine.evaluator import Evaluator
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from leopart_mm.evaluation import ClusterMetric, read_labels
+from leopart_mm.evaluation.cluster_scores import cluster_table, label_table, mean_scores, score_tables
+from leopart_mm.evaluation.running_table import RunningTable
 from leopart_mm.geometry.patch_grid import upsample_labels
 from tests.distributed import run_distributed
 
@@ -120,8 +122,46 @@ def test_the_log_names_the_protocol(monkeypatch):
     evaluate(metric_of(matching='precision'), samples())
     text = '\n'.join(lines)
     for part in ('many-to-one by precision', '4 clusters', '3 classes', 'masks at their own size', 'label 255 ignored',
-                 '5 images', 'seeds 0, 1', 'cow'):
+                 '5 images', 'seeds 0, 1', 'cow', ' ± ', 'mIoU_occurring', 'mean over the 3 of 3 classes', 'aAcc',
+                 'share of the clusters that are matched to class 0 (sky)', ' std '):
         assert part in text
+
+
+def test_one_seed_has_no_deviation(monkeypatch):
+    lines = []
+    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log', lambda text, logger: lines.append(text))
+    evaluate(metric_of(matching='precision'), samples(seeds=1))
+    assert '±' not in '\n'.join(lines)
+    assert ' std ' not in '\n'.join(lines)
+
+
+def test_a_table_by_hand():
+    """Two cells side by side, the image ends half a cell after the first: two thirds of it are cluster 0."""
+    gt = torch.tensor([[0, 0, 1, 1, 2, 255]] * 2)
+    clusters = torch.tensor([[[0, 1]], [[1, 1]]])
+    found = cluster_table(clusters, gt, 2, 3, extent=(0, 1, 0, 1.5))
+    assert found.tolist() == [[[4, 4, 0], [0, 0, 2]], [[0, 0, 0], [4, 4, 2]]]
+    pixels = upsample_labels(clusters, (2, 6), (0, 1, 0, 1.5))
+    assert torch.equal(found, torch.cat([label_table(labels, gt, 2, 3) for labels in pixels]))
+    scored = score_tables(found.numpy(), ['precision'])['precision']
+    assert [score.mapping.tolist() for score in scored] == [[0, 2], [0, 0]]
+    assert mean_scores(dict(precision=scored)) == pytest.approx(dict(
+        mIoU=(100 * (1 / 2 + 0 + 1) / 3 + 100 * 0.4 / 3) / 2, mIoU_std=100 * (1.5 - 0.4) / 6,
+        mIoU_occurring=(100 * (1 / 2 + 0 + 1) / 3 + 100 * 0.4 / 3) / 2, aAcc=50., background_share=75.))
+
+
+@pytest.mark.parametrize(('size', 'world'), [(1, 1), (5, 1), (1, 2), (4, 2), (5, 2), (5, 3), (7, 4), (2, 3)])
+def test_an_image_that_the_sampler_repeats_counts_once(size, world):
+    """Every process sees what MMEngine's sampler gives it; tables are one-hot, so that a repeat would show."""
+    total, images = np.zeros(size, int), 0
+    for rank in range(world):
+        table = RunningTable()
+        for index in (np.arange(-(-size // world) * world) % size)[rank::world]:
+            table.add(np.eye(size, dtype=int)[index])
+        part, number = table.sum(size, rank, world)
+        total, images = total + (0 if part is None else part), images + number
+    assert total.tolist() == [1] * size
+    assert images == size
 
 
 @pytest.mark.parametrize(('clusters', 'depth'), [(4, 'uint8'), (300, 'uint16')])

@@ -1,6 +1,10 @@
+import os
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.evaluation.label_writer import LabelMapWriter, read_labels, unique_names, write_labels
 
 
@@ -34,7 +38,40 @@ def test_bad_labels_and_folders(tmp_path):
         write_labels(tmp_path / 'map.png', np.array([[3]]), 3)
     with pytest.raises(ValueError, match='16-bit'):
         write_labels(tmp_path / 'map.png', np.array([[3]]), 70000)
-    with pytest.raises(OSError, match='could not be written'):
-        write_labels(tmp_path / 'missing' / 'map.png', np.array([[0]]), 3)
-    with pytest.raises(OSError, match='could not be read'):
-        read_labels(tmp_path / 'map.png')
+    (tmp_path / 'file').touch()
+    with pytest.raises(OSError, match=r'file/map\.png cannot be written'):
+        write_labels(tmp_path / 'file' / 'map.png', np.array([[0]]), 3)
+    for content in (b'', b'no picture'):
+        (tmp_path / 'map.png').write_bytes(content)
+        with pytest.raises(OSError, match=r'map\.png is no label map'):
+            read_labels(tmp_path / 'map.png')
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    name = os.fsdecode(b'caf\xe9')
+    writer = LabelMapWriter(tmp_path / 'out')
+    writer.add(f'{tmp_path}/{name}.jpg', np.full((2, 3), 7), 300)
+    file, = writer.finish().values()
+    assert os.fsencode(file.name) == b'caf\xe9.png'
+    assert (read_labels(file) == 7).all()
+
+
+@pytest.mark.parametrize('turned', [False, True])
+def test_maps_have_the_size_of_the_image_file(tmp_path, turned):
+    """A metric may compare at another size, and a photo may be turned by EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    Image.new('RGB', (6, 4)).save(tmp_path / 'a.jpg', exif=exif)
+    writer = LabelMapWriter(tmp_path / 'out')
+    writer.add(str(tmp_path / 'a.jpg'), np.array([[1, 2], [3, 4]]), 5)
+    labels = read_labels(writer.finish()[str(tmp_path / 'a.jpg')])
+    size = (6, 4) if turned else (4, 6)
+    assert np.array_equal(labels, np.kron([[1, 2], [3, 4]], np.ones((size[0] // 2, size[1] // 2), int)))
+    assert read_image(tmp_path / 'a.jpg').shape[:2] == size
+
+
+def test_maps_of_classes(tmp_path):
+    writer = LabelMapWriter(tmp_path)
+    writer.add('a.jpg', np.array([[0, 1, 2]]), 3)
+    writer.finish(np.array([5, 0, 5]), 6)
+    assert read_labels(tmp_path / 'classes' / 'a.png').tolist() == [[5, 0, 5]]

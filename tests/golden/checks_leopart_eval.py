@@ -16,7 +16,7 @@ from leopart_mm.clustering.foreground import (
 from leopart_mm.clustering.matching import scores
 from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
-from leopart_mm.evaluation.boundary import boundary_f1_per_class
+from leopart_mm.geometry.boundary import boundary_f1_per_class
 from tests.golden.cases import golden_case
 
 

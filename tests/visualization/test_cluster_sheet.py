@@ -2,6 +2,7 @@
 
 import base64
 import re
+import weakref
 
 import cv2
 import numpy as np
@@ -44,7 +45,15 @@ def test_the_best_examples_are_kept_one_an_image():
     assert [int(patch.max()) for patch in sheet.patches(0)] == [150, 50]  # 30 of 30 columns, then 20
     assert [int(patch.max()) for patch in sheet.patches(3)] == [100, 200]
     assert sheet.patches(2) == []
-    assert all(len(best) <= 2 for best in sheet._best)
+
+
+def test_memory_is_the_examples_whatever_the_number_of_images():
+    sheet = ClusterSheet(1, examples=2, side=8)
+    patches = []
+    for value in range(20):
+        sheet.add(picture(value, MAPS[2]), np.zeros_like(MAPS[2]))
+        patches += [weakref.ref(patch) for patch in sheet.patches(0)]
+        assert len({id(patch()) for patch in patches if patch() is not None}) <= 2
 
 
 def test_equal_examples_are_kept_in_order():
@@ -63,7 +72,8 @@ def test_the_page_holds_everything(tmp_path):
     assert '4 images, 3 clusters; 2 do not occur' in page
     assert 'wheel &lt;left&gt;' in page
     assert '45.83 %' in page
-    assert 'http' not in page
+    assert 'http' not in page  # nothing is fetched
+    assert page.count('</span>wheel &lt;left&gt;</td><td>3</td><td>b</td><td>33.33 %</td><td>2</td>') == 1
     pictures = re.findall(r'base64,([^"]+)', page)
     assert len(pictures) == 3
     strip = cv2.imdecode(np.frombuffer(base64.b64decode(pictures[0]), np.uint8), cv2.IMREAD_COLOR)

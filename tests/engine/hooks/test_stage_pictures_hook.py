@@ -83,7 +83,7 @@ def test_a_naming_file_gives_names_and_colours(tmp_path):
     assert sum((colours == red).all() for colours in painted.values()) == 2  # two of the three objects
     assert (folder / 'legend.png').is_file()
     page = (folder / 'clusters.html').read_text()
-    assert page.count('<td class="number">wheel</td>') == 4  # two communities of two clusters each
+    assert page.count('<td>wheel</td>') == 4  # two communities of two clusters each
 
 
 def test_a_chain_without_communities(tmp_path):

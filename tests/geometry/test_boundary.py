@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from leopart_mm.evaluation.boundary import boundary_f1, boundary_f1_per_class, contour_points
+from leopart_mm.geometry.boundary import boundary_f1, boundary_f1_per_class, contour_points
 
 
 def square(top, left, side=5, size=20):
