@@ -22,7 +22,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'leopart'
 
 
 def parse_args() -> argparse.Namespace:
-    from mmengine.config import DictAction
+    from leopart_mm.engine.options import OptionAction
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data-root', required=True, help='data set in VOC layout')
     parser.add_argument('--checkpoints', nargs='+', required=True, metavar='NAME=FILE', help='dino=FILE leopart=FILE')
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
                         help='where features wait between the stages of a row: disk is a temporary folder (about '
                         '1.2 MB an image with ViT-S/16), none computes them anew (%(default)s)')
     parser.add_argument('--samples', type=int, default=6, help='images with pictures a row (%(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE',
                         help='for all rows, e.g. model.backbone.arch=vit_tiny_patch16_224')
     return parser.parse_args()
 

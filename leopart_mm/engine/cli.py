@@ -2,14 +2,16 @@
 
 import argparse
 import os
+import sys
 from copy import deepcopy
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from leopart_mm.engine.config import load_config
+from leopart_mm.engine.options import OptionAction
 
 DATALOADER_DEFAULTS = dict(pin_memory=True, persistent_workers=True, collate_fn=dict(type='default_collate'))
 
@@ -21,9 +23,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-pin-memory', action='store_true', help='no pinned memory in the data loaders')
     parser.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override config values: key=value, nested.key=value, key="[a,b]". data_root=..., '
-        'checkpoint=... and iterations=... reach every place that the config fills from them')
+        '--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE',
+        help='override config values: key=value, nested.key=value, key="[a,b]". Variables of the config '
+        '(data_root=..., checkpoint=..., iterations=..., ...) reach every place that uses them; '
+        'backbone=timm://NAME.TAG (or backbone=FILE arch=NAME) names the network')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     # torch.distributed.launch of torch >= 2.0 passes --local-rank, older ones --local_rank.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -32,18 +35,33 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def config_from_args(args: argparse.Namespace) -> Config:
     """Load the config of a tool and merge its common flags; command line wins over file, file over default."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options)
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f'{Path(sys.argv[0]).name}: {error}') from None
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(Path('work_dirs') / config_name(cfg.filename))
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) is not None:
             cfg[name] = _dataloader(cfg[name], args)
     if args.launcher != 'none' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg, args.launcher)
     return cfg
+
+
+def config_name(path: str | Path) -> str:
+    """A short name of a config file that no other of ours has: folders below `configs/METHOD/` are part of it.
+
+    >>> config_name('configs/neco/linear/vits14_voc.py'), config_name('mine/linear.py')
+    ('neco_linear_vits14_voc', 'linear')
+    """
+    path = Path(path)
+    parts = path.parts[:-1]
+    below = parts[len(parts) - parts[::-1].index('configs'):] if 'configs' in parts else ()
+    return '_'.join([*below, path.stem]) if len(below) > 1 else path.stem
 
 
 def _distribute_on_cpu(cfg: Config, launcher: str) -> None:
