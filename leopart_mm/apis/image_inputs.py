@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from leopart_mm.datasets.file_lists import find_files
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, ImageReadError, read_image
-from leopart_mm.datasets.unlabelled import find_files
 
 ARRAY_SUFFIXES = ('.npy', )
 TIFF_SUFFIXES = ('.tif', '.tiff')

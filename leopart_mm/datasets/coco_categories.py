@@ -40,7 +40,7 @@ STUFF_SUPERCATEGORIES = {
 }
 
 
-def class_table(groups: Mapping[str, Sequence[int]]) -> np.ndarray:
+def class_of_category(groups: Mapping[str, Sequence[int]]) -> np.ndarray:
     """(256,) uint8: category id -> index of its group, 255 for every other id (things in stuff, 'other', void)."""
     table = np.full(256, IGNORE, np.uint8)
     for index, ids in enumerate(groups.values()):

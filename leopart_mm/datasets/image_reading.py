@@ -1,5 +1,7 @@
 """One reader for whatever lies in a folder of pictures: three 8-bit channels, or an error that names the file."""
 
+import contextlib
+import importlib
 import io
 import os
 import warnings
@@ -8,16 +10,46 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.gif')
+from leopart_mm.files import printable
+
+# First what is most common: it is tried first where a list names ids. Pillow's readers of films, vector graphics and
+# data containers are left out; its plugins (pillow-heif) add theirs.
+COMMON_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.gif')
+NO_PICTURES = {'BUFR', 'EPS', 'FITS', 'GRIB', 'HDF5', 'IPTC', 'MPEG', 'WMF'}
+# Ending -> what makes it readable.
+MORE_FORMATS = {
+    **dict.fromkeys(('.heic', '.heif', '.hif'), 'pip install pillow-heif'),
+    **dict.fromkeys(('.jxl', ), 'pip install pillow-jxl-plugin'),
+    **dict.fromkeys(('.dng', '.cr2', '.cr3', '.nef', '.arw', '.orf', '.rw2'),
+                    'develop the raw photos to TIFF or JPEG first (e.g. with darktable or rawpy)'),
+    **dict.fromkeys(('.dcm', '.nii'), 'convert the slices to PNG or TIFF first (e.g. with pydicom or nibabel)'),
+    **dict.fromkeys(('.mp4', '.mov', '.avi', '.mkv'), 'cut the film into frames first (ffmpeg -i film.mp4 %06d.jpg)'),
+}
 EXIF_ORIENTATION = 0x0112
 JPEG_START, JPEG_END = b'\xff\xd8\xff', b'\xff\xd9'
 
 
+def _image_suffixes() -> tuple[str, ...]:
+    """Endings of the files that `read_image` reads here, the common ones first."""
+    for plugin, start in (('pillow_heif', 'register_heif_opener'), ('pillow_jxl', None)):
+        with contextlib.suppress(ImportError):
+            module = importlib.import_module(plugin)
+            if start is not None:
+                getattr(module, start)()
+    Image.init()
+    readable = sorted(suffix for suffix, name in Image.registered_extensions().items()
+                      if name in Image.OPEN and name not in NO_PICTURES)
+    return tuple(dict.fromkeys((*COMMON_SUFFIXES, *readable)))
+
+
+IMAGE_SUFFIXES = _image_suffixes()
+
+
 class ImageReadError(OSError):
-    """An image file that is missing, empty, damaged or no image. `path` and `reason` say which and why."""
+    """An image file is missing, empty, damaged or no image; `path` and `reason` say which and why."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f'Cannot read the image {path}: {reason}.')
+        super().__init__(f'Cannot read the image {printable(path)}: {reason}.')
         self.path = path
         self.reason = reason
 

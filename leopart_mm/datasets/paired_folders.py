@@ -1,11 +1,11 @@
 """Images in one folder tree, masks of the same names in another."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
+from leopart_mm.datasets.file_lists import check_complete, read_lines, readings
 from leopart_mm.datasets.subset import take_subset
 from leopart_mm.registry import DATASETS
 
@@ -14,21 +14,27 @@ from leopart_mm.registry import DATASETS
 class PairedFolders(BaseSegDataset):
     """Every mask below ``data_prefix['seg_map_path']`` with the image of the same name.
 
+    ::
+
+        data_root
+        ├── images/val/a.jpg         data_prefix = dict(img_path='images/val',
+        └── annotations/val/a.png                       seg_map_path='annotations/val')
+
     mmseg's BaseSegDataset lists the images and finds out in the middle of an epoch that a mask is missing; this one
     lists the masks and checks both at the start.
 
     Args:
-        data_root: What the prefixes are relative to.
+        data_root: Folder that the prefixes are relative to.
         data_prefix: ``dict(img_path=..., seg_map_path=...)``.
-        ann_file: Optional list of names without suffix, one a line; by default all masks, sorted.
-        num_samples: Keep at most so many samples.
-        subset_seed: None keeps the first ones, a number a random choice.
-        hint: What the error for a missing folder of masks adds, e.g. which converter makes it.
+        ann_file: Optional list of names, one per line, with or without suffix; by default all masks, sorted.
+        num_samples: Maximum number of samples.
+        subset_seed: None takes the first `num_samples` samples, a number a random choice.
+        hint: Sentence that the error for a missing folder of masks adds, e.g. which converter makes it.
         **kwargs: As in mmseg's BaseSegDataset (``pipeline``, ``test_mode``, ``metainfo``, ...).
 
     Raises:
-        FileNotFoundError: A folder, the list, or an image or mask of the list is missing.
-        ValueError: There is no mask.
+        FileNotFoundError: If a folder, the list, or an image or mask of the list is missing.
+        ValueError: If there is no mask.
     """
 
     def __init__(self,
@@ -46,7 +52,7 @@ class PairedFolders(BaseSegDataset):
                          **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One dict a mask, with its image and what mmseg's loading needs."""
+        """One dict per mask, with its image and what mmseg's loading needs."""
         images, masks = (Path(self.data_prefix[key]) for key in ('img_path', 'seg_map_path'))
         for folder, what, hint in ((images, 'images', ''), (masks, 'masks', self.hint)):
             if not folder.is_dir():
@@ -58,8 +64,8 @@ class PairedFolders(BaseSegDataset):
                  seg_map_path=str(masks / (name + self.seg_map_suffix)),
                  label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[]) for name in names
         ]
-        for key in ('img_path', 'seg_map_path'):
-            _check_present([sample[key] for sample in samples])
+        for key, what, folder in (('img_path', 'images', images), ('seg_map_path', 'masks', masks)):
+            check_complete([sample[key] for sample in samples], what, folder, 'Add them, or take them off the list.')
         return samples
 
     def _names(self, masks: Path) -> list[str]:
@@ -68,16 +74,14 @@ class PairedFolders(BaseSegDataset):
             file = Path(self.ann_file)
             if not file.is_file():
                 raise FileNotFoundError(f'The list {file} is missing. Without ann_file all masks are taken.')
-            names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+            names = [self._listed(masks, line) for line in read_lines(file)]
         else:
             names = sorted(path.relative_to(masks).as_posix()[:-len(suffix)] for path in masks.rglob(f'*{suffix}'))
         if not names:
             raise ValueError(f'There is no mask *{suffix} in {masks}. {self.hint}'.rstrip())
         return names
 
-
-def _check_present(paths: Sequence[str]) -> None:
-    missing = [path for path in paths if not Path(path).is_file()]
-    if missing:
-        raise FileNotFoundError(f'{len(missing)} of {len(paths)} files are missing: {", ".join(missing[:3])}'
-                                f'{", ..." if len(missing) > 3 else ""}.')
+    def _listed(self, masks: Path, line: str) -> str:
+        """The name, without suffix, of the sample that a line of the list means."""
+        names = [name.removesuffix(self.seg_map_suffix).removesuffix(self.img_suffix) for name, _ in readings(line)]
+        return next((name for name in names if (masks / (name + self.seg_map_suffix)).is_file()), names[0])

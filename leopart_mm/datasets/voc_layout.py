@@ -1,42 +1,56 @@
 """Any data set that lies on disk as Pascal VOC's segmentation data do."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 from mmseg.utils import get_classes, get_palette
 
+from leopart_mm.datasets.file_lists import check_complete, find_files, read_lines, readings
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
+from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
+from leopart_mm.files import printable, shorten
 from leopart_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class VOCLayoutDataset(BaseSegDataset):
+class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
     """Images, class masks and id lists in Pascal VOC's folders.
 
-    ``ROOT/JPEGImages/<id>.jpg``, ``ROOT/SegmentationClass/<id>.png`` (value = class index) and
-    ``ROOT/ImageSets/Segmentation/<split>.txt`` (one id a line). Class names and colours come from `metainfo`, else from
-    ``ROOT/meta.json`` (``{"classes": [...], "palette": [...], "ignore_index": 255}``), else they are VOC's 21.
+    ::
+
+        data_root
+        ├── JPEGImages/2007_000032.jpg
+        ├── SegmentationClass/2007_000032.png      value = class index
+        ├── ImageSets/Segmentation/val.txt         2007_000032, one id per line
+        └── meta.json                              optional: classes, palette, ignore_index
+
+    Class names and colours come from `metainfo`, else from ``meta.json``
+    (``{"classes": [...], "palette": [...], "ignore_index": 255}``), else they are VOC's 21. A line of a list may also
+    be a path, or image and mask as in DeepLab's lists (``/JPEGImages/a.jpg /SegmentationClassAug/a.png``).
 
     Args:
         data_root: The folder with the parts above.
-        split: Which list(s): ``'val'``, ``'trainaug'``, or several that are joined: ``('train', 'val')``. Metainfo
-            ``split`` of a sample says from which it comes.
+        split: Name(s) of the list(s): ``'val'``, ``'trainaug'``, or several that are joined: ``('train', 'val')``. The
+            metainfo ``split`` of a sample says from which it comes.
         ann_file: A list file instead of `split`, relative to `data_root`.
-        data_prefix: Where images and masks lie, relative to `data_root`. ``seg_map_path=None``: no masks.
-        img_suffix: None looks at what lies there (any image type); else e.g. ``'.jpg'``.
+        data_prefix: Folders of images and masks, relative to `data_root`. ``seg_map_path=None``: there are no masks.
+        img_suffix: None takes any type of image that exists; else e.g. ``'.jpg'``.
         metainfo: Class names (and palette); a part of the known classes is mapped, the others are ignored.
-        num_samples: Keep at most so many samples.
-        subset_seed: None keeps the first ones, a number a random choice.
+        num_samples: Maximum number of samples.
+        subset_seed: None takes the first `num_samples` samples, a number a random choice.
         ignore_index: None takes the one of ``meta.json``, or 255.
+        on_corrupt: What happens to an image that cannot be read: ``'skip'`` (default without masks; the next one takes
+            its place, and it is named) or ``'raise'`` (with masks: a score must not leave images out).
         **kwargs: As in mmseg's BaseSegDataset (``pipeline``, ``test_mode``, ...).
 
     Raises:
-        FileNotFoundError: A part is missing; the message names it and what to do.
-        ValueError: ``meta.json`` or the list is unusable.
+        FileNotFoundError: If a part is missing; the message names it and what to do.
+        ValueError: If ``meta.json`` or the list is unusable, or images with masks are to be skipped.
     """
 
     def __init__(self,
@@ -50,6 +64,7 @@ class VOCLayoutDataset(BaseSegDataset):
                  num_samples: int | None = None,
                  subset_seed: int | None = None,
                  ignore_index: int | None = None,
+                 on_corrupt: str | None = None,
                  **kwargs: Any) -> None:
         root = Path(data_root).expanduser()
         if not root.is_dir():
@@ -65,6 +80,10 @@ class VOCLayoutDataset(BaseSegDataset):
         self.has_masks = prefix['seg_map_path'] is not None
         if not self.has_masks:
             prefix.pop('seg_map_path')
+        if on_corrupt not in (None, *ON_CORRUPT) or (self.has_masks and on_corrupt == 'skip'):
+            raise ValueError(f"on_corrupt={on_corrupt!r}: use 'raise', or 'skip' for images without masks "
+                             '(data_prefix=dict(seg_map_path=None)).')
+        self.on_corrupt = on_corrupt or ('raise' if self.has_masks else 'skip')
         names = dict(classes=meta['classes'], palette=meta['palette']) if metainfo is None else dict(metainfo)
         if metainfo is not None and 'palette' not in names:
             names['palette'] = meta['palette']
@@ -85,64 +104,84 @@ class VOCLayoutDataset(BaseSegDataset):
                 for old, name in enumerate(self.source_classes)}
 
     def load_data_list(self) -> list[dict]:
-        """One dict a listed id, in the order of the lists, each with image, mask and what mmseg's loading needs."""
+        """One dict per listed id, in the order of the lists, with image, mask and what mmseg's loading needs."""
         image_dir = Path(self.data_prefix['img_path'])
         mask_dir = Path(self.data_prefix['seg_map_path']) if self.has_masks else None
         for folder, key in ((image_dir, 'img_path'), (mask_dir, 'seg_map_path')):
             if folder is not None and not folder.is_dir():
                 raise FileNotFoundError(_missing_folder(folder, key))
         splits = self._read_ids()
-        ids = take_subset(list(splits), self.num_samples, self.subset_seed)
-        images = self._image_files(image_dir, ids)
+        lines = take_subset(list(splits), self.num_samples, self.subset_seed)
+        find = self._finder(image_dir)
         samples = []
-        for name, image in zip(ids, images, strict=True):
+        for line in lines:
+            image, mask = find(line)
             sample = dict(img_path=str(image), label_map=self.label_map, reduce_zero_label=self.reduce_zero_label,
-                          seg_fields=[], split=splits[name])
+                          seg_fields=[], split=splits[line])
             if mask_dir is not None:
-                sample['seg_map_path'] = str(mask_dir / (_stem(name) + self.seg_map_suffix))
+                sample['seg_map_path'] = str(mask)
             samples.append(sample)
-        _check_files([sample['img_path'] for sample in samples], 'images', image_dir)
+        cure = 'Add them, or take their ids off the list.'
+        check_complete([sample['img_path'] for sample in samples], 'images', image_dir, cure)
         if mask_dir is not None:
-            _check_files([sample['seg_map_path'] for sample in samples], 'masks', mask_dir)
+            check_complete([sample['seg_map_path'] for sample in samples], 'masks', mask_dir, cure)
         return samples
 
     def _read_ids(self) -> dict[str, str]:
-        """Id -> name of the (first) list that names it."""
+        """Line of a list, mostly an id -> name of the (first) list that holds it."""
         lists = Path(self.data_root) / 'ImageSets' / 'Segmentation'
         files = [Path(self.ann_file)] if self.ann_file else [lists / f'{split}.txt' for split in self.splits]
         ids: dict[str, str] = {}  # an id in two lists is one sample
         for file in files:
             if not file.is_file():
-                others = sorted(path.stem for path in file.parent.glob('*.txt'))
-                hint = f'There are: {", ".join(others)}.' if others else f'{file.parent} holds no list at all.'
+                present = sorted(path.stem for path in file.parent.glob('*.txt'))
+                hint = f'There are: {shorten(present, 30)}.' if present else f'{file.parent} holds no list at all.'
                 raise FileNotFoundError(f'The list of the split, {file}, is missing. {hint} '
-                                        'Choose one with split=..., or write one id a line into this file.')
-            for line in file.read_text().splitlines():
-                if line.strip():
-                    ids.setdefault(line.strip(), file.stem)
+                                        'Choose one with split=..., or write this file: one id per line.')
+            for line in read_lines(file):
+                ids.setdefault(line, file.stem)
         if not ids:
             raise ValueError(f'The list {", ".join(map(str, files))} names no image.')
         return ids
 
-    def _image_files(self, image_dir: Path, ids: Sequence[str]) -> list[Path]:
-        if self.img_suffix is not None:
-            return [image_dir / (_stem(name) + self.img_suffix) for name in ids]
-        present = {path.relative_to(image_dir).with_suffix('').as_posix(): path
-                   for path in sorted(image_dir.rglob('*')) if path.suffix.lower() in IMAGE_SUFFIXES}
-        return [present.get(_stem(name), image_dir / f'{_stem(name)}.jpg') for name in ids]
+    def _finder(self, image_dir: Path) -> Callable[[str], tuple[Path, Path | None]]:
+        """A function from a line of a list to its image and its mask."""
+        suffixes = IMAGE_SUFFIXES if self.img_suffix is None else (self.img_suffix.lower(), )
+        root, present = Path(self.data_root), {}
+        for path in find_files(image_dir, suffixes):
+            suffix = self.img_suffix or os.path.splitext(path)[1]
+            present[Path(os.path.relpath(path, image_dir)).as_posix()[:-len(suffix)]] = Path(path)
+
+        def find(line: str) -> tuple[Path, Path | None]:
+            for name, mask in readings(line):
+                stem = _stem(name)
+                below = _below(image_dir, root, stem)
+                image = present.get(stem) or (present.get(below) if below else None)
+                if image is not None:
+                    if mask is None:
+                        return image, self._mask(stem if stem in present else below)
+                    listed = root / mask.lstrip('/')
+                    return image, listed if listed.is_file() else self._mask(_stem(mask))
+            stem = _stem(line)
+            return image_dir / (stem + (self.img_suffix or '.jpg')), self._mask(stem)
+
+        return find
+
+    def _mask(self, stem: str) -> Path | None:
+        return Path(self.data_prefix['seg_map_path']) / (stem + self.seg_map_suffix) if self.has_masks else None
 
 
 def read_meta(root: Path) -> dict:
     """Classes, palette and ignore index of ``root/meta.json``, or VOC's 21 classes where there is no such file.
 
     Raises:
-        ValueError: The file is no json, has no classes, or its palette has another length.
+        ValueError: If the file is no json, has no classes, or its palette has another length.
     """
     file = root / 'meta.json'
     if not file.is_file():
         return dict(classes=list(get_classes('pascal_voc')), palette=get_palette('pascal_voc'), ignore_index=255)
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding='utf-8-sig'))
         classes = list(content['classes'])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{file} must be json with "classes": [names] (and "palette": [[r, g, b], ...]): '
@@ -157,16 +196,18 @@ def _stem(name: str) -> str:
     return str(Path(name).with_suffix('')) if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
 
 
+def _below(image_dir: Path, root: Path, stem: str) -> str | None:
+    """A path below `root` (``/JPEGImages/a``) or an absolute one as a path below the image folder."""
+    for start in (root / stem.lstrip('/'), Path(stem)):
+        if start.is_relative_to(image_dir):
+            return start.relative_to(image_dir).as_posix()
+    return None
+
+
 def _missing_folder(folder: Path, key: str) -> str:
-    others = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
-    return (f'The folder {folder} is missing. {folder.parent} holds: {", ".join(others) or "no folder"}. '
+    present = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
+    return (f'The folder {printable(folder)} is missing. {printable(folder.parent)} holds: '
+            f'{shorten(present, 30) or "no folder"}. '
             f'Name the right one with data_prefix=dict({key}=...)'
             + ('; seg_map_path=None means that there are no masks.' if key == 'seg_map_path' else '.'))
 
-
-def _check_files(paths: Sequence[str], what: str, folder: Path) -> None:
-    missing = [path for path in paths if not Path(path).is_file()]
-    if missing:
-        names = ', '.join(Path(path).name for path in missing[:5])
-        raise FileNotFoundError(f'{len(missing)} of {len(paths)} listed {what} are missing in {folder}: {names}'
-                                f'{", ..." if len(missing) > 5 else ""}. Add them, or take their ids off the list.')

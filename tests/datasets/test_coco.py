@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from leopart_mm.datasets import COCOStuff15, COCOThings12
-from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES, class_table
+from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES, class_of_category
 from leopart_mm.registry import DATASETS
 from tests.paths import OWN_GOLDEN_ROOT
 
@@ -36,14 +36,14 @@ def test_super_categories_are_sorted_and_complete():
         ids = [one for some in groups.values() for one in some]
         assert len(ids) == len(set(ids)) == count
     assert sorted(one for some in STUFF_SUPERCATEGORIES.values() for one in some) == list(range(92, 183))
-    table = class_table(THING_SUPERCATEGORIES)
+    table = class_of_category(THING_SUPERCATEGORIES)
     assert (table[1], table[18], table[0], table[92], table[255]) == (9, 1, 255, 255, 255)  # person, dog
 
 
 @pytest.mark.parametrize(('name', 'groups'), [('thing', THING_SUPERCATEGORIES), ('stuff', STUFF_SUPERCATEGORIES)])
 def test_tables_equal_the_published_ones(name, groups):
     golden = np.load(TABLES)
-    np.testing.assert_array_equal(class_table(groups)[golden[f'coco_{name}_id']], golden[f'coco_{name}_class'])
+    np.testing.assert_array_equal(class_of_category(groups)[golden[f'coco_{name}_id']], golden[f'coco_{name}_class'])
 
 
 @pytest.mark.parametrize(('cls', 'count'), [(COCOStuff15, 15), (COCOThings12, 12)])
@@ -68,7 +68,7 @@ def test_lists_and_missing_parts(coco):
     with pytest.raises(FileNotFoundError, match=r'masks.*train2017, is missing.*coco_things12\.py'):
         COCOThings12(str(coco), split='train2017', data_prefix=dict(img_path='images/val2017'))
     (coco / 'images/val2017/000000000002.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match=r'1 of 2 files are missing: .*000000000002\.jpg'):
+    with pytest.raises(FileNotFoundError, match=r'1 of 2 listed images are missing in .*000000000002\.jpg'):
         COCOStuff15(str(coco))
     for mask in (coco / 'annotations/stuff15/val2017').glob('*.png'):
         mask.unlink()

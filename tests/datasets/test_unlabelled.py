@@ -1,13 +1,17 @@
 """Finding images, skipping bad ones without silence, and saying what is missing."""
 
+import io
 import json
+import os
 
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from leopart_mm.datasets import ImageReadError, UnlabelledImages
+from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.datasets.samplers.draw import Draw
 
 PIPELINE = [dict(type='leopart_mm.LoadImage')]
@@ -107,7 +111,7 @@ def test_corrupt_images_are_replaced_by_the_next_and_counted(folder):
     assert dataset.num_corrupt == 0  # lazily found
     assert values(dataset) == [0, 30, 30, 30]
     assert dataset.num_corrupt == 2
-    assert [path.split('/')[-1] for path in dataset.corrupt_files()] == ['b.PNG', 'c.jpg']
+    assert dataset.corrupt.tolist() == [0, 1, 1, 0]
     with pytest.raises(ImageReadError, match=r'b\.PNG'):
         UnlabelledImages(str(folder), pipeline=PIPELINE, on_corrupt='raise')[1]
     assert UnlabelledImages(str(folder), verify=True).num_corrupt == 2
@@ -143,3 +147,33 @@ def test_list_of_ids_without_suffix(tmp_path):
     dataset = UnlabelledImages(str(tmp_path), ann_file='train.txt')
     assert [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))] == [
         str(tmp_path / '2007_1.jpg'), str(tmp_path / '2007_2.png')]
+
+
+def test_what_is_used_and_what_is_not_is_said(tmp_path, capsys):
+    for name in ('a.jpg', 'b.jp2', 'c.JPG'):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    for name in ('d.heic', 'e.heic', 'notes.txt', 'README'):
+        (tmp_path / name).write_bytes(b'x')
+    logger = MMLogger.get_instance('what-counts', log_level='INFO')
+    dataset = UnlabelledImages(str(tmp_path), suffixes=[s for s in IMAGE_SUFFIXES if s != '.heic'])
+    assert names(dataset) == ['a.jpg', 'b.jp2', 'c.JPG']
+    said = capsys.readouterr()
+    said = said.out + said.err
+    assert f'3 images in {tmp_path} are used. 4 other files are not: 2 x .heic, ' in said
+    assert '1 x .txt' in said
+    assert 'To read .heic: pip install pillow-heif.' in said
+    assert logger is MMLogger.get_current_instance()
+
+
+def test_blanks_and_commas_and_bytes_in_names(tmp_path):
+    folder = os.path.join(os.fsencode(tmp_path), b'caf\xe9, or tea')
+    os.mkdir(folder)
+    picture = io.BytesIO()
+    Image.fromarray(np.full((8, 8, 3), 9, np.uint8)).save(picture, 'PNG')
+    with open(os.path.join(folder, b'my \xe9 17.png'), 'wb') as file:
+        file.write(picture.getvalue())
+    with open(os.path.join(folder, b'list.txt'), 'wb') as file:
+        file.write(b'\xef\xbb\xbfmy \xe9 17.png\r\n')
+    for options in ({}, dict(ann_file='list.txt')):
+        dataset = UnlabelledImages(os.fsdecode(folder), pipeline=PIPELINE, **options)
+        assert values(dataset) == [9]

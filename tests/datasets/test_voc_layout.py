@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leopart_mm.datasets import VOCLayoutDataset
+from leopart_mm.datasets import ImageReadError, UnlabelledImages, VOCLayoutDataset
 from leopart_mm.registry import DATASETS
 from tests.paths import SHARED
 
@@ -92,6 +92,47 @@ def test_missing_parts_are_named(root):
     (root / 'ImageSets/Segmentation/val.txt').write_text('\n')
     with pytest.raises(ValueError, match='names no image'):
         VOCLayoutDataset(str(root))
+
+
+def test_an_unreadable_image_is_skipped_without_masks_and_an_error_with_them(root):
+    (root / 'JPEGImages' / 'im.3.png').write_bytes(b'')
+    pipeline = [dict(type='leopart_mm.LoadImage')]
+    unlabelled = VOCLayoutDataset(str(root), data_prefix=dict(seg_map_path=None), pipeline=pipeline)
+    assert unlabelled[0]['img_path'].endswith('im.2.jpg')
+    assert unlabelled.corrupt.tolist() == [1, 0]
+    labelled = VOCLayoutDataset(str(root), pipeline=pipeline)
+    with pytest.raises(ImageReadError, match=r'im\.3\.png: the file is empty'):
+        labelled[0]
+    with pytest.raises(ValueError, match=r'seg_map_path=None'):
+        VOCLayoutDataset(str(root), on_corrupt='skip')
+
+
+@pytest.mark.parametrize('line', ['im.2', 'im.2.jpg', 'im.2 -1', r'JPEGImages\im.2.jpg', '/JPEGImages/im.2.jpg',
+                                  '/JPEGImages/im.2.jpg /SegmentationClass/im.2.png',
+                                  r'JPEGImages\im.2.jpg SegmentationClass\im.2.png'])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_lists_as_people_write_them(root, line, encoding):
+    (root / 'ImageSets/Segmentation/val.txt').write_text(f'{line}\r\n', encoding=encoding)
+    info = VOCLayoutDataset(str(root)).get_data_info(0)
+    assert info['img_path'] == str(root / 'JPEGImages/im.2.jpg')
+    assert info['seg_map_path'] == str(root / 'SegmentationClass/im.2.png')
+    images = UnlabelledImages(str(root), 'ImageSets/Segmentation/val.txt', dict(img_path='JPEGImages'))
+    assert images.get_data_info(0)['img_path'] == str(root / 'JPEGImages/im.2.jpg')
+
+
+def test_masks_that_the_list_names_win(root):
+    (root / 'Augmented').mkdir()
+    (root / 'SegmentationClass/im.2.png').rename(root / 'Augmented/im.2.png')
+    (root / 'ImageSets/Segmentation/val.txt').write_text('/JPEGImages/im.2.jpg /Augmented/im.2.png\n')
+    assert VOCLayoutDataset(str(root)).get_data_info(0)['seg_map_path'] == str(root / 'Augmented/im.2.png')
+
+
+def test_suffixes_that_are_more_than_an_ending(root):
+    (root / 'JPEGImages/im.2.jpg').rename(root / 'JPEGImages/im.2_left.jpg')
+    (root / 'ImageSets/Segmentation/val.txt').write_text('im.2\n')
+    dataset = VOCLayoutDataset(str(root), img_suffix='_left.jpg')
+    assert dataset.get_data_info(0)['img_path'].endswith('im.2_left.jpg')
+    assert dataset.get_data_info(0)['seg_map_path'].endswith('SegmentationClass/im.2.png')
 
 
 @pytest.mark.skipif(not (SHARED / 'data/msrc21').is_dir(), reason='needs the real sample images')

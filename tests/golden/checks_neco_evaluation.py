@@ -10,7 +10,7 @@ import leopart_mm.models  # noqa: F401
 from leopart_mm.clustering.contingency import contingency_table
 from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.matching import scores
-from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES, class_table
+from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES, class_of_category
 from leopart_mm.datasets.transforms.segmentation import resize_mask
 from leopart_mm.geometry.patch_grid import upsample_scores
 from leopart_mm.masks import attention_foreground
@@ -25,9 +25,9 @@ from tests.golden.checks_leopart_eval import check_matching_case, check_precisio
 
 @golden_case('neco', 'label_maps')
 def check_label_maps(arrays):
-    tables = dict(coco_thing=class_table(THING_SUPERCATEGORIES), coco_stuff=class_table(STUFF_SUPERCATEGORIES))
-    for name, table in tables.items():  # the recorded table of Cityscapes has 19 classes, which no evaluation here uses
-        np.testing.assert_array_equal(table[arrays[f'{name}_id']], arrays[f'{name}_class'])
+    # The recorded table of Cityscapes has 19 classes, which no evaluation here uses.
+    for name, groups in dict(coco_thing=THING_SUPERCATEGORIES, coco_stuff=STUFF_SUPERCATEGORIES).items():
+        np.testing.assert_array_equal(class_of_category(groups)[arrays[f'{name}_id']], arrays[f'{name}_class'])
 
 
 @golden_case('neco', 'matching_metrics')

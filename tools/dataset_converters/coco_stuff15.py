@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, class_table
+from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, class_of_category
 from leopart_mm.datasets.conversion import ConversionError, convert_masks, read_png, require
 
 SOURCE = ('Unpack stuff_annotations_trainval2017.zip of cocodataset.org into annotations/stuff_annotations, and the '
@@ -34,7 +34,7 @@ def convert(path: Path) -> np.ndarray:
     ids = read_png(path)
     if ids.ndim != 2 or not set(np.unique(ids).tolist()) <= KNOWN_IDS:
         raise ConversionError(f'{path} is no COCO-Stuff pixelmap: its values must be 0 or 92 to 183.')
-    return class_table(STUFF_SUPERCATEGORIES)[ids]
+    return class_of_category(STUFF_SUPERCATEGORIES)[ids]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

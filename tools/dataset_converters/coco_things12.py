@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leopart_mm.datasets.coco_categories import THING_SUPERCATEGORIES, class_table
+from leopart_mm.datasets.coco_categories import THING_SUPERCATEGORIES, class_of_category
 from leopart_mm.datasets.conversion import ConversionError, convert_masks, read_png, require
 
 SOURCE = ('Unpack panoptic_annotations_trainval2017.zip of cocodataset.org into annotations/panoptic_annotations, and '
@@ -38,7 +38,7 @@ def convert(source: tuple[Path, list[dict]]) -> np.ndarray:
         raise ConversionError(f'{path} is no panoptic PNG: it must have three channels.')
     colours = colours.astype(np.int64)
     ids, inverse = np.unique(colours[..., 0] + 256 * colours[..., 1] + 65536 * colours[..., 2], return_inverse=True)
-    classes = class_table(THING_SUPERCATEGORIES)
+    classes = class_of_category(THING_SUPERCATEGORIES)
     category = {segment['id']: segment['category_id'] for segment in segments}
     unknown = [int(value) for value in ids if value != 0 and int(value) not in category]
     if unknown:

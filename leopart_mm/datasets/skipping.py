@@ -1,0 +1,81 @@
+"""Skipping images that cannot be read, without silence."""
+
+import logging
+from typing import Any
+
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from leopart_mm.datasets.image_reading import ImageReadError, read_image
+from leopart_mm.datasets.samplers.draw import Draw
+from leopart_mm.files import printable
+
+ON_CORRUPT = ('skip', 'raise')
+
+
+class SkipsUnreadable(BaseDataset):
+    """A data set of images without labels in which the next readable image takes the place of an unreadable one.
+
+    It is always the same one, so that runs repeat. Each such file is named, and counted over all workers, once.
+    Subclasses set `on_corrupt`, 'skip' or 'raise', before `full_init`, and may set `verify`.
+    """
+
+    on_corrupt = 'skip'
+    verify = False
+
+    def full_init(self) -> None:
+        """Find the images, and make sure that at least one can be read."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        # One flag per image, in shared memory: data-loader workers and the main process see the same count.
+        self.corrupt = torch.zeros(len(self), dtype=torch.uint8).share_memory_()
+        if self.on_corrupt == 'raise' and not self.verify:
+            return
+        for index in range(len(self)):
+            if self._readable(index) and not self.verify:
+                break
+        if self.num_corrupt == len(self):
+            raise ValueError(f'None of the {len(self)} images in {printable(self.data_root)} can be read; the first is '
+                             f'{printable(self.get_data_info(0)["img_path"])}. Are they complete?')
+
+    def __getitem__(self, idx: int) -> Any:
+        """The sample at `idx`, or the next one that can be read."""
+        self.full_init()
+        if self.on_corrupt == 'raise':
+            return super().__getitem__(idx)
+        for step in range(len(self)):
+            index = (int(idx) + step) % len(self)
+            if self.corrupt[index]:
+                continue
+            try:
+                data = self.prepare_data(idx.at(index) if isinstance(idx, Draw) else index)
+            except ImageReadError as error:
+                self._mark_corrupt(index, error)
+                continue
+            if data is not None:
+                return data
+            self._mark_corrupt(index, ImageReadError(self.get_data_info(index)['img_path'],
+                                                     'the pipeline returned nothing for it'))
+        raise ValueError(f'None of the {len(self)} images in {printable(self.data_root)} can be read any more.')
+
+    @property
+    def num_corrupt(self) -> int:
+        """Number of files that could not be read so far, by all workers together."""
+        return int(self.corrupt.sum())
+
+    def _readable(self, index: int) -> bool:
+        try:
+            read_image(self.get_data_info(index)['img_path'])
+        except ImageReadError as error:
+            self._mark_corrupt(index, error)
+            return False
+        return True
+
+    def _mark_corrupt(self, index: int, error: ImageReadError) -> None:
+        if self.on_corrupt == 'raise':
+            raise error
+        self.corrupt[index] = 1
+        print_log(f'{error} It is skipped ({self.num_corrupt} of {len(self)} files so far); '
+                  "on_corrupt='raise' would stop here.", logger='current', level=logging.WARNING)
