@@ -3,8 +3,9 @@ _base_ = './leopart_dino-vits16_in100.py'
 data_root = 'data/VOCdevkit/VOC2012'
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True, type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='trainaug',
-        data_prefix=dict(seg_map_path=None), pipeline=_base_.train_pipeline))
+        _delete_=True, type='leopart_mm.UnlabelledImages', data_root=data_root,
+        ann_file='ImageSets/Segmentation/trainaug.txt', data_prefix=dict(img_path='JPEGImages'),
+        pipeline=_base_.train_pipeline))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=500, eta_min=0., by_epoch=True, begin=0, end=500, convert_to_iter_based=True),
     dict(type='CosineAnnealingWeightDecay', T_max=500, eta_min=0.5, by_epoch=True, begin=0, end=500,

@@ -14,8 +14,8 @@ train_dataloader = dict(
     batch_size=12,
     num_workers=1,
     dataset=dict(
-        _delete_=True, type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='train',
-        data_prefix=dict(seg_map_path=None),
+        _delete_=True, type='leopart_mm.UnlabelledImages', data_root=data_root,
+        ann_file='ImageSets/Segmentation/train.txt', data_prefix=dict(img_path='JPEGImages'),
         pipeline=[
             dict(type='leopart_mm.LoadImage'),
             dict(type='leopart_mm.RoIAlignedMultiCrop'),

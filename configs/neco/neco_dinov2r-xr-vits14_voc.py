@@ -4,5 +4,6 @@ _base_ = './neco_dinov2r-xr-vits14_coco_odd-even.py'
 data_root = 'data/VOCdevkit/VOC2012'
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True, type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='trainaug',
-        data_prefix=dict(seg_map_path=None), pipeline=_base_.train_pipeline))
+        _delete_=True, type='leopart_mm.UnlabelledImages', data_root=data_root,
+        ann_file='ImageSets/Segmentation/trainaug.txt', data_prefix=dict(img_path='JPEGImages'),
+        pipeline=_base_.train_pipeline))

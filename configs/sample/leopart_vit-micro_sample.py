@@ -20,7 +20,8 @@ train_dataloader = dict(
     sampler=dict(type='leopart_mm.InfiniteDrawSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='leopart_mm.VOCLayoutDataset', data_root=data_root, split='train', data_prefix=dict(seg_map_path=None),
+        type='leopart_mm.UnlabelledImages', data_root=data_root,
+        ann_file='ImageSets/Segmentation/train.txt', data_prefix=dict(img_path='JPEGImages'),
         pipeline=[
             dict(type='leopart_mm.LoadImage'),
             dict(type='leopart_mm.RoIAlignedMultiCrop', sizes=(96, 48)),

@@ -148,7 +148,10 @@ class UnlabelledImages(SkipsUnreadable):
         for path in (Path(name), Path(self.data_root) / name):
             if path.is_file():
                 return path
-        raise FileNotFoundError(f'There is no list file {name}, neither as given nor in {printable(self.data_root)}.')
+        lists = sorted(path.name for path in (Path(self.data_root) / name).parent.glob('*.txt'))
+        hint = f' There are: {shorten(lists, 30)}.' if lists else ''
+        raise FileNotFoundError(f'There is no list file {printable(name)}, neither as given nor in '
+                                f'{printable(self.data_root)}.{hint}')
 
     def _existing(self, root: Path, line: str) -> str | None:
         """The file that a line of a list names, below the image folder or, as DeepLab's lists, below `data_root`."""
