@@ -8,19 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError, flatten_tensors
-from leopart_mm.checkpoints.key_layouts import DINOV2, MMPRETRAIN, MMSEG, TIMM, KeyLayout, is_gated
-from leopart_mm.checkpoints.networks import (
-    CLASSIFIER,
-    MMPRETRAIN_CLASSIFIER,
-    TRAINING_HEADS,
-    NetworkState,
+from leopart_mm.checkpoints.key_layouts import (
+    DINOV2,
+    LEOPART_HEADS,
+    MMPRETRAIN,
+    MMPRETRAIN_HEAD,
+    MMSEG,
+    OUR_HEADS,
+    TIMM,
+    TIMM_HEAD,
+    HeadLayout,
+    KeyLayout,
     State,
-    read_networks,
+    is_gated,
 )
+from leopart_mm.checkpoints.networks import NetworkState, flatten_tensors, read_networks
+from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 from leopart_mm.checkpoints.token_positions import registers_to_dinov2, registers_to_timm, with_class_position
 
-OUR_HEADS = tuple((ours, ours) for ours, _ in TRAINING_HEADS)
 MASK_TOKEN = 'mask_token'
 
 # Parts of a ViT that not every program's class has, by the timm keys that show them.
@@ -42,11 +47,11 @@ class FileLayout:
         keys: Names of the backbone's tensors.
         has: Parts (of `PARTS`) that its networks may have; with another part it would compute something else.
         prefix: Before the backbone's keys.
-        heads: Pairs (ours, foreign) of beginnings of the heads' names.
-        roots: Text before everything of the student and of the teacher; only 'student': one network a file.
+        heads: Names of the heads beside the backbone; None: there is no place for heads.
+        roots: Text before everything of the student and of the teacher; only 'student': one network per file.
         positions: Brings position embeddings and registers to its convention; gets the state and the file's name.
-        mask_token: Whether its networks with LayerScale hold a `mask_token`. It serves their own training alone and
-            ours have none, so zeros are written.
+        mask_token: Whether its networks with LayerScale hold a `mask_token`. Only their own training uses it and ours have
+            none, so zeros are written.
         wrapped: Whether the tensors lie under `state_dict`.
         usage: A line that says how to load the file.
     """
@@ -54,7 +59,7 @@ class FileLayout:
     keys: KeyLayout = TIMM
     has: frozenset[str] = frozenset()
     prefix: str = ''
-    heads: tuple[tuple[str, str], ...] = ()
+    heads: HeadLayout | None = None
     roots: Mapping[str, str] = field(default_factory=lambda: dict(student=''))
     positions: Callable[[State, str], State] = lambda state, name: with_class_position(state)
     mask_token: bool = False
@@ -64,17 +69,17 @@ class FileLayout:
 
 TARGETS: dict[str, FileLayout] = {
     'timm': FileLayout(
-        has=frozenset(PARTS), heads=((CLASSIFIER, 'head.'), ), positions=registers_to_timm,
+        has=frozenset(PARTS), heads=TIMM_HEAD, positions=registers_to_timm,
         usage='timm.create_model(ARCH, num_classes=0).load_state_dict(torch.load(FILE))'),
     'dino': FileLayout(usage='the VisionTransformer of DINO; its loaders take FILE as pretrained_weights'),
     'dinov2': FileLayout(
         keys=DINOV2, has=frozenset({'LayerScale', 'registers', 'a gated MLP'}), positions=registers_to_dinov2,
         mask_token=True, usage='torch.hub.load("facebookresearch/dinov2", ARCH).load_state_dict(torch.load(FILE))'),
     'leopart': FileLayout(
-        heads=TRAINING_HEADS, roots=dict(student='model.', teacher='teacher.'),
+        heads=LEOPART_HEADS, roots=dict(student='model.', teacher='teacher.'),
         usage='the published Leopart code, or checkpoint=FILE here'),
     'neco': FileLayout(
-        keys=DINOV2, has=frozenset({'LayerScale', 'registers', 'a gated MLP'}), heads=TRAINING_HEADS,
+        keys=DINOV2, has=frozenset({'LayerScale', 'registers', 'a gated MLP'}), heads=LEOPART_HEADS,
         positions=registers_to_dinov2, mask_token=True, usage='the published NeCo code, or checkpoint=FILE here'),
     'mmseg': FileLayout(
         keys=MMSEG, has=frozenset({'a norm before the blocks'}), prefix='backbone.', wrapped=True,
@@ -82,7 +87,7 @@ TARGETS: dict[str, FileLayout] = {
         "init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.'))"),
     'mmpretrain': FileLayout(
         keys=MMPRETRAIN, has=frozenset(PARTS) - {'registers', 'norms of queries and keys'}, prefix='backbone.',
-        heads=((CLASSIFIER, MMPRETRAIN_CLASSIFIER), ), wrapped=True,
+        heads=MMPRETRAIN_HEAD, wrapped=True,
         usage="mmpretrain.VisionTransformer(init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.'))"),
     'leopart_mm': FileLayout(
         has=frozenset(PARTS), prefix='backbone.', heads=OUR_HEADS, roots=dict(student='', teacher='teacher.'),
@@ -96,7 +101,7 @@ class Conversion:
 
     Args:
         checkpoint: What to save.
-        read_as: One line a network: its role, layout and prefix in the source.
+        read_as: One line per network: its role, layout and prefix in the source.
         num_kept: Tensors of backbones and heads that are in `checkpoint`.
         dropped: Names, in the source, of tensors for which the target has no place.
     """
@@ -109,11 +114,13 @@ class Conversion:
 
 def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
                        name: str = 'the checkpoint') -> Conversion:
-    """Write a loaded checkpoint of any known layout in another one; values and number types stay bit by bit.
+    """Write a loaded checkpoint of any known layout in another one; values and dtypes stay bit for bit.
 
-    Two exceptions: DINOv2's `mask_token`, which serves its own training alone, is dropped, and written as zeros. And
+    Two exceptions: DINOv2's `mask_token`, which only its own training uses, is dropped, and written as zeros. And
     DINOv2 files with registers hold a position for the class token; timm's register networks have none, so for 'timm'
     and 'leopart_mm' it is added to the token, which is the same network.
+
+    A projection head of a single Linear is `projection_head.weight` in files of Leopart and NeCo, and layer 0 in ours.
 
     Args:
         checkpoint: A state dict, maybe nested in other dicts; see `read_checkpoint`.
@@ -123,8 +130,8 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
         name: What error messages call the checkpoint.
 
     Raises:
-        ValueError: Unknown target.
-        BackboneCheckpointError: There is no such network, or the target's networks lack one of its parts.
+        ValueError: If `target` is none of `TARGETS`.
+        BackboneCheckpointError: If there is no such network, or the target's networks lack one of its parts.
     """
     if target not in TARGETS:
         raise ValueError(f"There is no layout '{target}'; there are: {', '.join(TARGETS)}.")
@@ -141,7 +148,7 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
         conversion.read_as.append(f"{role}: {network.layout} layout under the prefix '{network.prefix}'")
         conversion.num_kept += len(written) - (MASK_TOKEN in written)
         conversion.dropped += network.others + [
-            network.sources[head] for head in network.heads if _rename_head(head, layout) is None]
+            network.sources[head] for head in network.heads if head not in _head_names(network, layout)]
     wrapped = layout.wrapped or ('teacher' in networks and 'teacher' in layout.roots)
     conversion.checkpoint = dict(meta={}, state_dict=state) if wrapped else state
     return conversion
@@ -152,26 +159,24 @@ def _write_network(network: NetworkState, layout: FileLayout, target: str, name:
     backbone = layout.keys.from_timm(layout.positions(network.backbone, name))
     if layout.mask_token and 'blocks.0.ls1.gamma' in network.backbone:
         backbone[MASK_TOKEN] = torch.zeros_like(network.backbone['cls_token'][0])
-    heads = {new: value for head, value in network.heads.items() if (new := _rename_head(head, layout)) is not None}
+    heads = {foreign: network.heads[ours] for ours, foreign in _head_names(network, layout).items()}
     return {**{layout.prefix + key: value.clone() for key, value in backbone.items()},
             **{key: value.clone() for key, value in heads.items()}}
 
 
+def _head_names(network: NetworkState, layout: FileLayout) -> dict[str, str]:
+    return {} if layout.heads is None else layout.heads.from_ours(network.heads)
+
+
 def _check_parts(network: NetworkState, layout: FileLayout, target: str, name: str) -> None:
     keys = [*network.backbone, *(['gated'] if is_gated(network.backbone) else [])]
-    strange = [part for part, pattern in PARTS.items()
+    foreign = [part for part, pattern in PARTS.items()
                if part not in layout.has and any(re.match(pattern, key) for key in keys)]
-    if strange:
-        able = [other for other, its in TARGETS.items() if set(strange) <= its.has]
-        raise BackboneCheckpointError(f"{name} is a ViT with {' and '.join(strange)}, which the networks of '{target}' "
-                                      f'do not have and would compute otherwise. Take one of: {", ".join(able)}.')
-
-
-def _rename_head(head: str, layout: FileLayout) -> str | None:
-    for ours, foreign in layout.heads:
-        if head.startswith(ours):
-            return foreign + head.removeprefix(ours)
-    return None
+    if foreign:
+        possible = [label for label, candidate in TARGETS.items() if set(foreign) <= candidate.has]
+        raise BackboneCheckpointError(f"{name} is a ViT with {' and '.join(foreign)}, which the networks of '{target}' "
+                                      f'lack, so they would compute something else. Take one of: '
+                                      f'{", ".join(possible)}.')
 
 
 def flat_tensors(checkpoint: Mapping) -> dict[str, Tensor]:

@@ -1,24 +1,41 @@
-"""Key names of ViT state dicts in each program's layout: one table a layout, read in both directions."""
+"""Key names of each program's checkpoints: one table per layout, read in both directions.
+
+A file's names are two independent things: how its program names the backbone (`BACKBONE_LAYOUTS`) and how it names
+the heads beside it (`HEAD_LAYOUTS`): NeCo's files are DINOv2's backbone with Leopart's heads. To add a layout:
+
+1. Backbone with other names than timm's: a `KeyLayout` whose `sign` tells its keys from all others, inserted into
+   `BACKBONE_LAYOUTS` before `TIMM`. Position embeddings and registers of another convention: `token_positions`.
+2. Heads: a `HeadLayout` in `HEAD_LAYOUTS`, which says under which names of ours they are kept.
+3. To write the layout too: a `FileLayout` in `conversion.TARGETS`.
+4. A file of the layout in `tests/checkpoints/layouts.py`: every test then runs over it.
+"""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 State = dict[str, Tensor]
 Rules = tuple[tuple[str, str], ...]
+Sign = Callable[[set[str]], bool]
+
+# Our names of the heads that more than one program has.
+PROJECTION = 'neck.mlp.'
+PROTOTYPES = 'head.prototypes.'
+CLASSIFIER = 'classifier.'  # has no place in our models; it is kept between the programs that have one
 
 
 @dataclass(frozen=True)
 class KeyLayout:
-    """How a program names the tensors that timm has too.
+    """How a program names the tensors of a ViT, beside timm's names for them.
 
     A rule is a pair (foreign, timm) of beginnings of keys, in which `{name}` stands for a number; of several that fit,
     the first counts. Keys without a rule are the same in both.
 
     Args:
         name: What messages call the layout.
+        sign: Whether these keys, without their prefix, are of the layout.
         rules: Used in both directions.
         gated: Rules for the two halves of a gated MLP (SwiGLU). Written only where the MLPs are gated: timm's names
             alone do not tell.
@@ -26,6 +43,7 @@ class KeyLayout:
     """
 
     name: str
+    sign: Sign = lambda keys: True
     rules: Rules = ()
     gated: Rules = ()
     aliases: Rules = ()
@@ -41,6 +59,48 @@ class KeyLayout:
         return {_rename(key, rules): value for key, value in state.items()}
 
 
+@dataclass(frozen=True)
+class HeadLayout:
+    """How a program names the heads beside its backbone.
+
+    Args:
+        name: What messages call the layout.
+        rules: Pairs (foreign, ours) of beginnings of keys.
+        single: Foreign names, and ours, of a head that is a single Linear and therefore has no layer number. They are
+            written where ours has that one layer only.
+        backbones: Names of the backbone beside the heads; '' means that the heads share the backbone's prefix.
+        keys: The only keys that count as heads; empty: every key that a rule fits.
+    """
+
+    name: str
+    rules: Rules
+    single: Mapping[str, str] = field(default_factory=dict)
+    backbones: tuple[str, ...] = ('', 'backbone.')
+    keys: tuple[str, ...] = ()
+
+    def to_ours(self, key: str) -> str | None:
+        """Our name of a head's tensor; None if the key is no head of this layout."""
+        if self.keys and key not in self.keys:
+            return None
+        return self.single.get(key) or _replace_beginning(key, self.rules)
+
+    def from_ours(self, keys: Collection[str]) -> dict[str, str]:
+        """The layout's names of our heads' tensors; those that have no place in it are left out."""
+        layers = {key.removeprefix(PROJECTION).split('.')[0] for key in keys if key.startswith(PROJECTION)}
+        single = {ours: foreign for foreign, ours in self.single.items()} if layers == {'0'} else {}
+        rules = [(ours, foreign) for foreign, ours in self.rules]
+        names = {key: single.get(key) or _replace_beginning(key, rules) for key in keys}
+        return {key: foreign for key, foreign in names.items() if foreign is not None}
+
+
+def _has(pattern: str) -> Sign:
+    return lambda keys: any(re.match(pattern, key) for key in keys)
+
+
+def _is_dinov2(keys: set[str]) -> bool:
+    return 'register_tokens' in keys or ('mask_token' in keys and any('.ls1.gamma' in key for key in keys))
+
+
 MM_RULES = (
     ('patch_embed.projection.', 'patch_embed.proj.'),
     ('pre_norm.', 'norm_pre.'),
@@ -52,50 +112,50 @@ MM_RULES = (
 MM_GATED = (('layers.{i}.ffn.w12.', 'blocks.{i}.mlp.fc1.'), ('layers.{i}.ffn.w3.', 'blocks.{i}.mlp.fc2.'))
 MM_ALIASES = (('ln_pre.', 'pre_norm.'), ('norm1.', 'ln1.'), ('layers.{i}.norm{n}.', 'layers.{i}.ln{n}.'))
 
-MMPRETRAIN = KeyLayout(
-    'MMPretrain', (*MM_RULES,
-                   ('layers.{i}.attn.gamma1.weight', 'blocks.{i}.ls1.gamma'),
-                   ('layers.{i}.ffn.gamma2.weight', 'blocks.{i}.ls2.gamma'),
-                   ('layers.{i}.attn.', 'blocks.{i}.attn.')), MM_GATED, MM_ALIASES)
 MMSEG = KeyLayout(
-    'mmseg', (*MM_RULES,
-              ('layers.{i}.attn.attn.in_proj_', 'blocks.{i}.attn.qkv.'),
-              ('layers.{i}.attn.attn.out_proj.', 'blocks.{i}.attn.proj.')), aliases=MM_ALIASES)
+    'mmseg', _has(r'layers\.\d+\.attn\.attn\.in_proj_weight'),
+    (*MM_RULES,
+     ('layers.{i}.attn.attn.in_proj_', 'blocks.{i}.attn.qkv.'),
+     ('layers.{i}.attn.attn.out_proj.', 'blocks.{i}.attn.proj.')), aliases=MM_ALIASES)
+MMPRETRAIN = KeyLayout(
+    'MMPretrain', _has(r'layers\.\d+\.(?:ln|norm|attn|ffn)'),
+    (*MM_RULES,
+     ('layers.{i}.attn.gamma1.weight', 'blocks.{i}.ls1.gamma'),
+     ('layers.{i}.ffn.gamma2.weight', 'blocks.{i}.ls2.gamma'),
+     ('layers.{i}.attn.', 'blocks.{i}.attn.')), MM_GATED, MM_ALIASES)
 DINOV2 = KeyLayout(
-    'DINOv2', gated=(('blocks.{i}.mlp.w12.', 'blocks.{i}.mlp.fc1.'), ('blocks.{i}.mlp.w3.', 'blocks.{i}.mlp.fc2.')),
+    'DINOv2', _is_dinov2,
+    gated=(('blocks.{i}.mlp.w12.', 'blocks.{i}.mlp.fc1.'), ('blocks.{i}.mlp.w3.', 'blocks.{i}.mlp.fc2.')),
     aliases=(('blocks.{chunk}.{i}.', 'blocks.{i}.'), ))  # training files cut the blocks into chunks
-DEIT3 = KeyLayout('DeiT-3', (('blocks.{i}.gamma_{n}', 'blocks.{i}.ls{n}.gamma'), ))
-POOLED = KeyLayout('timm with pooling before the norm', (('fc_norm.', 'norm.'), ))
-TIMM = KeyLayout('timm')  # DINO, MAE, MoCo-v3, DeiT, Leopart and NeCo name these keys alike
+DEIT3 = KeyLayout('DeiT-3', _has(r'blocks\.\d+\.gamma_1'), (('blocks.{i}.gamma_{n}', 'blocks.{i}.ls{n}.gamma'), ))
+POOLED = KeyLayout('timm with pooling before the norm', lambda keys: 'fc_norm.weight' in keys and
+                   'norm.weight' not in keys, (('fc_norm.', 'norm.'), ))
+# These name the backbone as timm does; what lies beside it in their training files tells them apart. Where only the
+# backbone is left (DINO's backbone files, MoCo-v3, DeiT), the keys are timm's in every respect.
+MAE = KeyLayout('MAE', lambda keys: 'decoder_pos_embed' in keys)
+DINO = KeyLayout('DINO', _has(r'head\.last_layer\.|head\.mlp\.\d+\.'))
+TIMM = KeyLayout('timm')
+
+BACKBONE_LAYOUTS: list[KeyLayout] = [MMSEG, MMPRETRAIN, DINOV2, DEIT3, POOLED, MAE, DINO, TIMM]
+
+OUR_HEADS = HeadLayout('leopart_mm', ((PROJECTION, PROJECTION), (PROTOTYPES, PROTOTYPES)))
+LEOPART_HEADS = HeadLayout(  # NeCo has these names too
+    'Leopart', (('projection_head.', PROJECTION), ('prototypes.', PROTOTYPES)),
+    single={f'projection_head.{part}': f'{PROJECTION}0.{part}' for part in ('weight', 'bias')})
+TIMM_HEAD = HeadLayout('timm', (('head.', CLASSIFIER), ), backbones=('', ), keys=('head.weight', 'head.bias'))
+MMPRETRAIN_HEAD = HeadLayout('MMPretrain', (('head.layers.head.', CLASSIFIER), ))
+
+HEAD_LAYOUTS: list[HeadLayout] = [OUR_HEADS, LEOPART_HEADS, TIMM_HEAD, MMPRETRAIN_HEAD]
 
 
 def find_layout(keys: Iterable[str]) -> KeyLayout:
-    """The layout of a ViT's keys, stripped of their prefix."""
-    keys = set(keys)
-    if any('attn.attn.in_proj_weight' in key for key in keys):
-        return MMSEG
-    if any(re.match(r'layers\.\d+\.(?:ln|norm|attn|ffn)', key) for key in keys):
-        return MMPRETRAIN
-    if 'register_tokens' in keys or ('mask_token' in keys and any('.ls1.gamma' in key for key in keys)):
-        return DINOV2
-    if any(re.match(r'blocks\.\d+\.gamma_1', key) for key in keys):
-        return DEIT3
-    if 'fc_norm.weight' in keys and 'norm.weight' not in keys:
-        return POOLED
-    return TIMM
+    """The layout of a ViT's keys, without their prefix.
 
-
-def to_timm_keys(state: State) -> tuple[State, str]:
-    """Rename the keys of a ViT state dict, stripped of its prefix, to timm's.
-
-    Position embeddings and register tokens keep the values and the names that they have; `token_positions` fits these
-    to a network.
-
-    Returns:
-        The renamed state dict and the name of the layout that was recognised.
+    >>> find_layout(['cls_token', 'register_tokens', 'norm.weight']).name
+    'DINOv2'
     """
-    layout = find_layout(state)
-    return layout.to_timm(state), layout.name
+    keys = set(keys)
+    return next(layout for layout in BACKBONE_LAYOUTS if layout.sign(keys))
 
 
 def is_gated(state: State) -> bool:
@@ -110,3 +170,10 @@ def _rename(key: str, rules: Iterable[tuple[str, str]]) -> str:
         if hit := re.match(pattern, key):
             return new.format(**hit.groupdict()) + key[hit.end():]
     return key
+
+
+def _replace_beginning(key: str, rules: Iterable[tuple[str, str]]) -> str | None:
+    for old, new in rules:
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return None

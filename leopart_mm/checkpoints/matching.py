@@ -1,23 +1,52 @@
-"""Matching a checkpoint of any known layout to a DenseViT, with a report; never a silent partial load."""
+"""Matching a checkpoint of any known layout to a given network, with a report; never a silent partial load."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from timm.models import adapt_input_conv
-from torch import Tensor
 
-from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError, find_vit, read_checkpoint
-from leopart_mm.checkpoints.key_layouts import to_timm_keys
+from leopart_mm.checkpoints.key_layouts import State, find_layout
+from leopart_mm.checkpoints.networks import VIT, NetworkKind, find_network
+from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
+from leopart_mm.checkpoints.sources import describe_source, read_checkpoint
 from leopart_mm.checkpoints.token_positions import fit_tokens
+from leopart_mm.files import shorten
 
-if TYPE_CHECKING:
-    from leopart_mm.models.backbones.dense_vit import DenseViT
-
-BACKBONE_KEY = re.compile(r'(cls_token|dist_token|reg_token|pos_embed)$|(patch_embed|norm_pre|blocks|norm)\.')
-STEM = 'patch_embed.proj.weight'
 SIZES = {192: 'ViT-Ti', 384: 'ViT-S', 768: 'ViT-B', 1024: 'ViT-L', 1280: 'ViT-H', 1536: 'ViT-g'}
+COUNTERS = 'num_batches_tracked'  # of batch norms; old files lack them, and nothing but training reads them
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a network needs of a checkpoint.
+
+    Args:
+        arch: What messages call the network.
+        shapes: Shape of every tensor of its state dict.
+        kind: `VIT` or `RESNET`.
+        grid: Stored position grid (rows, columns); None for a network without position embeddings.
+        num_prefix_positions: Positions of class, distillation and register tokens before those of the patches.
+        drop_registers: Whether register tokens of the checkpoint may be left out.
+    """
+
+    arch: str
+    shapes: Mapping[str, tuple[int, ...]]
+    kind: NetworkKind = VIT
+    grid: tuple[int, int] | None = None
+    num_prefix_positions: int = 0
+    drop_registers: bool = False
+
+    @property
+    def stem(self) -> tuple[int, ...] | None:
+        """Shape (embed_dims, bands, patch size, patch size) of the first convolution."""
+        return self.shapes.get(self.kind.stem)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of a ViT."""
+        return _num_blocks(self.shapes)
 
 
 @dataclass
@@ -35,7 +64,7 @@ class LoadReport:
         unexpected: Backbone keys of the checkpoint that the network lacks.
         reshaped: What was changed to fit (position grid, image bands).
         ignored: Other keys under the prefix (heads, mask token, decoder).
-        num_outside: How many tensors lay outside the prefix.
+        num_outside: Number of tensors outside the prefix.
     """
 
     name: str
@@ -64,79 +93,73 @@ class LoadReport:
         return '. '.join(parts) + '.'
 
 
-def shorten(keys: list[str], limit: int = 5) -> str:
-    """The first keys of a list, for messages."""
-    return ', '.join(keys[:limit]) + (', ...' if len(keys) > limit else '')
-
-
-def load_backbone_state(source: Any,
-                        vit: 'DenseViT',
-                        key: str | None = None,
-                        drop_registers: bool = False,
-                        name: str | None = None) -> tuple[dict[str, Tensor], LoadReport]:
-    """Read a checkpoint and give the state dict that loads strictly into `vit`.
+def load_backbone_state(source: Any, wanted: Wanted, key: str | None = None,
+                        name: str | None = None) -> tuple[State, LoadReport]:
+    """Read a checkpoint and give the state dict that loads strictly into the network described by `wanted`.
 
     Only `pos_embed` may come with another shape: that of the checkpoint's own grid (`report.grid`).
 
     Args:
         source: File, hub name, URL, or a state dict (maybe nested).
-        vit: The network; it is not changed.
-        key: 'student', 'teacher', a prefix, or None for the published choice, see `find_vit`.
-        drop_registers: Allow a checkpoint with register tokens for a network without them.
+        wanted: The network.
+        key: 'student', 'teacher', a prefix, or None for the published choice, see `find_network`.
         name: What messages call the checkpoint; by default the file's name.
 
     Raises:
-        BackboneCheckpointError: No ViT in the file, missing, unexpected or misshapen backbone keys. The message names
-            the file, the first such keys and what to change.
+        BackboneCheckpointError: If the file holds no such network, or backbone keys are missing, unexpected or
+            misshapen. The message names the file, the first such keys and what to change.
     """
-    name = name or ('the given state dict' if isinstance(source, Mapping) else f'{source}')
-    found = find_vit(read_checkpoint(source, vit.arch), key, name)
-    state, layout = to_timm_keys(found.state)
+    name = name or describe_source(source)
+    found = find_network(read_checkpoint(source, wanted.arch), key, name, wanted.kind)
+    state, layout = found.state, wanted.kind.name
+    if wanted.kind is VIT:
+        key_layout = find_layout(state)
+        state, layout = key_layout.to_timm(state), key_layout.name
     report = LoadReport(name, found.prefix, layout, num_outside=found.num_outside)
-    if vit.pos_embed is not None and 'pos_embed' in state:
-        report.grid = fit_tokens(state, vit.num_prefix_positions, vit.grid_size, name)
-        if report.grid != tuple(vit.grid_size):
-            report.reshaped.append(f'position grid {_by(report.grid)} kept (the arch has {_by(vit.grid_size)})')
-    if drop_registers and vit.reg_token is None and 'reg_token' in state:
+    if wanted.grid is not None and 'pos_embed' in state:
+        report.grid = fit_tokens(state, wanted.num_prefix_positions, wanted.grid, name)
+        if report.grid != tuple(wanted.grid):
+            report.reshaped.append(f'position grid {_by(report.grid)} kept (the arch has {_by(wanted.grid)})')
+    if wanted.drop_registers and 'reg_token' not in wanted.shapes and 'reg_token' in state:
         del state['reg_token']
         report.reshaped.append('register tokens dropped')
-    _adapt_bands(state, vit, report)
-    wanted = vit.state_dict()
+    _adapt_bands(state, wanted, report)
+    for counter in (name for name in wanted.shapes if name.endswith(COUNTERS)):
+        state.setdefault(counter, torch.tensor(0))
     _compare(state, wanted, report)
     if report.missing or report.mismatched or report.unexpected:
-        raise BackboneCheckpointError(_complaint(report, state, vit))
-    return {name: state[name] for name in wanted}, report
+        raise BackboneCheckpointError(_complaint(report, state, wanted))
+    return {name: state[name] for name in wanted.shapes}, report
 
 
-def _adapt_bands(state: dict[str, Tensor], vit: 'DenseViT', report: LoadReport) -> None:
+def _adapt_bands(state: State, wanted: Wanted, report: LoadReport) -> None:
     """Repeat RGB filters over another number of bands, scaled so that activations keep their size (as timm does)."""
-    stem, bands = state.get(STEM), vit.patch_embed.proj.in_channels
+    stem, bands = state.get(wanted.kind.stem), wanted.stem[1] if wanted.stem else 3
     if stem is not None and stem.ndim == 4 and stem.shape[1] == 3 and bands != 3:
-        state[STEM] = adapt_input_conv(bands, stem)
-        report.reshaped.append(f'patch embedding adapted from 3 to {bands} bands')
+        state[wanted.kind.stem] = adapt_input_conv(bands, stem)
+        report.reshaped.append(f'first convolution adapted from 3 to {bands} bands')
 
 
-def _compare(state: dict[str, Tensor], wanted: dict[str, Tensor], report: LoadReport) -> None:
-    for name, target in wanted.items():
+def _compare(state: State, wanted: Wanted, report: LoadReport) -> None:
+    for name, shape in wanted.shapes.items():
         if name not in state:
             report.missing.append(name)
-        elif state[name].shape != target.shape and not (name == 'pos_embed' and _same_width(state[name], target)):
-            report.mismatched[name] = tuple(state[name].shape), tuple(target.shape)
+        elif tuple(state[name].shape) != tuple(shape) and not (
+                name == 'pos_embed' and _same_width(state[name].shape, shape)):
+            report.mismatched[name] = tuple(state[name].shape), tuple(shape)
         else:
             report.matched.append(name)
-    for name in state.keys() - wanted.keys():
-        (report.unexpected if BACKBONE_KEY.match(name) else report.ignored).append(name)
-    report.unexpected.sort()
-    report.ignored.sort()
+    for name in sorted(state.keys() - wanted.shapes.keys()):
+        (report.unexpected if wanted.kind.keys.match(name) else report.ignored).append(name)
 
 
-def _same_width(a: Tensor, b: Tensor) -> bool:
-    return a.shape[0] == b.shape[0] and a.shape[-1] == b.shape[-1]
+def _same_width(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return a[0] == b[0] and a[-1] == b[-1]
 
 
-def _complaint(report: LoadReport, state: dict[str, Tensor], vit: 'DenseViT') -> str:
-    lines = [f"{report.name} does not fit the backbone {vit.arch}. It was read in the {report.layout} layout under the "
-             f"prefix '{report.prefix}'; {len(report.matched)} keys match."]
+def _complaint(report: LoadReport, state: State, wanted: Wanted) -> str:
+    lines = [f"{report.name} does not fit the backbone {wanted.arch}. It was read in the {report.layout} layout under "
+             f"the prefix '{report.prefix}'; {len(report.matched)} keys match."]
     if report.missing:
         lines.append(f'Missing ({len(report.missing)}): {shorten(report.missing)}.')
     if report.mismatched:
@@ -144,36 +167,42 @@ def _complaint(report: LoadReport, state: dict[str, Tensor], vit: 'DenseViT') ->
         lines.append(f'Other shape ({len(shapes)}): {shorten(shapes, 3)}.')
     if report.unexpected:
         lines.append(f'Not in this backbone ({len(report.unexpected)}): {shorten(report.unexpected)}.')
-    return ' '.join(lines + _hints(state, vit))
+    hints = _vit_hints(state, wanted) if wanted.kind is VIT else [
+        'Change depth (or in_channels) in the config, or name another file.']
+    return ' '.join(lines + hints)
 
 
-def _hints(state: dict[str, Tensor], vit: 'DenseViT') -> list[str]:
+def _vit_hints(state: State, wanted: Wanted) -> list[str]:
     """What to change in the config, as far as the keys tell."""
     hints = []
-    stem = state.get(STEM)
-    depth = len({name.split('.')[1] for name in state if name.startswith('blocks.')})
-    if stem is not None and stem.ndim == 4:
-        width, bands, patch = stem.shape[0], stem.shape[1], stem.shape[-1]
-        if width != vit.embed_dims:
-            hints.append(f'This looks like {_size(width)}, the config builds {_size(vit.embed_dims)}: change arch.')
-        elif depth != vit.num_layers:
-            hints.append(f'It has {depth} blocks, the config builds {vit.num_layers}: change arch or model_kwargs.')
-        if patch != vit.patch_size:
-            hints.append(f'Its patches are {patch} px wide, the config builds {vit.patch_size}: change arch or '
+    stem = state.get(VIT.stem)
+    if stem is not None and stem.ndim == 4 and wanted.stem is not None:
+        (width, bands, _, patch), (embed_dims, in_chans, _, patch_size) = stem.shape, wanted.stem
+        depth = _num_blocks(state)
+        if width != embed_dims:
+            hints.append(f'This looks like {_size(width)}, the config builds {_size(embed_dims)}: change arch.')
+        elif depth != wanted.num_blocks:
+            hints.append(f'It has {depth} blocks, the config builds {wanted.num_blocks}: change arch or model_kwargs.')
+        if patch != patch_size:
+            hints.append(f'Its patches are {patch} px wide, the config builds {patch_size}: change arch or '
                          'model_kwargs=dict(patch_size=...).')
-        if bands not in (3, vit.patch_embed.proj.in_channels):
+        if bands not in (3, in_chans):
             hints.append(f'It was trained on {bands} bands: set in_chans={bands}.')
-    if ('blocks.0.ls1.gamma' in state) != ('blocks.0.ls1.gamma' in vit.state_dict()):
+    if ('blocks.0.ls1.gamma' in state) != ('blocks.0.ls1.gamma' in wanted.shapes):
         kind = 'has' if 'blocks.0.ls1.gamma' in state else 'lacks'
         hints.append(f'It {kind} LayerScale: choose the arch accordingly (DINOv2: *_dinov2) or set '
                      'model_kwargs=dict(init_values=1e-5).')
-    if 'reg_token' in state and vit.reg_token is None:
+    if 'reg_token' in state and 'reg_token' not in wanted.shapes:
         hints.append('It has register tokens: use a *_reg4_* arch, or drop_registers=True to leave them out.')
-    if 'reg_token' not in state and vit.reg_token is not None:
+    if 'reg_token' not in state and 'reg_token' in wanted.shapes:
         hints.append('It has no register tokens: use an arch without *_reg4_*.')
-    if 'dist_token' in state and 'dist_token' not in vit.state_dict():
+    if 'dist_token' in state and 'dist_token' not in wanted.shapes:
         hints.append('It has a distillation token: use a deit_*_distilled_* arch.')
     return hints
+
+
+def _num_blocks(keys: Mapping[str, Any]) -> int:
+    return len({name.split('.')[1] for name in keys if name.startswith('blocks.')})
 
 
 def _size(width: int) -> str:

@@ -1,40 +1,64 @@
-"""What a checkpoint of any program says about each of its networks, under one set of names."""
+"""Which networks a checkpoint of any program holds: its ViTs and ResNets, their heads, student and teacher."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from leopart_mm.checkpoints.checkpoint_source import (
-    BackboneCheckpointError,
-    FoundViT,
-    find_vit,
-    find_vit_prefixes,
-    flatten_tensors,
-)
-from leopart_mm.checkpoints.key_layouts import find_layout
-from leopart_mm.checkpoints.matching import BACKBONE_KEY
+from leopart_mm.checkpoints.key_layouts import HEAD_LAYOUTS, HeadLayout, State, find_layout
+from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
-State = dict[str, Tensor]
+TEACHER_NAMES = {'teacher', 'momentum_encoder', 'ema', 'model_ema', 'state_dict_ema', 'ema_state_dict',
+                 'target_encoder', 'encoder_k', 'model_k', 'backbone_k', 'target_network'}
+NO_WEIGHTS = {'optimizer', 'optimizer_states', 'lr_schedulers', 'scheduler', 'param_schedulers', 'message_hub',
+              'hyper_parameters', 'callbacks', 'loops', 'meta', 'args', 'config'}
 
-# Pairs (ours, published) of beginnings of keys: Leopart's and NeCo's projection head and prototypes.
-TRAINING_HEADS = (('neck.mlp.', 'projection_head.'), ('head.prototypes.', 'prototypes.'))
-# Classifiers have no place in our models; they are kept between the programs that have one.
-CLASSIFIER = 'classifier.'
-TIMM_CLASSIFIER = ('head.weight', 'head.bias')
-MMPRETRAIN_CLASSIFIER = 'head.layers.head.'
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """How the tensors of a kind of network are found.
+
+    Args:
+        name: What messages call it.
+        anchors: Ends of keys that mark such a network; what precedes them is its prefix.
+        keys: Fits the names of the backbone's own tensors; other names under the prefix are heads and the like.
+        stem: The first convolution, whose shape tells width, image bands and patch size.
+    """
+
+    name: str
+    anchors: tuple[str, ...]
+    keys: re.Pattern
+    stem: str
+
+
+VIT = NetworkKind(
+    'ViT', ('patch_embed.proj.weight', 'patch_embed.projection.weight', 'cls_token'),
+    re.compile(r'(cls_token|dist_token|reg_token|pos_embed)$|(patch_embed|norm_pre|blocks|norm)\.'),
+    'patch_embed.proj.weight')
+RESNET = NetworkKind(
+    'ResNet', ('layer1.0.conv1.weight', ), re.compile(r'layer\d+\.'), 'conv1.weight')  # docs/methods/leopart.md §13
+
+
+@dataclass
+class FoundNetwork:
+    """The weights of a network in a checkpoint: keys without their prefix, and how many tensors lie elsewhere."""
+
+    state: State
+    prefix: str
+    num_outside: int
 
 
 @dataclass
 class NetworkState:
-    """One network of a checkpoint.
+    """A ViT of a checkpoint with its heads, under our names.
 
     Args:
         prefix: Text before its backbone's keys.
         layout: Name of the key layout that it was read in.
-        backbone: Its ViT in timm's names; position embeddings and registers as they stand in the file.
-        heads: `neck.mlp.*`, `head.prototypes.*` and `classifier.*`.
+        backbone: Its ViT in timm's names; position embeddings and registers as they are in the file.
+        heads: `neck.mlp.*`, `head.prototypes.*`, `classifier.*` and what else `HEAD_LAYOUTS` know.
         sources: The full names of the heads' tensors in the file.
         others: Tensors that are none of these, by their full names.
     """
@@ -47,9 +71,58 @@ class NetworkState:
     others: list[str] = field(default_factory=list)
 
 
+def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
+    """All tensors of nested dicts by dotted name; optimiser states and the like are left out."""
+    tensors: State = {}
+    if not isinstance(checkpoint, Mapping):
+        return tensors
+    for key, value in checkpoint.items():
+        if isinstance(value, Tensor):
+            tensors[f'{prefix}{key}'] = value.detach()
+        elif isinstance(value, Mapping) and str(key) not in NO_WEIGHTS:
+            tensors.update(flatten_tensors(value, f'{prefix}{key}.'))
+    return tensors
+
+
+def find_prefixes(tensors: Mapping[str, Any], kind: NetworkKind = VIT) -> list[str]:
+    """The text before the keys of every network of a kind among named tensors."""
+    prefixes = {name.removesuffix(anchor) for name in tensors for anchor in kind.anchors if name.endswith(anchor)}
+    return sorted(prefix for prefix in prefixes if prefix == '' or prefix.endswith('.'))
+
+
+def find_network(checkpoint: Any, key: str | None = None, name: str = 'the checkpoint',
+                 kind: NetworkKind = VIT) -> FoundNetwork:
+    """Find the one network that is meant in a checkpoint.
+
+    Args:
+        checkpoint: A state dict, maybe nested in other dicts.
+        key: 'student', 'teacher', or a prefix. None: of a student-teacher pair of DINO's kind (both named so) the
+            teacher, as its authors do; else what is not a teacher (Leopart, NeCo, the base encoders of MoCo and
+            DenseCL, our own).
+        name: What error messages call the checkpoint.
+        kind: `VIT` or `RESNET`.
+
+    Raises:
+        BackboneCheckpointError: If there is no such network, or several to choose from.
+    """
+    tensors = flatten_tensors(checkpoint)
+    prefixes = find_prefixes(tensors, kind)
+    if not prefixes:
+        raise BackboneCheckpointError(f'{name} holds no {kind.name}: {_describe_content(tensors, kind)}')
+    chosen = _choose(prefixes, key)
+    if len(chosen) != 1:
+        found = ', '.join(f"'{prefix}'" for prefix in prefixes)
+        fault = 'more than one fits' if chosen else f"none of them fits checkpoint_key='{key}'"
+        raise BackboneCheckpointError(f'{name} holds {kind.name}s under the prefixes {found}; {fault}. Set '
+                                      'checkpoint_key to one of these prefixes.')
+    prefix = chosen[0]
+    state = {full[len(prefix):]: value for full, value in tensors.items() if full.startswith(prefix)}
+    return FoundNetwork(state, prefix, len(tensors) - len(state))
+
+
 def read_networks(checkpoint: Any, which: str | None = None,
                   name: str = 'the checkpoint') -> dict[str, NetworkState]:
-    """The networks of a loaded checkpoint by role: 'student', and 'teacher' where both are there and wanted.
+    """The ViTs of a loaded checkpoint by role: 'student', and 'teacher' where the file has both and both are meant.
 
     Args:
         checkpoint: A state dict, maybe nested in other dicts.
@@ -58,12 +131,12 @@ def read_networks(checkpoint: Any, which: str | None = None,
         name: What error messages call the checkpoint.
 
     Raises:
-        BackboneCheckpointError: There is no such network.
+        BackboneCheckpointError: If there is no such network.
     """
-    networks = {'student': _read_network(checkpoint, find_vit(checkpoint, which, name))}
+    networks = {'student': _read_network(checkpoint, find_network(checkpoint, which, name))}
     if which is None:
         try:
-            teacher = find_vit(checkpoint, 'teacher', name)
+            teacher = find_network(checkpoint, 'teacher', name)
         except BackboneCheckpointError:
             return networks
         if teacher.prefix != networks['student'].prefix:
@@ -71,39 +144,61 @@ def read_networks(checkpoint: Any, which: str | None = None,
     return networks
 
 
-def _read_network(checkpoint: Mapping, found: FoundViT) -> NetworkState:
+def _choose(prefixes: list[str], key: str | None) -> list[str]:
+    teachers = [prefix for prefix in prefixes if TEACHER_NAMES & set(prefix.split('.'))]
+    students = [prefix for prefix in prefixes if prefix not in teachers]
+    if key == 'teacher':
+        return teachers
+    if key == 'student':
+        return students
+    if key is not None:
+        key = key if key == '' or key.endswith('.') else f'{key}.'
+        return [prefix for prefix in prefixes if prefix == key] or [p for p in prefixes if key and p.startswith(key)]
+    published_teacher = any('student' in prefix.split('.') for prefix in students)
+    return teachers if teachers and (published_teacher or not students) else students
+
+
+def _describe_content(tensors: State, kind: NetworkKind) -> str:
+    if not tensors:
+        return 'it holds no tensors at all. Is it a checkpoint?'
+    first = ', '.join(list(tensors)[:5])
+    for other in (VIT, RESNET):
+        if find_prefixes(tensors, other):
+            return f'it looks like a {other.name} ({first}, ...). Name a {kind.name} checkpoint.'
+    if any('relative_position_bias_table' in name for name in tensors):
+        return f'it looks like a Swin Transformer ({first}, ...). Name a {kind.name} checkpoint.'
+    if len(tensors) <= 20:
+        return f'it looks like a head only ({first}). Name the checkpoint of the backbone.'
+    return f'no key ends in {" or ".join(kind.anchors)}. Its first keys: {first}.'
+
+
+def _read_network(checkpoint: Any, found: FoundNetwork) -> NetworkState:
     layout = find_layout(found.state)
     renamed = layout.to_timm(found.state)
     network = NetworkState(found.prefix, layout.name, {
-        key: value for key, value in renamed.items() if BACKBONE_KEY.match(key) or key == 'register_tokens'})
-    root = found.prefix.removesuffix('backbone.')
-    used = {key for key, new in zip(found.state, renamed, strict=True) if new in network.backbone}
-    for key, value in _tensors_below(checkpoint, root).items():
-        head = _head_name(key, root == found.prefix)
-        if head is not None:
-            network.heads[head], network.sources[head] = value, root + key
-        elif key.removeprefix(found.prefix[len(root):]) not in used:
-            network.others.append(root + key)
+        key: value for key, value in renamed.items() if VIT.keys.match(key) or key == 'register_tokens'})
+    read = {found.prefix + key for key, new in zip(found.state, renamed, strict=True) if new in network.backbone}
+    tensors = flatten_tensors(checkpoint)
+    for heads, root in _roots_of(found.prefix):
+        for key, value in _tensors_below(tensors, root, found.prefix).items():
+            ours = heads.to_ours(key)
+            if ours is not None and root + key not in read:
+                network.heads[ours], network.sources[ours] = value, root + key
+                read.add(root + key)
+    root = min((root for _, root in _roots_of(found.prefix)), key=len)
+    network.others = [root + key for key in _tensors_below(tensors, root, found.prefix) if root + key not in read]
     return network
 
 
-def _tensors_below(checkpoint: Mapping, root: str) -> State:
-    """The tensors of one network by their names below `root`; those of networks deeper down are left out."""
-    tensors = flatten_tensors(checkpoint)
-    deeper = [prefix for prefix in find_vit_prefixes(tensors)
-              if prefix.startswith(root) and prefix not in (root, f'{root}backbone.')]
-    roots = tuple(prefix.removesuffix('backbone.') for prefix in deeper)
+def _roots_of(prefix: str) -> list[tuple[HeadLayout, str]]:
+    """Each head layout with the places where its heads may lie, given the backbone's prefix."""
+    return [(layout, prefix.removesuffix(backbone)) for layout in HEAD_LAYOUTS for backbone in layout.backbones
+            if prefix == backbone or prefix.endswith(f'.{backbone}' if backbone else '')]
+
+
+def _tensors_below(tensors: State, root: str, prefix: str) -> State:
+    """Tensors by their names below `root`; those of other networks, deeper down, are left out."""
+    deeper = [other for other in find_prefixes(tensors) if other.startswith(root) and other not in (root, prefix)]
+    roots = tuple(place for other in deeper if (place := other.removesuffix('backbone.')) != root)
     return {key[len(root):]: value for key, value in tensors.items()
             if key.startswith(root) and not (roots and key.startswith(roots))}
-
-
-def _head_name(key: str, is_flat: bool) -> str | None:
-    """Our name of a head's tensor, None if it is another; `is_flat`: the backbone stands beside it, without prefix."""
-    for ours, published in TRAINING_HEADS:
-        if key.startswith((ours, published)):
-            return ours + key.removeprefix(ours).removeprefix(published)
-    if is_flat and key in TIMM_CLASSIFIER:
-        return CLASSIFIER + key.removeprefix('head.')
-    if key.startswith(MMPRETRAIN_CLASSIFIER):
-        return CLASSIFIER + key.removeprefix(MMPRETRAIN_CLASSIFIER)
-    return None

@@ -1,13 +1,13 @@
 """Reading checkpoint files without running code that a file may carry.
 
-PyTorch checkpoints are pickles, and a pickle can call any function. Three steps, each safe:
+PyTorch checkpoints are pickles, and a pickle can call any function. Three ways to read them, each safe:
 
 1. safetensors files hold no code at all;
 2. `torch.load(weights_only=True)`, with the few classes that MMEngine writes registered as safe globals;
 3. for files that name training-framework classes (Lightning, omegaconf, argparse), a restricted unpickler that knows
    the same plain types and turns every such class into an inert dict: nothing of it is imported or called.
 
-What still needs another class is refused, unless the user says that the file is trusted.
+Files that need any other class are refused, unless the user says that the file is trusted.
 """
 
 import io
@@ -16,16 +16,22 @@ import pickle
 from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
+from leopart_mm.checkpoints.file_kinds import is_safetensors, what_it_is
+
 UNSAFE_ENV = 'LEOPART_MM_UNSAFE_CHECKPOINTS'
 
-# Frameworks whose objects lie beside the weights (callbacks, hyper-parameters) and are never needed to read these.
+# Frameworks whose objects lie beside the weights (callbacks, hyper-parameters) and are not needed to read them.
 INERT_PACKAGES = ('pytorch_lightning', 'lightning', 'lightning_fabric', 'lightning_utilities', 'omegaconf', 'yacs',
                   'easydict', 'ml_collections', 'sacred', 'argparse', 'pathlib', 'typing')
+
+
+class BackboneCheckpointError(RuntimeError):
+    """A checkpoint that cannot be fetched, or does not hold the weights of this backbone."""
 
 
 class UnsafeCheckpointError(RuntimeError):
@@ -33,7 +39,7 @@ class UnsafeCheckpointError(RuntimeError):
 
 
 class Inert(dict):
-    """Stands for an object of a class that was not imported; keeps dict items, forgets everything else."""
+    """Stand-in for an object of a class that was not imported; keeps dict items and nothing else."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -52,11 +58,11 @@ class Inert(dict):
         return id(self)
 
 
-def load_checkpoint_file(path: str | os.PathLike, map_location: Any = 'cpu', unsafe: bool = False) -> Any:
+def load_checkpoint_file(path: str | os.PathLike | BinaryIO, map_location: Any = 'cpu', unsafe: bool = False) -> Any:
     """Read a checkpoint of any origin (`.pth`, `.pt`, `.ckpt`, `.safetensors`) safely.
 
     Args:
-        path: The file.
+        path: The file, or an open binary file of PyTorch's format.
         map_location: As in `torch.load`.
         unsafe: Trust the file and allow arbitrary unpickling. The environment variable
             ``LEOPART_MM_UNSAFE_CHECKPOINTS=1`` does the same for whole programs.
@@ -65,30 +71,39 @@ def load_checkpoint_file(path: str | os.PathLike, map_location: Any = 'cpu', uns
         What the file holds, usually a dict. Objects of training frameworks beside the weights come as `Inert` dicts.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        UnsafeCheckpointError: Only arbitrary unpickling could read it.
-        RuntimeError: The file is empty, damaged or no checkpoint.
+        FileNotFoundError: If the file does not exist.
+        UnsafeCheckpointError: If only arbitrary unpickling could read it.
+        RuntimeError: If the file is empty, damaged, or no checkpoint; the message says what it is instead.
     """
+    unsafe = unsafe or os.environ.get(UNSAFE_ENV) == '1'
+    if hasattr(path, 'read'):
+        return _read(path, f'{getattr(path, "name", "in memory")}', map_location, unsafe)
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'There is no checkpoint file {path}.' +
                                 (' It is a folder: name the file in it.' if path.is_dir() else ''))
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise RuntimeError(f'The checkpoint {path} is empty (0 bytes): copy or download it again.')
+    if (kind := what_it_is(path)) is not None:
+        raise RuntimeError(f'The checkpoint {path} ({size} bytes) is {kind}.')
+    return _read(path, f'{path} ({size} bytes)', map_location, unsafe)
+
+
+def _read(file: Path | BinaryIO, name: str, map_location: Any, unsafe: bool) -> Any:
     try:
-        if path.suffix == '.safetensors':
+        if isinstance(file, Path) and is_safetensors(file):
             from safetensors.torch import load_file
-            state = load_file(str(path))
+            state = load_file(str(file))
             return state if map_location == 'cpu' else {key: value.to(map_location) for key, value in state.items()}
-        if unsafe or os.environ.get(UNSAFE_ENV) == '1':
-            return torch.load(path, map_location=map_location, weights_only=False)
-        return _load_safely(path, map_location)
+        if unsafe:
+            return torch.load(file, map_location=map_location, weights_only=False)
+        return _load_safely(file, name, map_location)
     except (UnsafeCheckpointError, torch.cuda.OutOfMemoryError):
         raise
     except Exception as error:
-        raise RuntimeError(f'The checkpoint {path} ({path.stat().st_size} bytes) could not be read: it is damaged, cut '
-                           f'off, or no checkpoint. Copy or download it again. ({type(error).__name__}: {error})'
-                           ) from error
+        raise RuntimeError(f'The checkpoint {name} could not be read: it is damaged, cut off, or no checkpoint. Copy '
+                           f'or download it again. ({type(error).__name__}: {error})') from error
 
 
 def register_safe_globals() -> None:
@@ -109,16 +124,18 @@ def _load_from_local(filename: str, map_location: Any = None) -> Any:
     return load_checkpoint_file(filename, map_location=map_location)
 
 
-def _load_safely(path: Path, map_location: Any) -> Any:
+def _load_safely(file: Path | BinaryIO, name: str, map_location: Any) -> Any:
+    start = None if isinstance(file, Path) else file.tell()
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
-        pass
+        if start is not None:
+            file.seek(start)
     try:
-        return torch.load(path, map_location=map_location, weights_only=False, pickle_module=_restricted_pickle())
+        return torch.load(file, map_location=map_location, weights_only=False, pickle_module=_restricted_pickle())
     except UnsafeCheckpointError as error:
         raise UnsafeCheckpointError(
-            f'The checkpoint {path} needs unsafe unpickling: it names "{error}", which is neither a tensor nor a plain '
+            f'The checkpoint {name} needs unsafe unpickling: it names "{error}", which is neither a tensor nor a plain '
             'value, and reading it could run any code in the file. If you trust where the file comes from, load it '
             f'once with {UNSAFE_ENV}=1 set (or load_checkpoint_file(path, unsafe=True)) and save its state_dict '
             'again.') from None

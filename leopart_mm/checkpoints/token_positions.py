@@ -9,7 +9,7 @@ from math import isqrt
 import torch
 from torch import Tensor
 
-from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError
+from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
 PREFIX_TOKENS = ('cls_token', 'dist_token', 'reg_token')  # in the order in which timm puts them before the patches
 
@@ -20,29 +20,29 @@ def fit_tokens(state: dict[str, Tensor], num_prefix_positions: int, grid: tuple[
 
     Args:
         state: State dict in timm's names, or DINOv2's where these differ (`register_tokens`).
-        num_prefix_positions: How many prefix positions the network has: 0, 1 (the class token's), or one for each.
-        grid: The network's stored grid, taken where the number of patches fits; else a square one.
+        num_prefix_positions: Prefix positions of the network: 0, 1 (the class token's), or one per prefix token.
+        grid: The network's stored grid, used if the number of patches fits it; else a square one.
         name: What error messages call the checkpoint.
 
     Returns:
         The checkpoint's grid (rows, columns).
 
     Raises:
-        BackboneCheckpointError: The number of positions is no square and fits no known grid.
+        BackboneCheckpointError: If the number of positions is no square and fits no known grid.
     """
     class_only = 'register_tokens' in state
     if class_only:
         state['reg_token'] = state.pop('register_tokens')
     positions = state['pos_embed']
     tokens = {key: state[key].shape[1] for key in PREFIX_TOKENS if key in state}
-    # Where several conventions leave a square, the network's own is meant.
+    # Where several conventions leave a square, take the network's own.
     counts = sorted({0, 1, sum(tokens.values())}, key=lambda count: count != num_prefix_positions)
     counts = [1] if class_only else counts
-    fitting = [(count, found) for count in counts if (found := _grid_of(positions.shape[1] - count, grid))]
-    if not fitting:
+    candidates = [(count, found) for count in counts if (found := _grid_of(positions.shape[1] - count, grid))]
+    if not candidates:
         raise BackboneCheckpointError(f'{name}: pos_embed {tuple(positions.shape)} is no square grid of patches. Give '
                                       'its grid by model_kwargs=dict(img_size=(height, width)).')
-    have, stored = fitting[0]
+    have, stored = candidates[0]
     prefix, patches = positions[:, :have], positions[:, have:]
     if have > num_prefix_positions:
         kept = prefix[:, :num_prefix_positions]

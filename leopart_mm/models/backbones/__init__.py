@@ -1,9 +1,11 @@
-from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError
-from leopart_mm.checkpoints.matching import LoadReport, load_backbone_state
+from leopart_mm.checkpoints.matching import LoadReport, Wanted, load_backbone_state
+from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 from leopart_mm.models.backbones.dense_resnet import DenseResNet
 from leopart_mm.models.backbones.dense_vit import DenseViT
-from leopart_mm.models.backbones.export import to_timm_state_dict
+from leopart_mm.models.backbones.facts import BackboneFacts, backbone_facts
+from leopart_mm.models.backbones.pretrained import PretrainedBackbone
 
 __all__ = [
-    'BackboneCheckpointError', 'DenseResNet', 'DenseViT', 'LoadReport', 'load_backbone_state', 'to_timm_state_dict'
+    'BackboneCheckpointError', 'BackboneFacts', 'DenseResNet', 'DenseViT', 'LoadReport', 'PretrainedBackbone', 'Wanted',
+    'backbone_facts', 'load_backbone_state'
 ]

@@ -1,29 +1,30 @@
 """DenseViT: any timm VisionTransformer as a dense-feature backbone."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError
-from leopart_mm.checkpoints.matching import LoadReport, load_backbone_state
+from leopart_mm.checkpoints.matching import LoadReport, Wanted
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
+from leopart_mm.models.backbones.facts import named_arch, weights_colours
 from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
 from leopart_mm.models.backbones.position import check_position_mode, resize_positions
+from leopart_mm.models.backbones.pretrained import PretrainedBackbone
 from leopart_mm.models.backbones.qkv import block_qkv, class_token_attention
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
 from leopart_mm.registry import MODELS
 
+DEFAULT_ARCH = 'vit_small_patch16_224'
 FINAL_NORM_MODES = (True, False, 'last')
 
 
 @MODELS.register_module()
-class DenseViT(BaseModule):
+class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
     """A timm VisionTransformer that gives normalised patch maps, attention, queries, keys and values.
 
     Parameters carry timm's own names (`cls_token`, `blocks.0.attn.qkv.weight`, ...), so a plain timm state dict loads
@@ -31,14 +32,16 @@ class DenseViT(BaseModule):
 
     Args:
         arch: A timm model name, such as 'vit_small_patch16_224' or 'vit_small_patch14_reg4_dinov2'. A weights tag
-            ('.dino') is accepted and ignored.
-        model_kwargs: Passed on to timm, e.g. dict(img_size=64, depth=4). `img_size` decides the stored position grid
-            until a checkpoint with another grid is loaded: then the checkpoint's grid is taken.
-        checkpoint: File with pretrained weights (DINO, DINOv2, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg, Leopart,
-            NeCo, our own), or 'timm://[name]', 'hf-hub:owner/name', 'https://...'. It is read by `init_weights()`,
-            which MMEngine's Runner calls before training.
+            ('.dino') does not change the network; it tells `mean` and `std`. Default: the arch that `checkpoint` names,
+            if it is on a hub, else 'vit_small_patch16_224'.
+        model_kwargs: Further arguments for timm, e.g. dict(img_size=64, depth=4). `img_size` decides the stored
+            position grid until a checkpoint with another grid is loaded: then the checkpoint's grid is taken.
+        checkpoint: Pretrained weights: a file (DINO, DINOv2, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg, Leopart,
+            NeCo, our own), 'timm://NAME[.TAG]' (timm's own, downloaded; 'timm://' alone: those of `arch`),
+            'hf-hub:OWNER/NAME' or a URL. They are read by `init_weights()`, which MMEngine's Runner calls before
+            training.
         checkpoint_key: Which network of the file: None (the published choice), 'student', 'teacher', or the prefix of
-            its keys.
+            its keys; see `find_network`.
         drop_registers: Load a checkpoint with register tokens into an arch without them (NeCo's "XR" models).
         out_indices: Blocks whose output is returned by `forward`; negative numbers count from the end.
         final_norm: True: the network's final norm on every map (what DINO and timm do for intermediate layers); 'last':
@@ -57,15 +60,16 @@ class DenseViT(BaseModule):
         in_chans: Number of image bands. Weights of another number of bands are adapted as timm does.
         init_cfg: MMEngine's initialisation config. dict(type='Pretrained', checkpoint=FILE) works too.
 
-    Attributes: `embed_dims`, `patch_size`, `num_heads`, `num_layers`, `num_prefix_tokens` and `grid_size`, the stored
-    position grid (rows, columns).
+    Attributes: `embed_dims`, `patch_size`, `num_heads`, `num_layers`, `num_prefix_tokens`, `grid_size` (the stored
+    position grid: rows, columns), and `mean` and `std`, the RGB colour statistics (0..255) with which the weights were
+    trained, None if `checkpoint` and `arch` do not tell.
 
     Raises:
-        ValueError: An arch that is no plain ViT, or an option out of its range; the message lists what is allowed.
+        ValueError: If `arch` is no plain ViT, or an option is out of its range; the message lists what is allowed.
     """
 
     def __init__(self,
-                 arch: str = 'vit_small_patch16_224',
+                 arch: str | None = None,
                  model_kwargs: dict | None = None,
                  checkpoint: str | None = None,
                  checkpoint_key: str | None = None,
@@ -86,21 +90,18 @@ class DenseViT(BaseModule):
         check_size_mode(size_mode)
         if final_norm not in FINAL_NORM_MODES:
             raise ValueError(f"final_norm={final_norm!r} is unknown. Allowed: True, False, 'last'.")
-        vit = build_timm_vit(arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
-        self.arch = arch
+        self.arch: str = arch or (named_arch(checkpoint) if checkpoint else None) or DEFAULT_ARCH
+        vit = build_timm_vit(self.arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
+        self.mean, self.std = weights_colours(checkpoint, self.arch)
         self.pos_interp = pos_interp
         self.size_mode = size_mode
         self.final_norm = final_norm
         self.with_cp = with_cp
-        self.checkpoint = checkpoint
-        self.checkpoint_key = checkpoint_key
         self.drop_registers = drop_registers
-        self._awaits_weights = checkpoint is not None
+        self.expect_weights(checkpoint, checkpoint_key)
         self._adopt(vit, class_position)
-        self.out_indices = self._check_indices([out_indices] if isinstance(out_indices, int) else out_indices)
-        self.frozen_stages = frozen_stages
-        self.trainable_blocks = self._check_trainable(trainable_blocks)
-        self._freeze()
+        self.out_indices = self.check_blocks([out_indices] if isinstance(out_indices, int) else out_indices)
+        self.freeze(frozen_stages, trainable_blocks)
 
     def _adopt(self, vit: nn.Module, class_position: bool) -> None:
         """Take over timm's parameters and modules under their own names; pooling and classifier are left behind."""
@@ -120,61 +121,31 @@ class DenseViT(BaseModule):
             self.num_prefix_positions = 1
             self.pos_embed = nn.Parameter(torch.cat([torch.zeros_like(self.cls_token), self.pos_embed], dim=1).detach())
 
-    def _check_indices(self, indices: Sequence[int]) -> tuple[int, ...]:
-        if not indices:
-            raise ValueError('out_indices is empty; name at least one block.')
-        for index in indices:
-            if not -self.num_layers <= index < self.num_layers:
-                raise ValueError(f'Block {index} is out of range; arch {self.arch} has {self.num_layers} blocks, so '
-                                 f'{-self.num_layers} to {self.num_layers - 1} are allowed.')
-        return tuple(index % self.num_layers for index in indices)
+    @property
+    def wanted(self) -> Wanted:
+        """What this network needs of a checkpoint."""
+        shapes = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        grid = None if self.pos_embed is None else self.grid_size
+        return Wanted(self.arch, shapes, grid=grid, num_prefix_positions=self.num_prefix_positions,
+                      drop_registers=self.drop_registers)
 
-    def init_weights(self) -> None:
-        """Load `checkpoint`, if one was given; without it timm's own initialisation stays."""
-        super().init_weights()
-        if self.checkpoint is not None:
-            self.load_pretrained(self.checkpoint, self.checkpoint_key)
-
-    def load_pretrained(self, source: str | os.PathLike | Mapping, key: str | None = None) -> LoadReport:
-        """Load pretrained weights of any known layout and log what matched, see `load_backbone_state`."""
-        state, report = load_backbone_state(source, self, key, self.drop_registers)
-        self._take_grid(report.grid, state)
-        self.load_state_dict(state)
-        print_log(f'Backbone {self.arch} from {report.summary()}', logger='current')
-        return report
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Convert foreign layouts; a partial load is an error even where the caller loads non-strictly.
-
-        MMEngine loads whole models non-strictly, which would leave random weights behind one warning line.
-        """
-        own = {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
-        if not own:
-            raise BackboneCheckpointError(
-                f"The checkpoint has no key '{prefix}*', so the backbone would keep its random weights: it is no "
-                'checkpoint of this model. To use a backbone file (DINO, timm, ...) as the checkpoint of a whole '
-                "model, add dict(type='leopart_mm.BackboneCheckpointHook') to custom_hooks, or set checkpoint=FILE in "
-                "the backbone's config.")
-        wanted = self.state_dict()
-        if any(key not in own or own[key].shape != value.shape for key, value in wanted.items()):
-            # Either a foreign layout, or our own with another position grid.
-            state, report = load_backbone_state(own, self, None, self.drop_registers)
-            print_log(f'Backbone {self.arch} from {report.summary()}', logger='current')
-            self._take_grid(report.grid, state)
-            for key in own:
-                del state_dict[prefix + key]
-            state_dict.update({prefix + key: value for key, value in state.items()})
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        self._awaits_weights = False
-
-    def _take_grid(self, grid: tuple[int, int] | None, state: dict[str, Tensor]) -> None:
-        """Take over the position grid of a checkpoint; the parameter object stays, so optimisers keep it."""
-        if grid is not None and grid != self.grid_size:
-            self.grid_size = grid
+    def _adopt_state(self, state: dict[str, Tensor], report: LoadReport) -> dict[str, Tensor]:
+        """Take over the position grid of the checkpoint; the parameter object stays, so optimisers keep it."""
+        if report.grid is not None and report.grid != self.grid_size:
+            self.grid_size = report.grid
             self.pos_embed.data = self.pos_embed.data.new_empty(state['pos_embed'].shape)
+        return super()._adopt_state(state, report)
+
+    def stem_modules(self) -> list[nn.Module]:
+        """Modules before the blocks."""
+        return [self.patch_embed, self.pos_drop, self.norm_pre]
+
+    def stem_parameters(self) -> list[nn.Parameter]:
+        """Prefix tokens and position embeddings."""
+        return [value for name in (*PREFIX_TOKENS, 'pos_embed') if (value := getattr(self, name)) is not None]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Image (B, in_chans, H, W), normalised, to one map (B, C, h, w) for each entry of `out_indices`.
+        """Image (B, in_chans, H, W), normalised, to one map (B, C, h, w) per entry of `out_indices`.
 
         Blocks after the last requested one are not run.
         """
@@ -195,24 +166,24 @@ class DenseViT(BaseModule):
 
         Args:
             image: (B, in_chans, H, W), normalised.
-            out_indices: Blocks whose maps are wanted; None takes those of the constructor.
-            cls_attention: Whether to compute the attention of the class token in the last block. Only its own row is
+            out_indices: Blocks whose maps are returned; None takes those of the constructor.
+            cls_attention: Whether to compute the attention of the class token in the last block. Only this one row is
                 computed, beside the network's fused attention.
-            qkv_block: Block whose queries, keys and values are wanted; may be negative.
+            qkv_block: Block whose queries, keys and values are returned; may be negative.
 
         Raises:
-            ValueError: An index out of range, or `cls_attention` of a network without class token.
+            ValueError: If an index is out of range, or `cls_attention` is asked of a network without class token.
         """
-        indices = self.out_indices if out_indices is None else self._check_indices(out_indices)
-        wanted = None if qkv_block is None else self._check_indices([qkv_block])[0]
+        indices = self.out_indices if out_indices is None else self.check_blocks(out_indices)
+        qkv_index = None if qkv_block is None else self.check_blocks([qkv_block])[0]
         if cls_attention and self.cls_token is None:
             raise ValueError(f'arch {self.arch} has no class token, hence no class-token attention.')
         last = self.num_layers - 1
         tokens, grid = self._embed(image)
         outputs, extras = {}, {}
         for index, block in enumerate(self.blocks):
-            if index == wanted or (cls_attention and index == last):
-                extras.update(self._attention_outputs(block, tokens, cls_attention and index == last, index == wanted))
+            if index == qkv_index or (cls_attention and index == last):
+                extras.update(self._attention_outputs(block, tokens, cls_attention and index == last, index == qkv_index))
             tokens = self._run_block(block, tokens)
             if index in indices:
                 outputs[index] = self._to_map(tokens, index, grid)
@@ -232,9 +203,7 @@ class DenseViT(BaseModule):
 
     def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens (B, prefix + h*w, C) that enter the first block, and the grid (h, w)."""
-        if self._awaits_weights:
-            raise RuntimeError(f'DenseViT was given checkpoint={self.checkpoint!r} but has not read it yet: call '
-                               'model.init_weights() (Runner.train() does), or load a checkpoint of the whole model.')
+        self.check_weights()
         image = fit_to_patches(image, self.patch_size, self.size_mode)
         patches = self.patch_embed.proj(image)
         grid = tuple(patches.shape[-2:])
@@ -262,43 +231,6 @@ class DenseViT(BaseModule):
         if self.final_norm is True or (self.final_norm == 'last' and index == self.num_layers - 1):
             patches = self.norm(patches)
         return patches.transpose(1, 2).unflatten(2, grid)
-
-    def _check_trainable(self, blocks: int | Sequence[int] | None) -> set[int] | None:
-        if blocks is None:
-            return None
-        if self.frozen_stages >= 0:
-            raise ValueError(f'frozen_stages={self.frozen_stages} and trainable_blocks={blocks} both say what is '
-                             'trained; leave one at its default.')
-        if isinstance(blocks, int):
-            return set(range(self.num_layers)[self._check_indices([blocks])[0]:])
-        return set(self._check_indices(blocks))
-
-    def _freeze(self) -> None:
-        if not -1 <= self.frozen_stages <= self.num_layers:
-            raise ValueError(f'frozen_stages={self.frozen_stages} is out of range; -1 (nothing) to {self.num_layers} '
-                             f'(all blocks of {self.arch} and the final norm) are allowed.')
-        for module in self._frozen_modules():
-            module.requires_grad_(False)
-        if self.frozen_stages >= 0 or self.trainable_blocks is not None:
-            for name in (*PREFIX_TOKENS, 'pos_embed'):
-                if getattr(self, name) is not None:
-                    getattr(self, name).requires_grad_(False)
-
-    def _frozen_modules(self) -> list[nn.Module]:
-        if self.trainable_blocks is not None:
-            frozen = [block for index, block in enumerate(self.blocks) if index not in self.trainable_blocks]
-            return [self.patch_embed, self.pos_drop, self.norm_pre, *frozen, self.norm]
-        if self.frozen_stages < 0:
-            return []
-        modules = [self.patch_embed, self.pos_drop, self.norm_pre, *self.blocks[:self.frozen_stages]]
-        return [*modules, self.norm] if self.frozen_stages == self.num_layers else modules
-
-    def train(self, mode: bool = True) -> 'DenseViT':
-        """Switch to training or evaluation mode; frozen parts stay in evaluation mode."""
-        super().train(mode)
-        for module in self._frozen_modules():
-            module.eval()
-        return self
 
     def get_layer_depth(self, param_name: str, prefix: str = 'backbone.') -> tuple[int, int]:
         """Depth of a parameter and the number of depths, for layer-wise learning-rate decay.

@@ -6,11 +6,9 @@ from functools import lru_cache
 import timm
 import torch
 
+from leopart_mm.checkpoints.sources import HUB_SCHEMES, TIMM_SCHEME, URL_SCHEMES
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
 
-TIMM_SCHEME = 'timm://'
-HUB_SCHEMES = ('hf-hub:', 'hf_hub:')
-URL_SCHEMES = ('http://', 'https://')
 Colour = tuple[float, float, float]
 
 
@@ -56,7 +54,7 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
     Raises:
         ValueError: If no arch follows from `name` and none is given, or if it is no plain timm ViT.
     """
-    arch = arch or weights_arch(name)
+    arch = arch or named_arch(name)
     if arch is None:
         raise ValueError(f"The network of '{name}' is unknown: name its timm architecture too, such as "
                          'arch=vit_small_patch16_224.')
@@ -68,28 +66,38 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
                          std, _position_mode(arch))
 
 
-def is_remote(source: str) -> bool:
-    """Whether the text names weights on a hub or server."""
-    return source.startswith((TIMM_SCHEME, *HUB_SCHEMES, *URL_SCHEMES))
+def named_arch(source: str) -> str | None:
+    """The timm name, with tag, of the network whose weights `source` names; None if it does not tell.
 
+    Only a Hugging Face repository of another owner than timm is looked up; nothing else needs a connection.
 
-def weights_arch(source: str) -> str | None:
-    """The timm name, with tag, of the network whose weights lie at `source`; None if it does not tell.
-
-    >>> weights_arch('https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth')
+    >>> named_arch('https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth')
     'vit_small_patch14_dinov2.lvd142m'
-    >>> weights_arch('weights/dino.pth') is None
+    >>> named_arch('weights/dino.pth') is None
     True
+
+    Raises:
+        ValueError: If a repository cannot be looked up.
     """
+    if source.startswith(HUB_SCHEMES):
+        return _timm_repository(source) or _hub_arch(source)
     if source.startswith(TIMM_SCHEME):
         return source.removeprefix(TIMM_SCHEME) or None
-    if source.startswith(HUB_SCHEMES):
-        owner, _, model = source.partition(':')[2].partition('/')
-        return model.partition('@')[0] if owner == 'timm' else _hub_arch(source)
     if source.startswith(URL_SCHEMES):
         return next((name for name in timm.list_pretrained(['vit_*', 'deit*'])
                      if timm.get_pretrained_cfg(name).url == source), None)
     return source if timm.is_model(source.partition('.')[0]) else None
+
+
+def weights_colours(checkpoint: str | None, arch: str) -> tuple[Colour | None, Colour | None]:
+    """RGB mean and standard deviation (0..255) of the weights that a checkpoint, or else the tag of an arch, names."""
+    if checkpoint is None:
+        return colour_statistics(arch)
+    if checkpoint.startswith(HUB_SCHEMES):  # no look-up: building a network needs no connection
+        return colour_statistics(_timm_repository(checkpoint) or arch)
+    if checkpoint.startswith(TIMM_SCHEME):
+        return colour_statistics(_with_default_tag(named_arch(checkpoint) or arch))
+    return colour_statistics((named_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch)
 
 
 def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
@@ -139,6 +147,12 @@ def _pretrained_cfg(arch: str):
         return timm.get_pretrained_cfg(arch)
     except RuntimeError:  # an unknown tag
         return None
+
+
+def _timm_repository(source: str) -> str | None:
+    """The name of a model in timm's own repositories, which are called like its models."""
+    owner, _, model = source.partition(':')[2].partition('/')
+    return model.partition('@')[0] if owner == 'timm' else None
 
 
 def _hub_arch(source: str) -> str:
