@@ -6,20 +6,19 @@
     python tools/convert_checkpoint.py epoch_50.pth teacher.safetensors --to timm --which teacher
 
 IN may be of Leopart, NeCo, DINO, DINOv2, iBOT, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg or leopart_mm; its layout is
-found by its keys. Numbers stay bit by bit. What the new layout has no place for is printed.
+found by its keys. Numbers stay bit for bit. What the new layout has no place for is printed.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
 import leopart_mm  # noqa: F401  (prepares reading of checkpoints)
-from leopart_mm.checkpoints.checkpoint_source import BackboneCheckpointError, read_checkpoint
 from leopart_mm.checkpoints.conversion import TARGETS, convert_checkpoint, flat_tensors
+from leopart_mm.checkpoints.sources import read_checkpoint
+from leopart_mm.files import save_torch_whole, write_whole
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,17 +29,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--which', metavar='student|teacher|PREFIX',
                         help='which network of the file (default: the one its authors evaluate, and beside a student '
                         'its teacher where the layout holds both)')
-    parser.add_argument('--overwrite', action='store_true', help='replace OUT if it is there')
+    parser.add_argument('--overwrite', action='store_true', help='replace OUT if it exists')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     if args.output.exists() and not args.overwrite:
-        sys.exit(f'{args.output} is there already; --overwrite replaces it.')
+        sys.exit(f'{args.output} exists already; --overwrite replaces it.')
     try:
         conversion = convert_checkpoint(read_checkpoint(args.input), args.to, args.which, args.input)
-    except (BackboneCheckpointError, FileNotFoundError) as error:
+    except (RuntimeError, OSError) as error:  # unreadable or unsuitable; each message says what to do
         sys.exit(str(error))
     write(conversion.checkpoint, args.output)
     for line in conversion.read_as:
@@ -54,17 +53,12 @@ def main() -> None:
 
 
 def write(checkpoint: dict, path: Path) -> None:
-    """Write the file in one step, so that a stop leaves no half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        if path.suffix == '.safetensors':
+    """Write the file whole, so that an interruption leaves no half of it."""
+    if path.suffix == '.safetensors':
+        with write_whole(path) as temporary:
             save_file(flat_tensors(checkpoint), temporary)
-        else:
-            torch.save(checkpoint, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    else:
+        save_torch_whole(checkpoint, path)
 
 
 if __name__ == '__main__':

@@ -50,8 +50,8 @@ class FileLayout:
         heads: Names of the heads beside the backbone; None: there is no place for heads.
         roots: Text before everything of the student and of the teacher; only 'student': one network per file.
         positions: Brings position embeddings and registers to its convention; gets the state and the file's name.
-        mask_token: Whether its networks with LayerScale hold a `mask_token`. Only their own training uses it and ours have
-            none, so zeros are written.
+        mask_token: Whether its networks with LayerScale hold a `mask_token`. Only their own training uses it, ours have
+            none: zeros are written.
         wrapped: Whether the tensors lie under `state_dict`.
         usage: A line that says how to load the file.
     """

@@ -110,7 +110,8 @@ def load_backbone_state(source: Any, wanted: Wanted, key: str | None = None,
             misshapen. The message names the file, the first such keys and what to change.
     """
     name = name or describe_source(source)
-    found = find_network(read_checkpoint(source, wanted.arch), key, name, wanted.kind)
+    arch = wanted.arch if wanted.kind is VIT else ''
+    found = find_network(read_checkpoint(source, arch), key, name, wanted.kind)
     state, layout = found.state, wanted.kind.name
     if wanted.kind is VIT:
         key_layout = find_layout(state)

@@ -118,10 +118,17 @@ def register_safe_globals() -> None:
 
     # The empty prefix is MMEngine's scheme for local paths: `load_from`, `--resume`, `init_cfg` and inferencers use it.
     CheckpointLoader.register_scheme(prefixes='', loader=_load_from_local, force=True)
+    CheckpointLoader.register_scheme(
+        prefixes=('timm://', 'hf-hub:', 'hf_hub:', 'http://', 'https://'), loader=_load_from_afar, force=True)
 
 
 def _load_from_local(filename: str, map_location: Any = None) -> Any:
     return load_checkpoint_file(filename, map_location=map_location)
+
+
+def _load_from_afar(filename: str, map_location: Any = None) -> Any:
+    from leopart_mm.checkpoints.sources import read_checkpoint  # imports timm
+    return read_checkpoint(filename)
 
 
 def _load_safely(file: Path | BinaryIO, name: str, map_location: Any) -> Any:

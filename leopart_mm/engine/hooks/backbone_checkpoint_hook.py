@@ -1,29 +1,36 @@
 """A backbone file as the checkpoint of a whole model: `tools/test.py CONFIG dino.pth`."""
 
 import logging
+from collections.abc import Iterable
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
 from leopart_mm.checkpoints.conversion import convert_checkpoint
-from leopart_mm.checkpoints.networks import TRAINING_HEADS
-from leopart_mm.models.backbones import BackboneCheckpointError, DenseViT, load_backbone_state
+from leopart_mm.checkpoints.matching import load_backbone_state
+from leopart_mm.checkpoints.networks import VIT
+from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
+from leopart_mm.files import shorten
+from leopart_mm.models.backbones import PretrainedBackbone
 from leopart_mm.registry import HOOKS
 
-HEADS = tuple(ours for ours, _ in TRAINING_HEADS)
+State = dict[str, Tensor]
 
 
 @HOOKS.register_module()
 class BackboneCheckpointHook(Hook):
-    """Lets the Runner load a file that holds only a backbone, of any layout that DenseViT knows.
+    """Lets the Runner load a file that holds only a backbone, of any layout that DenseViT and DenseResNet know.
 
-    Every DenseViT of the model for which the checkpoint has no key gets the checkpoint's backbone: a DINO file fills
-    the backbone of a segmentor, or both student and teacher of a training model. A published Leopart or NeCo file whose
-    projection head (and prototypes) fit a training model goes on where it stood: with them, and each network of the
-    file in its own place. Checkpoints of the model itself pass untouched, so `--resume` is not affected.
+    Every such backbone of the model for which the checkpoint has no key gets the checkpoint's network: a DINO file
+    fills the backbone of a segmentor, or both student and teacher of a training model. If the projection head (and
+    prototypes) of a published Leopart or NeCo file fit a training model, they are taken too, and each network of the
+    file goes to its own place. Checkpoints of the model itself pass untouched, so `--resume` is not affected.
+
+    Parts of the file that the model lacks (the teacher, for a segmentor), and parts of the model that the file lacks
+    (a head that is to be trained or fitted), are named in one line.
 
     Args:
         which: Which network of the file to take: None (the published choice), 'student', 'teacher' or a prefix; see
@@ -35,50 +42,95 @@ class BackboneCheckpointHook(Hook):
         self.which = which
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the converted backbone into `checkpoint`, under the keys of the Runner's model."""
+        """Put the converted backbone into `checkpoint`, under the keys of the Runner's model.
+
+        Raises:
+            BackboneCheckpointError: If the file holds no network of this shape.
+        """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         backbones = {f'{path}.' if path else '': module for path, module in model.named_modules()
-                     if isinstance(module, DenseViT)}
-        loaded = checkpoint.get('state_dict', checkpoint)
-        own = {key.removeprefix('module.'): value for key, value in loaded.items() if isinstance(value, Tensor)}
-        without = {prefix: vit for prefix, vit in backbones.items() if not any(key.startswith(prefix) for key in own)}
-        # A role that was asked for is meant even where the model's own keys are there; a resumed run goes on as it was.
-        replace = self.which is not None and len(backbones) == 1 and not runner._resume
-        wanting = backbones if replace else without
-        if not wanting:
+                     if isinstance(module, PretrainedBackbone)}
+        resumed = getattr(runner, '_resume', False)
+        if not backbones or resumed:
             return
-        converted = {}
-        for prefix, vit in wanting.items():
-            name = f'{runner._load_from or "the checkpoint"}'
-            state, report = load_backbone_state(checkpoint, vit, self.which, vit.drop_registers, name)
+        loaded = checkpoint.get('state_dict', checkpoint)
+        state = {key.removeprefix('module.'): value for key, value in loaded.items() if isinstance(value, Tensor)}
+        absent = {prefix: backbone for prefix, backbone in backbones.items()
+                  if not any(key.startswith(prefix) for key in state)}
+        # A role that was asked for counts even where the model's own keys are present.
+        replaced = backbones if self.which is not None and len(backbones) == 1 else absent
+        name = f'{getattr(runner, "_load_from", None) or "the checkpoint"}'
+        is_foreign = len(absent) == len(backbones)
+        if is_foreign:  # a key such as 'head.weight' only looks like one of the model's
+            state = {}
+        for prefix, backbone in replaced.items():
+            converted, report = load_backbone_state(checkpoint, backbone.wanted, self.which, name)
             print_log(f'{prefix}* from {report.summary()}', logger='current')
-            converted.update({prefix + key: value for key, value in state.items()})
-        if not (set(backbones) - set(without)):
-            converted.update(_training_state(model, checkpoint, self.which))
-        # In a file of another program a key such as 'head.weight' only looks like one of the model's.
-        is_own = len(without) < len(backbones)
-        checkpoint['state_dict'] = {**(own if is_own else {}), **converted}
+            state.update({prefix + key: value for key, value in converted.items()})
+        if is_foreign and any(backbone.wanted.kind is VIT for backbone in backbones.values()):
+            state.update(_training_state(model, checkpoint, self.which))
+        checkpoint['state_dict'] = _whole_parts(model, state, name, isinstance(
+            getattr(runner, '_train_loop', None), BaseLoop))
 
 
-def _training_state(model: nn.Module, checkpoint: dict, which: str | None) -> dict[str, Tensor]:
+def _training_state(model: nn.Module, checkpoint: dict, which: str | None) -> State:
     """Heads, and the teacher, of a published training checkpoint in the model's names; nothing unless all heads fit."""
     try:
         state = convert_checkpoint(checkpoint, 'leopart_mm', which).checkpoint['state_dict']
     except BackboneCheckpointError:
         return {}
-    wanted = {key: value.shape for key, value in model.state_dict().items()}
-    heads = [key for key in state if key.removeprefix('teacher.').startswith(HEADS)]
-    if not heads or not any(key.startswith(HEADS) for key in wanted):
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    heads = [key for key in state if not key.removeprefix('teacher.').startswith('backbone.')]
+    if not any(key in shapes for key in heads):
         return {}
-    unfit = [f'{key} {tuple(state[key].shape)}' for key in heads if key in wanted and wanted[key] != state[key].shape]
+    unfit = [f'{key} {tuple(state[key].shape)}' for key in heads if key in shapes and shapes[key] != state[key].shape]
     if unfit:
         print_log(f'The heads of the checkpoint are of other sizes and are left out: {", ".join(unfit)}. Set neck and '
-                  'head to these sizes to go on with them.', logger='current', level=logging.WARNING)
+                  'head to these sizes to continue with them.', logger='current', level=logging.WARNING)
         return {}
     if not any(key.startswith('teacher.') for key in state):  # a released student is the start of both
         state.update({f'teacher.{key}': value for key, value in state.items()})
-    # The student's backbone is converted already.
-    taken = {key: value for key, value in state.items() if key in wanted and not key.startswith('backbone.')}
+    # The student's backbone is converted with all others.
+    taken = {key: value for key, value in state.items() if key in shapes and not key.startswith('backbone.')}
     print_log(f'Heads of the checkpoint taken over: {", ".join(key for key in heads if key in taken)}',
               logger='current')
     return taken
+
+
+def _whole_parts(model: nn.Module, state: State, name: str, is_training: bool) -> State:
+    """The state without parts that the model lacks, and with the model's own values for parts that the state lacks.
+
+    MMEngine would list every key of these as an error. Parts that are present but incomplete are left to its message,
+    and parts that are fitted to themselves: they load as a whole or not at all.
+    """
+    current = model.state_dict()
+    parts = {_part(key) for key in state}
+    surplus = {part for part in parts if not _has_part(model, part)}
+    fitted = {_part(key) for key in current if key.split('.')[-1] == 'fitted'}
+    fresh = {_part(key) for key in current} - parts - fitted
+    if surplus or fresh:
+        text = f'{name} fills {_list(parts - surplus)}.'
+        if surplus:
+            text += f' Not used here: {_list(surplus)}.'
+        if fresh:
+            text += f' Not in the file, so left at initial values: {_list(fresh)}.'
+        learned = fresh & {_part(key) for key, _ in model.named_parameters()}
+        print_log(text, logger='current', level=logging.WARNING if learned and not is_training else logging.INFO)
+    kept = {key: value for key, value in state.items() if _part(key) not in surplus}
+    return {**kept, **{key: value for key, value in current.items() if _part(key) in fresh}}
+
+
+def _part(key: str) -> str:
+    """The part of a model that a key belongs to: 'neck', of a teacher 'teacher.neck'."""
+    names = key.split('.')
+    return '.'.join(names[:2 if names[0] == 'teacher' else 1])
+
+
+def _has_part(model: nn.Module, part: str) -> bool:
+    for name in part.split('.'):
+        model = getattr(model, name, None)
+    return model is not None
+
+
+def _list(parts: Iterable[str]) -> str:
+    return shorten((f'{part}.*' for part in sorted(parts)), 8)

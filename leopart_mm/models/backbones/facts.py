@@ -86,7 +86,8 @@ def named_arch(source: str) -> str | None:
     if source.startswith(URL_SCHEMES):
         return next((name for name in timm.list_pretrained(['vit_*', 'deit*'])
                      if timm.get_pretrained_cfg(name).url == source), None)
-    return source if timm.is_model(source.partition('.')[0]) else None
+    is_known = _pretrained_cfg(source) is not None or ('.' not in source and timm.is_model(source))
+    return source if is_known else None
 
 
 def weights_colours(checkpoint: str | None, arch: str) -> tuple[Colour | None, Colour | None]:

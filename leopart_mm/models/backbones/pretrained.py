@@ -41,8 +41,8 @@ class PretrainedBackbone:
         """Raise a RuntimeError if `checkpoint` was given but has not been read."""
         if self._awaits_weights:
             raise RuntimeError(f'{type(self).__name__} was given checkpoint={self.checkpoint!r} but has not read it '
-                               'yet: call model.init_weights() (Runner.train() does), or load a checkpoint of the whole '
-                               'model.')
+                               'yet: call model.init_weights() (Runner.train() does), or load a checkpoint of the '
+                               'whole model.')
 
     def init_weights(self) -> None:
         """Initialise the network as its base class does, then load `checkpoint` if one was given."""
