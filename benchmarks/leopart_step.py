@@ -98,7 +98,7 @@ class OurStep:
 
     def __init__(self, bench: LeopartStep) -> None:
         from leopart_mm.compat.allocator import tune_cpu_allocator
-        from leopart_mm.engine.hooks import EMATeacherHook
+        from leopart_mm.engine.hooks import SelfSupStepHook
         from leopart_mm.engine.optimizers import BackboneHeadConstructor
         from leopart_mm.registry import MODELS
         tune_cpu_allocator()
@@ -107,12 +107,8 @@ class OurStep:
                 type='Leopart',
                 backbone=dict(
                     type='leopart_mm.DenseViT', arch=bench.arch, model_kwargs=dict(depth=bench.sizes['depth'])),
-                neck=dict(
-                    type='leopart_mm.ProjectionHead', in_channels=bench.width, hidden_channels=HIDDEN,
-                    out_channels=OUT),
-                head=dict(
-                    type='leopart_mm.LeopartHead', embed_dims=OUT, num_prototypes=K,
-                    loss=dict(type='leopart_mm.LeopartLoss', kernel=KERNEL)),
+                neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=HIDDEN, out_channels=OUT),
+                head=dict(type='leopart_mm.LeopartLoss', num_prototypes=K, kernel=KERNEL),
                 teacher_init='independent'))
         self.model.load_state_dict({
             prefix + our_name(name): value
@@ -121,7 +117,7 @@ class OurStep:
         self.model.train()
         self.wrapper = BackboneHeadConstructor(
             dict(optimizer=dict(type='AdamW', lr=1e-5, weight_decay=0.04)), dict(head_lr=1e-4))(self.model)
-        self.hook = EMATeacherHook(0.9995, before_optimizer=True)
+        self.hook = SelfSupStepHook(0.9995, before_optimizer=True)
         self.hook.attach(self.model, self.wrapper.optimizer)
 
     def __call__(self, inputs: dict) -> float:
@@ -144,11 +140,11 @@ class OurStep:
         lap('prototypes, boxes')
         teacher = model.teacher_output(inputs['crops'][:pairs.num_global])
         lap('teacher forward')
-        targets = model.head.targets(model.teacher.head, teacher.embeddings, pairs, teacher.grid, None)
+        targets = model.head.targets(teacher, pairs)
         lap('Sinkhorn, aligned targets')
         aligned = model.student_aligned(inputs['crops'], pairs, targets.weights)
         lap('student forward, alignment')
-        loss, _ = model.head.loss(aligned, targets)
+        loss, _ = model.head(aligned, targets)
         lap('cross-entropy')
         self.wrapper.backward(loss)
         lap('backward')

@@ -2,7 +2,7 @@
 # Published ViT-B/8 (paper): 59.7 mIoU overclustering K = 500, 76.3 FCN.
 _base_ = './leopart_dino-vits16_coco.py'
 checkpoint = 'checkpoints/dino_vitbase8_pretrain.pth'
-model = dict(backbone=dict(arch='vit_base_patch8_224', checkpoint=checkpoint), neck=dict(in_channels=768))
+model = dict(backbone=dict(arch='vit_base_patch8_224', checkpoint=checkpoint))
 optim_wrapper = dict(optimizer=dict(lr=5e-6), paramwise_cfg=dict(head_lr=5e-5))
 train_dataloader = dict(batch_size=16)
 auto_scale_lr = dict(base_batch_size=32)

@@ -8,7 +8,7 @@ _base_ = [
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
 ]
 data_root = 'data/images'
-model = dict(head=dict(loss=dict(mask='all', queue=None)))
+model = dict(head=dict(mask='all', queue=None))
 train_dataloader = dict(
     num_workers=4,
     sampler=dict(_delete_=True, type='leopart_mm.InfiniteDrawSampler', shuffle=True),

@@ -1,3 +1,3 @@
 # Ablation: no queue; ablate_queue of the paper.
 _base_ = './leopart_dino-vits16_in100.py'
-model = dict(head=dict(loss=dict(queue=None)))
+model = dict(head=dict(queue=None))

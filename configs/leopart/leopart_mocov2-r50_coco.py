@@ -4,5 +4,4 @@ _base_ = './leopart_dino-vits16_coco.py'
 checkpoint = 'checkpoints/moco_v2_800ep_pretrain.pth.tar'
 model = dict(
     backbone=dict(_delete_=True, type='leopart_mm.DenseResNet', depth=50, checkpoint=checkpoint, norm_eval=True),
-    neck=dict(in_channels=2048),
-    head=dict(loss=dict(mask='all')))
+    head=dict(mask='all'))

@@ -8,8 +8,7 @@ checkpoint = 'checkpoints/vit_tiny_patch16_224_in21k_in1k_fp16.safetensors'
 iterations = 120
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
-    backbone=dict(arch='vit_tiny_patch16_224', checkpoint=checkpoint),
-    neck=dict(in_channels=192))
+    backbone=dict(arch='vit_tiny_patch16_224', checkpoint=checkpoint))
 train_dataloader = dict(
     batch_size=12,
     num_workers=1,

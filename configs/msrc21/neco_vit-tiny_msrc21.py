@@ -5,4 +5,4 @@
 _base_ = ['./leopart_vit-tiny_msrc21.py']
 model = dict(
     type='leopart_mm.NeCo',
-    head=dict(_delete_=True, type='leopart_mm.NeCoHead', loss=dict(type='leopart_mm.NeCoLoss', kernel=7)))
+    head=dict(_delete_=True, type='leopart_mm.NeCoLoss', kernel=7))

@@ -11,7 +11,7 @@ data_root = 'data/coco/images/train2017'
 checkpoint = 'checkpoints/dino_deitsmall16_pretrain.pth'
 model = dict(
     backbone=dict(arch='vit_small_patch16_224', size_mode='drop', checkpoint=checkpoint),
-    head=dict(loss=dict(queue=None)))
+    head=dict(queue=None))
 train_dataloader = dict(batch_size=45, dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(num_samples=640))
 auto_scale_lr = dict(base_batch_size=45)

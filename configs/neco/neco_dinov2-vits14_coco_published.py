@@ -4,8 +4,8 @@
 _base_ = './neco_dinov2-vits14_coco.py'
 model = dict(
     teacher_init='independent',
-    head=dict(loss=dict(published_network=True, published_candidates=True, mask_threshold=1., distributed=False,
-                        queue=dict(counting='shared', gather=False))))
+    head=dict(published_network=True, published_candidates=True, mask_threshold=1., distributed=False,
+              queue=dict(counting='shared', gather=False)))
 custom_hooks = [
     dict(type='leopart_mm.StepSeedHook'),
     dict(type='leopart_mm.EMATeacherHook', momentum=0.9995, end_momentum=1., before_optimizer=True),

@@ -10,8 +10,8 @@ model = dict(
                            std=[58.395, 57.12, 57.375]),
     backbone=dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', checkpoint=checkpoint,
                   model_kwargs=dict(img_size=96, patch_size=8, embed_dim=96, depth=3, num_heads=3)),
-    neck=dict(type='leopart_mm.ProjectionHead', in_channels=96, hidden_channels=256, out_channels=64, num_layers=1),
-    head=dict(type='leopart_mm.LeopartHead', embed_dims=64, num_prototypes=60))
+    neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=256, out_channels=64, num_layers=1),
+    head=dict(type='leopart_mm.LeopartLoss', num_prototypes=60))
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,

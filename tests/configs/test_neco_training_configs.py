@@ -68,15 +68,14 @@ def test_every_published_config_is_there_and_listed():
 def test_config_says_what_the_table_says(name):
     path = FOLDER / f'neco_{name}.py'
     cfg, expected = load_config(path), {**BASE, **TABLE[name]}
-    model, loss = cfg.model, cfg.model.head.loss
+    model, loss = cfg.model, cfg.model.head
     assert model.backbone.arch == expected['arch']
     assert expected['init'] in model.backbone.checkpoint == cfg.checkpoint
     assert model.backbone.get('drop_registers', False) == expected['xr']
     assert model.backbone.get('class_position', False) == ('reg4' in expected['arch'])
     assert model.backbone.drop_path_rate == 0.1
     assert model.backbone.get('size_mode', 'pad') == ('drop' if expected['arch'] == S16 else 'pad')
-    assert (model.neck.in_channels, model.neck.hidden_channels, model.neck.out_channels,
-            model.neck.num_layers) == (expected['width'], 2048, 256, 3)
+    assert (model.neck.hidden_channels, model.neck.out_channels, model.neck.num_layers) == (2048, 256, 3)
     assert (loss.kernel, loss.relaxation, loss.similarity) == (7, 'cauchy', 'cosine')
     assert (loss.network, loss.mask) == (expected['network'], expected['mask'])
     assert (loss.student_steepness, loss.teacher_steepness) == expected['steepness']
@@ -107,7 +106,7 @@ def test_config_says_what_the_table_says(name):
 
 def test_published_behaviour_is_one_config():
     cfg = load_config(FOLDER / 'neco_dinov2-vits14_coco_published.py')
-    loss = cfg.model.head.loss
+    loss = cfg.model.head
     assert cfg.model.teacher_init == 'independent'
     assert (loss.queue.counting, loss.queue.gather, loss.mask_threshold) == ('shared', False, 1)
     assert loss.published_network
@@ -120,12 +119,12 @@ def shrunk(cfg):
     model = cfg.model.to_dict()
     model['backbone'].update(
         checkpoint=None, model_kwargs=dict(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2))
-    model['neck'].update(in_channels=16, hidden_channels=24, out_channels=6)
-    loss = model['head']['loss']
+    model['neck'].update(hidden_channels=24, out_channels=6)
+    loss = model['head']
     loss['kernel'] = 3
     loss['mask_cfg'] = dict(kernel=3, min_component=1)
     if loss.get('queue'):
-        loss['queue'].update(length=40, embed_dims=6)
+        loss['queue'].update(length=40)
     return model
 
 
@@ -137,5 +136,5 @@ def test_shrunk_model_takes_a_step(path):
     assert logs['loss'] > 0
     assert changed
     assert (model.teacher is not None) == cfg.model.get('use_teacher', True)
-    if model.head.loss_module.queue is not None:
-        assert model.head.loss_module.queue.fill.min() > 0
+    if model.head.queue is not None:
+        assert model.head.queue.fill.min() > 0

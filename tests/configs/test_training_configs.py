@@ -50,9 +50,8 @@ def pretrain_scope():
 @pytest.mark.parametrize('name', TABLE)
 def test_config_says_what_the_table_says(name):
     cfg, expected = load(name), {**BASE, **TABLE[name]}
-    model, loss = cfg.model, cfg.model.head.loss
+    model, loss = cfg.model, cfg.model.head
     assert model.backbone.get('arch') == expected['arch']
-    assert model.neck.in_channels == expected['width']
     assert model.head.num_prototypes == expected['prototypes']
     assert loss.mask == expected['mask']
     assert (loss.queue.length if loss.queue else None) == expected['queue']
@@ -73,14 +72,12 @@ def shrunk(cfg):
     if model['backbone']['type'] == 'leopart_mm.DenseViT':
         model['backbone'].update(checkpoint=None, arch='vit_tiny_patch16_224',
                                  model_kwargs=dict(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2))
-        model['neck']['in_channels'] = 16
     else:
         model['backbone'].update(checkpoint=None, depth=18, base_channels=8, stem_channels=8)
-        model['neck']['in_channels'] = 64
     model['neck'].update(hidden_channels=24, out_channels=6)
-    model['head'].update(embed_dims=6, num_prototypes=max(2, model['head']['num_prototypes'] // 50))
-    if model['head'].get('loss', {}).get('queue'):
-        model['head']['loss']['queue'] = dict(length=40, embed_dims=6)
+    model['head'].update(num_prototypes=max(2, model['head']['num_prototypes'] // 50))
+    if model['head'].get('queue'):
+        model['head']['queue'] = dict(length=40)
     return model
 
 

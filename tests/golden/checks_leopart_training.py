@@ -9,9 +9,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
-from leopart_mm.engine.hooks import EMATeacherHook
+from leopart_mm.engine.hooks.self_sup_step_hook import SelfSupStepHook, cosine_value
 from leopart_mm.engine.optimizers import BackboneHeadConstructor
-from leopart_mm.engine.schedules import cosine_value
 from leopart_mm.registry import MODELS
 from tests.golden.cases import golden_case
 
@@ -47,15 +46,11 @@ def tiny_leopart(weights: dict, grid: int, heads: int, kernel: int, loss: dict |
                     mlp_ratio=weights['blocks.0.mlp.fc1.bias'].shape[0] / width)),
             neck=dict(
                 type='leopart_mm.ProjectionHead',
-                in_channels=width,
                 hidden_channels=hidden[0][0],
                 out_channels=embed_dims,
                 num_layers=len(hidden)),
             head=dict(
-                type='leopart_mm.LeopartHead',
-                embed_dims=embed_dims,
-                num_prototypes=num_prototypes,
-                loss=dict(type='leopart_mm.LeopartLoss', kernel=kernel, **loss or {})),
+                type='leopart_mm.LeopartLoss', num_prototypes=num_prototypes, kernel=kernel, **loss or {}),
             **kwargs))
 
 
@@ -157,7 +152,7 @@ def check_train_steps(arrays):
     wrapper = build_optimizer(model, float(arrays['lr_backbone']), float(arrays['lr_heads']),
                               float(arrays['weight_decay']))
     schedulers = build_schedulers(wrapper, total, float(arrays['weight_decay_end']))
-    hook = EMATeacherHook(float(arrays['momentum']), float(arrays['momentum_end']), before_optimizer=True)
+    hook = SelfSupStepHook(float(arrays['momentum']), float(arrays['momentum_end']), before_optimizer=True)
     hook.attach(model, wrapper.optimizer)
     for step in range(steps):
         crops = [tensors[f's{step}_crop{crop}'] for crop in range(arrays[f's{step}_gc'].shape[2])]

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from leopart_mm.engine.hooks import EMATeacherHook
-from leopart_mm.engine.schedules import cosine_value
+from leopart_mm.engine.hooks.self_sup_step_hook import SelfSupStepHook, cosine_value
 from leopart_mm.geometry.crop_boxes import crop_boxes
 from leopart_mm.models.backbones.position import resize_positions
-from leopart_mm.models.losses import CropPairs, EmbeddingQueue, NeCoLoss
+from leopart_mm.models.losses import CropPairs, EmbeddingQueue, NeCoLoss, TeacherOutput
 from leopart_mm.models.losses.sorting.networks import sorting_network
 from leopart_mm.models.losses.sorting.reference import permutation_cross_entropy, similarities, soft_sort
 from leopart_mm.models.losses.sorting.sorted_cross_entropy import sorted_cross_entropy
@@ -183,13 +182,13 @@ def _check_loss(arrays, case, with_teacher=True):
     if loss_module.needs_attention:
         mask = torch.from_numpy(arrays[f'{case}_attention_mask']).float().view(num_global, batch, -1)
     targets = loss_module.targets(
-        teacher.unflatten(0, (num_global, batch, -1)), pairs, grids[0], mask=mask, orders=tensors['randperm'])
+        TeacherOutput(teacher.unflatten(0, (num_global, batch, -1)), grids[0]), pairs, mask, tensors['randperm'])
     exist = targets.weights.sum((1, 2)) > 0
     references = targets.references.detach().mT.unflatten(-1, (loss_module.kernel, -1))
     np.testing.assert_allclose(references[exist], arrays[f'{case}_references'][exist], rtol=0, atol=1e-5)
 
     aligned = pairs.align_student(maps, [pairs.student_matrix(v, grid) for v, grid in enumerate(grids)])
-    losses, _ = loss_module(aligned, targets)
+    losses, _ = loss_module.pair_losses(aligned, targets)
     np.testing.assert_allclose(losses.detach() * len(losses), arrays[f'{case}_sublosses'], rtol=1e-5, err_msg=case)
     np.testing.assert_allclose(losses.detach().sum(), arrays[f'{case}_loss'], rtol=1e-5, err_msg=case)
     losses.sum().backward()
@@ -244,7 +243,8 @@ def check_queue_updates(arrays):
                 candidates = valid[crop].flatten().nonzero()[:, 0]
                 drawn = torch.from_numpy(arrays[f'{case}_randperm_{num_queues * step + crop}'])
                 orders.append(torch.cat([candidates[drawn], (~valid[crop]).flatten().nonzero()[:, 0]]))
-            queue.push(embeddings, valid, torch.stack(orders))
+            queue.stage(embeddings, valid, torch.stack(orders))
+            queue.commit()
             np.testing.assert_array_equal(queue.rows, arrays[f'{case}_queue_after'][step], err_msg=case)
             assert bool((queue.fill == int(arrays[f'{case}_entries_in_queue'][step])).all())
 
@@ -289,10 +289,9 @@ def _tiny_neco(weights, kernel, network, num_heads, trainable_blocks):
         type='leopart_mm.NeCo',
         backbone=dict(type='leopart_mm.DenseViT', arch=arch, model_kwargs=backbone, class_position=True,
                       trainable_blocks=trainable_blocks),
-        neck=dict(type='leopart_mm.ProjectionHead', in_channels=width, hidden_channels=hidden[0][0],
+        neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=hidden[0][0],
                   out_channels=hidden[-1][0], num_layers=len(hidden)),
-        head=dict(type='leopart_mm.NeCoHead', loss=dict(
-            type='leopart_mm.NeCoLoss', kernel=kernel, network=network, published_network=True)),
+        head=dict(type='leopart_mm.NeCoLoss', kernel=kernel, network=network, published_network=True),
         teacher_init='independent'))
 
 
@@ -334,7 +333,7 @@ def _check_train_steps(arrays, network, num_heads):
     if trainable is None:
         wanted[0] -= 'mask_token' in start  # which never gets a gradient, so we do not have it
     assert ours == wanted
-    hook = EMATeacherHook(float(arrays['momenta'][0]), 1., before_optimizer=True)
+    hook = SelfSupStepHook(float(arrays['momenta'][0]), 1., before_optimizer=True)
     hook.attach(model, wrapper.optimizer)
     own_targets = model.head.targets
     for step in range(steps):

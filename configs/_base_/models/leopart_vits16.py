@@ -5,10 +5,7 @@ model = dict(
     data_preprocessor=dict(type='leopart_mm.MultiCropDataPreprocessor', mean=[123.675, 116.28, 103.53],
                            std=[58.395, 57.12, 57.375]),
     backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch16_224', checkpoint=checkpoint, drop_path_rate=0.1),
-    neck=dict(type='leopart_mm.ProjectionHead', in_channels=384, hidden_channels=2048, out_channels=256, num_layers=3),
+    neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=2048, out_channels=256, num_layers=3),
     head=dict(
-        type='leopart_mm.LeopartHead',
-        embed_dims=256,  # the neck's out_channels, as in the queue
-        num_prototypes=300,
-        loss=dict(type='leopart_mm.LeopartLoss', epsilon=0.05, iterations=3, temperature=0.1, kernel=7, mask='fg',
-                  queue=dict(length=8192, embed_dims=256))))
+        type='leopart_mm.LeopartLoss', num_prototypes=300, epsilon=0.05, iterations=3, temperature=0.1, kernel=7,
+        mask='fg', queue=dict(length=8192)))

@@ -6,9 +6,7 @@ model = dict(
                            std=[58.395, 57.12, 57.375]),
     backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch14_dinov2', checkpoint=checkpoint,
                   drop_path_rate=0.1),
-    neck=dict(type='leopart_mm.ProjectionHead', in_channels=384, hidden_channels=2048, out_channels=256, num_layers=3),
+    neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=2048, out_channels=256, num_layers=3),
     head=dict(
-        type='leopart_mm.NeCoHead',
-        loss=dict(type='leopart_mm.NeCoLoss', kernel=7, network='bitonic', relaxation='cauchy', student_steepness=100.,
-                  teacher_steepness=100., similarity='cosine', mask='all',
-                  queue=dict(length=8192, embed_dims=256))))  # the neck's out_channels
+        type='leopart_mm.NeCoLoss', kernel=7, network='bitonic', relaxation='cauchy', student_steepness=100.,
+        teacher_steepness=100., similarity='cosine', mask='all', queue=dict(length=8192)))

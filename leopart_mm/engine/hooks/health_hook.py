@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from leopart_mm.registry import HOOKS
 
@@ -17,35 +19,37 @@ class DivergenceError(RuntimeError):
 
 @HOOKS.register_module()
 class HealthHook(Hook):
-    """Stops at a NaN loss and warns of collapse, with the likely cause and the fix.
+    """Stops at a NaN loss, and prints what the model's `health_findings` says about the averaged numbers of the log.
+
+    A model without `health_findings` is only watched for NaN.
 
     Args:
-        window: Iterations over which the logged numbers are averaged, and between two warnings. Default: 100.
-        min_usage: Warn if `prototype_usage` is below this. Default: 0.2.
-        max_ce_over_log_k: Warn if the loss stays above this share of log K, i.e. the student predicts nothing. Default:
-            0.98.
-        max_target_entropy: Warn if NeCo's `target_entropy` is above this: the teacher cannot tell references apart.
-            Default: 0.98.
-        min_rank_agreement: Warn if NeCo's `rank_agreement` stays below this: the student does not follow. Default: 0.1.
-        patience: Windows before the student counts; at the start it knows nothing. Default: 5.
-        skipped_steps: NaN losses in a row to bear under dynamic loss scaling, which skips such steps. Default: 5.
+        window: Number of iterations over which the logged numbers are averaged, and between two warnings. Defaults to
+            100.
+        patience: Number of windows before the student is judged; at the start it knows nothing. Defaults to 5.
+        skipped_steps: Number of successive NaN losses to bear under dynamic loss scaling, which skips such steps.
+            Defaults to 5.
+        **limits: Thresholds that replace those of the loss, by its names (`SelfSupLoss.health_limits`). For Leopart
+            min_usage=0.2 and max_ce_over_log_k=0.98, for NeCo max_target_entropy=0.98 and min_rank_agreement=0.1.
+
+    Raises:
+        DivergenceError: If the loss is NaN or infinite, with the likely cause and the fix.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self,
-                 window: int = 100,
-                 min_usage: float = 0.2,
-                 max_ce_over_log_k: float = 0.98,
-                 max_target_entropy: float = 0.98,
-                 min_rank_agreement: float = 0.1,
-                 patience: int = 5,
-                 skipped_steps: int = 5) -> None:
-        self.window, self.min_usage, self.max_ce_over_log_k = window, min_usage, max_ce_over_log_k
-        self.max_target_entropy, self.min_rank_agreement = max_target_entropy, min_rank_agreement
-        self.patience, self.skipped_steps = patience, skipped_steps
+    def __init__(self, window: int = 100, patience: int = 5, skipped_steps: int = 5, **limits: float) -> None:
+        self.window, self.patience, self.skipped_steps, self.limits = window, patience, skipped_steps, limits
         self.history: dict[str, deque] = {}
-        self.windows = self.bad_losses = self.count = 0
+        self.bad_losses = self.count = 0
+
+    def before_train(self, runner: Runner) -> None:
+        """Say which thresholds the model does not have; a mistyped argument is among them."""
+        model = _unwrapped(runner.model)
+        unknown = sorted(set(self.limits) - set(getattr(model, 'health_limits', {})))
+        if unknown:
+            runner.logger.warning(f'HealthHook: {type(model).__name__} has no threshold {", ".join(unknown)}; it has '
+                                  f'{", ".join(getattr(model, "health_limits", {})) or "none"}')
 
     def after_train_iter(self,
                          runner: Runner,
@@ -57,14 +61,21 @@ class HealthHook(Hook):
         if 'loss' not in outputs:
             return
         self._check_finite(runner, outputs['loss'].item())
-        for name in ('ce_over_log_k', 'prototype_usage', 'target_entropy', 'rank_agreement'):
-            if name in outputs:
-                self.history.setdefault(name, deque(maxlen=self.window)).append(float(outputs[name]))
+        for name, value in outputs.items():
+            if name != 'loss':
+                self.history.setdefault(name, deque(maxlen=self.window)).append(value)
         self.count += 1
         if self.count % self.window == 0:
-            self.windows += 1
-            for message in self.findings():
-                runner.logger.warning(f'iteration {runner.iter + 1}: {message}')
+            self._report(runner)
+
+    def _report(self, runner: Runner) -> None:
+        model = _unwrapped(runner.model)
+        if not hasattr(model, 'health_findings'):
+            return
+        means = {name: sum(map(float, values)) / len(values) for name, values in self.history.items()}
+        settled = self.count >= self.patience * self.window
+        for message in model.health_findings(means, settled, self.limits):
+            runner.logger.warning(f'iteration {runner.iter + 1}: {message}')
 
     def _check_finite(self, runner: Runner, loss: float) -> None:
         if math.isfinite(loss):
@@ -77,7 +88,7 @@ class HealthHook(Hook):
         precision = str(getattr(wrapper, 'cast_dtype', None) or
                         ('float16' if hasattr(wrapper, 'loss_scaler') else 'float32'))
         rates = sorted({group['lr'] for group in wrapper.optimizer.param_groups})
-        broken = [name for name, one in runner.model.named_parameters() if not torch.isfinite(one).all()]
+        broken = [name for name, value in runner.model.named_parameters() if not torch.isfinite(value).all()]
         if broken:
             cause = (f'{len(broken)} parameters are not finite (first: {broken[0]}), so an earlier step broke them: '
                      'lower the learning rate (optim_wrapper.optimizer.lr, paramwise_cfg.head_lr) or clip gradients '
@@ -92,38 +103,6 @@ class HealthHook(Hook):
                                f'{", ".join(f"{rate:.3g}" for rate in rates)}; precision {precision}): {cause}. '
                                'Continue from the last checkpoint with --resume after the change.')
 
-    def findings(self) -> list[str]:
-        """What is wrong, over the last window, in words."""
-        mean = {name: sum(values) / len(values) for name, values in self.history.items()}
-        found = []
-        usage = mean.get('prototype_usage', 1.)
-        if usage < self.min_usage:
-            found.append(
-                f'prototype_usage is {usage:.2f} (1 = all prototypes are used alike): the embeddings collapse to a few '
-                'prototypes. Likely causes: learning rate of the head too high, teacher momentum too low, epsilon of '
-                'Sinkhorn too high, or more prototypes than the images can fill')
-        cross_entropy = mean.get('ce_over_log_k', 0.)
-        if self.windows >= self.patience and cross_entropy > self.max_ce_over_log_k:
-            found.append(
-                f'the loss is still {cross_entropy:.2f} log K after {self.windows * self.window} iterations, which is '
-                'what a student that predicts nothing pays. Likely causes: backbone without pretrained weights '
-                '(see the load report at the start), learning rate too low, or crops that do not overlap')
-        return found + self._findings_of_orders(mean)
 
-    def _findings_of_orders(self, mean: dict[str, float]) -> list[str]:
-        """What is wrong with the order that NeCo learns."""
-        found = []
-        entropy = mean.get('target_entropy', 0.)
-        if entropy > self.max_target_entropy:
-            found.append(
-                f'target_entropy is {entropy:.3f} (1 = the teacher cannot tell references apart): all patches become '
-                'alike. Likely causes: learning rate of the head too high, teacher momentum too low, or a '
-                'teacher_steepness too low for the similarities')
-        agreement = mean.get('rank_agreement', 1.)
-        if self.windows >= self.patience and agreement < self.min_rank_agreement:
-            found.append(
-                f'rank_agreement is still {agreement:.2f} (1 = the student orders references as the teacher does) '
-                f'after {self.windows * self.window} iterations. Likely causes: backbone without pretrained weights '
-                '(see the load report at the start), learning rate too low, crops that do not overlap, or a mask that '
-                'leaves no cell')
-        return found
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model

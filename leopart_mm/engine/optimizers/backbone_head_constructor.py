@@ -10,7 +10,7 @@ from torch import nn
 
 from leopart_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-OPTIONS = {'head_lr', 'backbone_prefix', 'decay_tokens', 'layer_decay'}
+OPTIONS = {'head_lr', 'backbone_prefix', 'decay_tokens'}
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -21,18 +21,20 @@ class BackboneHeadConstructor(DefaultOptimWrapperConstructor):
     share a group, since each group costs a launch; frozen ones are left out, and empty groups too.
 
     `paramwise_cfg` takes:
-        head_lr (float): Learning rate of the head; default: that of the optimiser, which is the backbone's.
-        layer_decay (float): The learning rate falls by this factor a layer from the last to the first; needs the
-            model's `get_layer_depth`, and gives two groups a layer. Default: 1, none.
-        decay_tokens (bool): Whether position, class and register tokens decay, as published. Default: True.
-        backbone_prefix (str): Default: 'backbone.'.
+        head_lr (float): Learning rate of the head. Defaults to that of the optimiser, which is the backbone's.
+        decay_tokens (bool): Whether position, class and register tokens decay, as published. Defaults to True.
+        backbone_prefix (str): Beginning of the names of the backbone's parameters. Defaults to 'backbone.'.
 
     Raises:
-        ValueError: for an unknown key, or if no parameter is trainable.
+        ValueError: If a key is unknown, the optimiser has no lr, or no parameter is trainable.
     """
 
     def _validate_cfg(self) -> None:
         unknown = set(self.paramwise_cfg) - OPTIONS
+        if 'layer_decay' in unknown:
+            raise ValueError('paramwise_cfg.layer_decay is no option any more: take '
+                             "optim_wrapper.constructor='leopart_mm.LayerDecayConstructor' with "
+                             f'paramwise_cfg=dict(layer_decay_rate={self.paramwise_cfg["layer_decay"]})')
         if unknown:
             raise ValueError(f'paramwise_cfg has unknown keys {sorted(unknown)}; known: {sorted(OPTIONS)}')
         if self.base_lr is None:
@@ -62,7 +64,6 @@ class BackboneHeadConstructor(DefaultOptimWrapperConstructor):
         """The groups as the optimiser takes them, each with a `name`."""
         prefix = self.paramwise_cfg.get('backbone_prefix', 'backbone.')
         head_lr = self.paramwise_cfg.get('head_lr', self.base_lr)
-        layer_decay = self.paramwise_cfg.get('layer_decay', 1.)
         weight_decay = self.base_wd or 0.
         groups: dict[tuple, dict] = {}
         for name, parameter in model.named_parameters():
@@ -70,19 +71,13 @@ class BackboneHeadConstructor(DefaultOptimWrapperConstructor):
                 continue
             in_backbone = name.startswith(prefix)
             decays = self._decays(name, parameter)
-            lr, depth = (self.base_lr if in_backbone else head_lr), 0
-            if in_backbone and layer_decay != 1.:
-                layer, num_layers = model.get_layer_depth(name)
-                depth = num_layers - 1 - layer
-                lr = lr * layer_decay**depth
-            label = f'{"backbone" if in_backbone else "head"}{f"_-{depth}" if depth else ""}'
             group = groups.setdefault(
-                (not in_backbone, depth, not decays),
+                (not in_backbone, not decays),
                 dict(
                     params=[],
-                    lr=lr,
+                    lr=self.base_lr if in_backbone else head_lr,
                     weight_decay=weight_decay if decays else 0.,
-                    name=f'{label}_{"decay" if decays else "no_decay"}'))
+                    name=f'{"backbone" if in_backbone else "head"}_{"decay" if decays else "no_decay"}'))
             group['params'].append(parameter)
         return [groups[key] for key in sorted(groups)]
 
@@ -98,4 +93,4 @@ def _runs_fused_on_cpu(optimizer_cfg: dict, groups: list[dict]) -> bool:
     version = tuple(int(part) for part in torch.__version__.split('.')[:2])
     return (version >= (2, 4) and optimizer_cfg['type'] in ('Adam', 'AdamW', torch.optim.Adam, torch.optim.AdamW)
             and not {'fused', 'foreach', 'capturable', 'differentiable'} & set(optimizer_cfg)
-            and all(one.device.type == 'cpu' for group in groups for one in group['params']))
+            and all(parameter.device.type == 'cpu' for group in groups for parameter in group['params']))

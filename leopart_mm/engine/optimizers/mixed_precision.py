@@ -18,12 +18,12 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
     """MMEngine's AmpOptimWrapper, which refuses CPUs, made to run there too; `tools/train.py --amp` uses it.
 
     Args:
-        dtype: 'float16' or 'bfloat16'. None takes float16 on a GPU and bfloat16, which CPUs are fast in, on a CPU.
+        dtype: 'float16' or 'bfloat16'. Defaults to float16 on a GPU and bfloat16, in which CPUs are fast, on a CPU.
         loss_scale: As in AmpOptimWrapper. bfloat16 has float32's range: its loss is never scaled on a CPU.
         **kwargs: As in :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
-        ValueError: Another dtype.
+        ValueError: If `dtype` is not one of the two.
     """
 
     def __init__(self, loss_scale: str | float | dict = 'dynamic', dtype: str | None = None, **kwargs) -> None:

@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
 from leopart_mm.datasets.transforms.photometric import augment
-from leopart_mm.datasets.transforms.photometric_parameters import check_settings, draw_photometric
 from leopart_mm.registry import MODELS
 
 
@@ -19,41 +17,39 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
 
     A multi-crop batch ``dict(inputs=dict(crops=..., ...))`` of `PackMultiCrop` becomes ``dict(inputs=..., data_samples=
     None)`` with the same keys on the model's device: ``crops`` V float tensors (B, C, S, S), augmented by the batch's
-    own ``photometric`` parameters (which are then dropped) and normalised; ``gc_boxes`` (B, T, V, 4); ``all_boxes``
-    (B, V, T, 4); ``flipped`` (B, V) bool.
-    Any other batch is treated as by mmseg's `SegDataPreProcessor` with the same mean and std: validation in training.
+    ``photometric`` parameters of `DrawPhotometric`, if there are any (they are then dropped), and normalised;
+    ``gc_boxes`` (B, T, V, 4); ``all_boxes`` (B, V, T, 4); ``flipped`` (B, V) bool. Any other batch is treated as by
+    mmseg's `SegDataPreProcessor` with the same mean and std: validation in training.
 
     Args:
         mean (Sequence[float]): Mean of the channels on the scale 0..255, RGB, e.g. [123.675, 116.28, 103.53].
         std (Sequence[float]): Standard deviation on the same scale, e.g. [58.395, 57.12, 57.375].
-        photometric (dict, optional): Arguments of `draw_photometric`, for training batches that bring no parameters:
-            they are drawn here, from torch's global CPU generator. Defaults to None: such batches keep their colours.
-            With `DrawPhotometric` in the pipeline the draws also survive a resume.
-        bgr_to_rgb (bool): For evaluation batches (crops are RGB already). Defaults to True, for images as mmcv loads
-            them.
-        non_blocking (bool): Do not wait for copies to the device (needs pin_memory). Defaults to False.
+        bgr_to_rgb (bool): Whether evaluation batches change from BGR, as mmcv loads images, to RGB; crops are RGB
+            already. Defaults to True.
+        non_blocking (bool): Whether copies to the device are not waited for (needs pin_memory). Defaults to False.
         kwargs: Further arguments of `SegDataPreProcessor` for evaluation batches (size_divisor, test_cfg, ...).
 
     Raises:
-        ValueError: if mean and std differ in length or std is not positive.
+        ValueError: If mean and std differ in length or std is not positive.
     """
 
     def __init__(self,
                  mean: Sequence[float],
                  std: Sequence[float],
-                 photometric: Mapping[str, float] | None = None,
                  bgr_to_rgb: bool = True,
                  non_blocking: bool = False,
                  **kwargs: Any) -> None:
         if len(mean) != len(std) or min(std) <= 0:
             raise ValueError('MultiCropDataPreprocessor: mean and std must be equally long, std positive; got '
                              f'mean={mean}, std={std}')
+        if 'photometric' in kwargs:
+            raise ValueError('MultiCropDataPreprocessor draws no photometric parameters any more: put '
+                             f'DrawPhotometric(**{kwargs["photometric"]}) behind RoIAlignedMultiCrop in the pipeline')
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, **kwargs)
         self._non_blocking = non_blocking
-        self.photometric = None if photometric is None else check_settings(**photometric)
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
-        """Prepare a batch; see the class. ``training`` only decides whether missing parameters are drawn here."""
+        """Prepare a batch; `training` matters for evaluation batches only, as in mmseg."""
         inputs = data['inputs']
         if not (isinstance(inputs, Mapping) and 'crops' in inputs):
             return super().forward(data, training)
@@ -61,8 +57,6 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
         inputs = dict(inputs)
         parameters = inputs.pop('photometric', None)
         inputs = self.cast_data(inputs)
-        if parameters is None and training and self.photometric is not None:
-            parameters = self._draw(inputs['crops'])
         inputs['crops'] = [
             self.prepare(crop, None if parameters is None else parameters[:, v])
             for v, crop in enumerate(inputs['crops'])
@@ -84,9 +78,3 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
             else:
                 torch.sub(augment(raw * (1 / 255), rows), self.mean / 255, out=part).div_(self.std / 255)
         return images
-
-    def _draw(self, crops: list[Tensor]) -> Tensor:
-        rng = np.random.default_rng(torch.randint(0, 2**31, (2, )).tolist())
-        num, views = len(crops[0]), len(crops)
-        parameters = draw_photometric(num * views, rng, **self.photometric)
-        return torch.from_numpy(parameters).view(num, views, -1)

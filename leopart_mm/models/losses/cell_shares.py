@@ -28,7 +28,7 @@ def attention_mask(kind: str, attention: Tensor | None, grid: tuple[int, int], *
         (T, B, h·w) of 0 and 1, or None for 'all'.
 
     Raises:
-        ValueError: if masks are wanted and there is no attention.
+        ValueError: If masks are in use and there is no attention.
     """
     if kind == 'all':
         return None
@@ -43,7 +43,8 @@ def aligned_mask(mask: Tensor, pairs: CropPairs, grid: tuple[int, int], threshol
     if threshold < 1:
         return pairs.align_teacher(mask.unsqueeze(-1).unbind(), grid).squeeze(-1) >= threshold
     return torch.cat([
-        align_by_torchvision(one, pairs.teacher_boxes(crop), pairs, crop, grid) for crop, one in enumerate(mask)
+        align_by_torchvision(crop_mask, pairs.teacher_boxes(crop), pairs, crop, grid)
+        for crop, crop_mask in enumerate(mask)
     ]) >= threshold
 
 
@@ -59,13 +60,13 @@ def align_by_torchvision(mask: Tensor, boxes: Tensor, pairs: CropPairs, crop: in
     return aligned.flatten(2).transpose(0, 1)
 
 
-def cell_weights(counts: Tensor | None, cells: Tensor, distributed: bool = True) -> Tensor:
+def cell_shares(counts: Tensor | None, cells: Tensor, distributed: bool = True) -> Tensor:
     """The share of every cell in the loss, so that all pairs weigh alike and, in a pair, all cells that count.
 
     Args:
-        counts: (P, B, k·k) bool, the cells that count; None: all of them.
+        counts: (P, B, k·k) bool, the cells that count; None if all of them do.
         cells: (P, B, k·k, ...), whatever the cells hold.
-        distributed: treat the batches of all processes as one.
+        distributed: Whether the batches of all processes are treated as one.
 
     Returns:
         (P, B, k·k) in the type of `cells`. They sum to 1 over the mean of all processes (DDP averages gradients), less

@@ -1,27 +1,29 @@
 """The loss of NeCo: the student orders reference patches by similarity as the teacher does."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from leopart_mm.geometry.crop_pairs import CropPairs
+from leopart_mm.models.losses.base import SelfSupLoss, TeacherOutput
 from leopart_mm.models.losses.cell_shares import (
     MASK_THRESHOLD,
     MASKS,
     align_by_torchvision,
     aligned_mask,
     attention_mask,
-    cell_weights,
+    cell_shares,
 )
+from leopart_mm.models.losses.draws import draw_permutations, keep_counter
 from leopart_mm.models.losses.embedding_queue import EmbeddingQueue
-from leopart_mm.models.losses.references import batch_references, draw_orders, queue_references
+from leopart_mm.models.losses.references import batch_references, queue_references
 from leopart_mm.models.losses.sorting.networks import sorting_network
 from leopart_mm.models.losses.sorting.reference import SIMILARITIES, similarities
-from leopart_mm.models.losses.sorting.relaxations import get_relaxation
+from leopart_mm.models.losses.sorting.relaxations import check_relaxation
 from leopart_mm.models.losses.sorting.sorted_cross_entropy import sorted_cross_entropy
 from leopart_mm.registry import MODELS
 
@@ -35,48 +37,57 @@ class NeCoTargets:
         references: (P, B, n, C), those of each pair and image. They have a gradient only if the teacher's embeddings
             have one and references come from the batch.
         weights: (P, B, k·k) share of each cell in the loss; they sum to 1 over all processes' mean.
+        health: Empty: nothing is known before the student has run.
     """
 
     queries: Tensor
     references: Tensor
     weights: Tensor
+    health: Mapping[str, Tensor] = field(default_factory=dict)
 
     def images(self, start: int, stop: int) -> 'NeCoTargets':
         """The targets of the images start..stop-1."""
-        return NeCoTargets(*(one[:, start:stop] for one in (self.queries, self.references, self.weights)))
+        return NeCoTargets(*(tensor[:, start:stop] for tensor in (self.queries, self.references, self.weights)))
 
 
 @MODELS.register_module()
-class NeCoLoss(BaseModule):
+class NeCoLoss(SelfSupLoss):
     """Cross-entropy between the teacher's and the student's soft order of reference patches, over all crop pairs.
 
     `Near, far: Patch-ordering enhances vision foundation models' scene understanding
     <https://arxiv.org/abs/2408.11054>`_ (NeCo); docs/methods/neco.md §3.
-    Targets and loss are two calls, because references come from the whole batch and the rest does not.
+    References come from the whole batch, or from a queue.
 
     Args:
-        kernel (int): Cells a side of an aligned overlap, k; its k·k cells are the queries. Defaults to 7.
-        num_references (int, optional): n, references of an image. Defaults to None: k·k, as published.
+        kernel (int): Cells per side of an aligned overlap, k; its k·k cells are the queries. Defaults to 7.
+        num_references (int, optional): n, references per image, at least 2. Defaults to None: k·k, as published.
         network (str): Sorting network: 'bitonic' or 'odd_even'. Defaults to 'bitonic'.
-        published_network (bool): Take the published bitonic network even for sizes that it does not sort (22, 38, 42
-            to 46, 54 and others above 64). Defaults to False.
+        published_network (bool): Whether the published bitonic network is taken even for sizes that it does not sort
+            (22, 38, 42 to 46, 54 and others above 64). Defaults to False.
         relaxation (str): Soft comparison, a name of `RELAXATIONS`. Defaults to 'cauchy'.
-        student_steepness (float): Of the student's sort. Defaults to 100.
-        teacher_steepness (float): Of the teacher's sort. Defaults to 100.
+        student_steepness (float): Steepness of the student's sort, > 0. Defaults to 100.
+        teacher_steepness (float): Steepness of the teacher's sort, > 0. Defaults to 100.
         similarity (str): 'cosine', or 'euclidean' for the distance. Defaults to 'cosine'.
         mask (str): Cells that count, and serve as references: 'all', 'fg' or 'bg' by the teacher's attention. Defaults
             to 'all'.
         mask_cfg (dict, optional): Arguments of `attention_foreground`. Defaults to None.
         mask_threshold (float): A cell counts if its aligned mask reaches this. 1.0 is published, and loses fully
             covered cells to rounding. Defaults to 1 - 1e-4.
-        published_candidates (bool): Choose masked references from the batch by the masks of other images and boxes, as
-            published. Defaults to False.
-        queue (dict, optional): Arguments of `EmbeddingQueue` (`length`, `embed_dims`, ...). Then references are past
-            patches of the teacher, this step's among them. Defaults to None: the batch's own aligned patches.
-        distributed (bool): Treat the batches of all processes as one. Defaults to True.
-        compiled (bool, optional): Fuse the sort by `torch.compile`. Defaults to None: on GPUs.
-        seed (int): Of the choice of references. Defaults to 0.
+        published_candidates (bool): Whether masked references from the batch are chosen by the masks of other images
+            and boxes, as published. Defaults to False.
+        queue (dict, optional): Arguments of `EmbeddingQueue` (`length`, ...); `embed_dims` is that of the loss. Then
+            references are past patches of the teacher, this step's among them. Defaults to None: the batch's own
+            aligned patches.
+        distributed (bool): Whether the batches of all processes are treated as one. Defaults to True.
+        compiled (bool, optional): Whether `torch.compile` fuses the sort. Defaults to None: on GPUs.
+        seed (int): Seed of the choice of references. Defaults to 0.
+        embed_dims (int): Width C of the embeddings, for the queue; `NeCo` takes it from its neck. Defaults to 256.
+
+    Raises:
+        ValueError: If a name is unknown, a steepness is not positive or there are fewer than 2 references.
     """
+
+    health_limits = dict(max_target_entropy=0.98, min_rank_agreement=0.1)
 
     def __init__(self,
                  kernel: int = 7,
@@ -95,6 +106,7 @@ class NeCoLoss(BaseModule):
                  distributed: bool = True,
                  compiled: bool | None = None,
                  seed: int = 0,
+                 embed_dims: int = 256,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         num_references = kernel**2 if num_references is None else num_references
@@ -108,7 +120,7 @@ class NeCoLoss(BaseModule):
         if student_steepness <= 0 or teacher_steepness <= 0:
             raise ValueError(f'student_steepness={student_steepness} and teacher_steepness={teacher_steepness} must be '
                              'positive')
-        get_relaxation(relaxation)
+        check_relaxation(relaxation)
         self.kernel, self.num_references = kernel, num_references
         self.network = sorting_network(network, num_references, published_network)
         self.relaxation, self.similarity = relaxation, similarity
@@ -116,31 +128,34 @@ class NeCoLoss(BaseModule):
         self.mask, self.mask_cfg, self.mask_threshold = mask, mask_cfg or {}, mask_threshold
         self.published_candidates, self.distributed = published_candidates, distributed
         self.compiled, self.seed = compiled, seed
-        self.queue = EmbeddingQueue(**queue) if queue else None
-        # Decides, with the seed, which references are drawn; a resumed run goes on with it.
-        self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+        self.queue = EmbeddingQueue(**{'embed_dims': embed_dims, **queue}) if queue else None
+        self.steps: int
+        keep_counter(self, 'steps')  # decides, with the seed, which references are drawn
 
     @property
     def needs_attention(self) -> bool:
-        """Whether the targets need the teacher's attention."""
+        """Whether `targets` needs the teacher's attention."""
         return self.mask != 'all'
 
     @property
-    def most_entropy(self) -> float:
-        """The entropy of an order of which nothing is known: log n."""
+    def learns_through_targets(self) -> bool:
+        """References from the batch have a gradient if the embeddings have one, those from a queue have none."""
+        return self.queue is None
+
+    @property
+    def max_entropy(self) -> float:
+        """Entropy of a uniform order, log n."""
         return math.log(self.num_references)
 
     def after_step(self) -> None:
-        """Make what this step has drawn and pushed the past; nothing else changes the loss's buffers."""
+        """The step's patches enter the queue, and the next step draws other references."""
         if self.queue is not None:
-            self.queue.push_staged()
+            self.queue.commit()
         self.steps += 1
 
     def targets(self,
-                embeddings: Tensor,
+                teacher: TeacherOutput,
                 pairs: CropPairs,
-                grid: tuple[int, int],
-                attention: Tensor | None = None,
                 mask: Tensor | None = None,
                 orders: Tensor | None = None) -> NeCoTargets:
         """Queries, references and weights of all pairs.
@@ -148,41 +163,37 @@ class NeCoLoss(BaseModule):
         In training mode the references see a queue to which this step's patches are already pushed.
 
         Args:
-            embeddings: (T, B, h·w, C) unit vectors of the teacher, or of a student that has none.
-            pairs: the crop pairs of the batch.
-            grid: (h, w) of a global crop.
-            attention: (T, B, h·w) class-token attention averaged over heads, if masks are in use.
+            teacher: Embeddings of the teacher, or of a student that has none.
+            pairs: The crop pairs of the batch.
             mask: (T, B, h·w) of 0 and 1, the cells that count; by default made of the attention.
-            orders: (P, N·n) random numbers behind the references, see `draw_orders`; by default they follow from the
-                seed and the number of steps.
+            orders: (P, N·n) random numbers behind the references, see `draw_permutations`; by default they follow from
+                the seed and the number of steps.
 
         Raises:
-            ValueError: if masks are in use and there is neither attention nor mask.
+            ValueError: If masks are in use and there is neither attention nor mask.
         """
+        embeddings, grid = teacher.embeddings, teacher.grid
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
-            mask = attention_mask(self.mask, attention, grid, **self.mask_cfg) if mask is None else mask
+            mask = attention_mask(self.mask, teacher.attention, grid, **self.mask_cfg) if mask is None else mask
             candidates = pairs.align_teacher(embeddings.unbind(), grid)
             counts = None if mask is None else aligned_mask(mask, pairs, grid, self.mask_threshold)
-            weights = cell_weights(counts, candidates, self.distributed)
+            weights = cell_shares(counts, candidates, self.distributed)
             if self.queue is not None:
-                state = self.queue.state()
-                if self.training:
-                    state = self.queue.pushed(embeddings, None if mask is None else mask > 0)
-                    self.queue.stage_state(state)
+                state = self.queue.stage(embeddings, None if mask is None else mask > 0)
                 orders = self._orders(pairs, self.queue.length, self.queue.gather) if orders is None else orders
                 references = queue_references(state, pairs, orders, self.num_references)
             else:
                 usable = self._published_usable(mask, pairs, grid) if self.published_candidates else counts
-                if orders is None:
-                    orders = self._orders(pairs, None, self.distributed)
+                orders = self._orders(pairs, None, self.distributed) if orders is None else orders
                 references, exist = batch_references(candidates, usable, orders, self.num_references, self.distributed)
                 weights = weights * exist[:, None, None]
         return NeCoTargets(candidates.detach(), references, weights)
 
+    @torch.compiler.disable  # or every step would compile anew, for its number
     def _orders(self, pairs: CropPairs, length: int | None, gather: bool) -> Tensor:
-        wanted = pairs.batch * self.num_references * (get_dist_info()[1] if gather else 1)
-        return draw_orders(len(pairs.pairs), length or wanted, wanted, self.seed, int(self.steps))
+        size = pairs.batch * self.num_references * (get_dist_info()[1] if gather else 1)
+        return draw_permutations(len(pairs.pairs), length or size, self.seed, self.steps, size)
 
     def _published_usable(self, mask: Tensor | None, pairs: CropPairs, grid: tuple[int, int]) -> Tensor | None:
         """(P, B, k·k): entries t·B..(t+1)·B of all images' aligned masks, whatever images and boxes these are."""
@@ -195,18 +206,34 @@ class NeCoLoss(BaseModule):
             usable.append(aligned[crop * pairs.batch:(crop + 1) * pairs.batch] >= self.mask_threshold)
         return torch.stack(usable)
 
-    def forward(self, embeddings: Tensor, targets: NeCoTargets) -> tuple[Tensor, Tensor]:
-        """Losses of (a part of) the images.
+    def forward(self, embeddings: Tensor, targets: NeCoTargets) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of (a part of) the images.
 
         Args:
             embeddings: (P, B, k·k, C) aligned student embeddings.
-            targets: those of the same images.
+            targets: Those of the same images.
 
         Returns:
-            (P,) the pairs' shares of the loss, which is their sum and adds up over parts of the batch; and, without
-            gradient, the weighted sums of three numbers a cell: the entropy of the teacher's order in units of
-            log n, the correlation of the teacher's and the student's ranks, and the standard deviation of the
-            teacher's similarities.
+            The weighted sum over all cells, a scalar; `divergence` >= 0, what the student could still gain (the loss
+            less the entropy of the teacher's order); `target_entropy`, 0..1 (1 = the teacher cannot tell references
+            apart); `rank_agreement`, -1..1, correlation of the ranks that teacher and student give the references;
+            `similarity_spread`, standard deviation of a patch's similarities to the references (near 0 = collapse).
+        """
+        losses, health = self.pair_losses(embeddings, targets)
+        loss = losses.sum()
+        entropy, agreement, deviation = health
+        return loss, dict(
+            divergence=loss.detach() - entropy * self.max_entropy,
+            target_entropy=entropy,
+            rank_agreement=agreement,
+            similarity_spread=deviation)
+
+    def pair_losses(self, embeddings: Tensor, targets: NeCoTargets) -> tuple[Tensor, Tensor]:
+        """(P,) shares of the pairs in the loss, and (3,) without gradient.
+
+        The three are weighted sums over the cells: the entropy of the teacher's order in units of log n, the
+        correlation of the teacher's and the student's ranks, and the standard deviation of the teacher's similarities.
+        With a mask only cells that count are sorted; to find them waits for the device once per step.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             student = similarities(embeddings.float(), targets.references, self.similarity)
@@ -226,9 +253,29 @@ class NeCoLoss(BaseModule):
             with torch.no_grad():
                 health = torch.stack([
                     (number * weights).sum() for number in (
-                        entropies / self.most_entropy, rank_correlation(student, teacher), spread(teacher))
+                        entropies / self.max_entropy, rank_correlation(student, teacher), spread(teacher))
                 ])
         return of_pairs, health
+
+    def health_findings(self,
+                        means: Mapping[str, float],
+                        settled: bool = True,
+                        limits: Mapping[str, float] | None = None) -> list[str]:
+        """A teacher that cannot tell references apart, and a student that does not follow its order."""
+        limits, found = {**self.health_limits, **(limits or {})}, []
+        entropy = means.get('target_entropy', 0.)
+        if entropy > limits['max_target_entropy']:
+            found.append(
+                f'target_entropy is {entropy:.3f} (1 = the teacher cannot tell references apart): all patches become '
+                'alike. Likely causes: learning rate of the head too high, teacher momentum too low, or a '
+                'teacher_steepness too low for the similarities')
+        agreement = means.get('rank_agreement', 1.)
+        if settled and agreement < limits['min_rank_agreement']:
+            found.append(
+                f'rank_agreement is still {agreement:.2f} (1 = the student orders references as the teacher does). '
+                'Likely causes: backbone without pretrained weights (see the load report at the start), learning rate '
+                'too low, crops that do not overlap, or a mask that leaves no cell')
+        return found
 
 
 def spread(values: Tensor) -> Tensor:
@@ -243,6 +290,6 @@ def rank_correlation(a: Tensor, b: Tensor, resolution: float = 1e-4) -> Tensor:
     must not be ranked by rounding errors.
     """
     size = a.shape[1]
-    ranks = [(one / resolution).round().argsort(dim=1, stable=True).argsort(dim=1) for one in (a, b)]
+    ranks = [(values / resolution).round().argsort(dim=1, stable=True).argsort(dim=1) for values in (a, b)]
     difference = (ranks[0] - ranks[1]).to(torch.float32)
     return 1 - 6 * difference.square().sum(1) / (size * (size**2 - 1))

@@ -14,7 +14,10 @@ class Prototypes(BaseModule):
 
     Args:
         embed_dims: C, width of the embeddings.
-        num_prototypes: K.
+        num_prototypes: K, at least 2.
+
+    Raises:
+        ValueError: If `num_prototypes` is below 2.
     """
 
     def __init__(self, embed_dims: int, num_prototypes: int, init_cfg: dict | list | None = None) -> None:

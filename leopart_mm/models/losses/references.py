@@ -6,22 +6,8 @@ from mmengine.dist import get_dist_info
 from torch import Tensor
 
 from leopart_mm.geometry.crop_pairs import CropPairs
+from leopart_mm.models.losses.draws import to_device
 from leopart_mm.models.losses.embedding_queue import QueueState
-
-
-@torch.compiler.disable  # a generator is nothing to trace
-def draw_orders(num_pairs: int, length: int, wanted: int, seed: int, step: int) -> Tensor:
-    """For every pair the first `wanted` entries of a random permutation of 0..length-1; (P, wanted), on the CPU.
-
-    If more are wanted, further permutations follow, so that no entry comes again before all others came. The result
-    depends on nothing but the arguments.
-    """
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
-    rounds = -(-wanted // length)
-    return torch.stack([
-        torch.cat([torch.randperm(length, generator=generator) for _ in range(rounds)])[:wanted]
-        for _ in range(num_pairs)
-    ])
 
 
 def queue_references(state: QueueState, pairs: CropPairs, orders: Tensor, num_references: int) -> Tensor:
@@ -30,16 +16,17 @@ def queue_references(state: QueueState, pairs: CropPairs, orders: Tensor, num_re
     Args:
         state: The queues.
         pairs: The crop pairs of this process's images.
-        orders: (P, N·n) for the N images of all processes: places in the queue, taken modulo the queue's fill. So
-            rows repeat where the queue holds fewer than are asked for. An empty queue gives zeros.
-        num_references: n, of an image; its query cells share them.
+        orders: (P, N·n) of `draw_permutations` for the N images of all processes: places in the queue, taken
+            modulo the queue's fill. So rows repeat where the queue holds fewer than are asked for. An empty queue gives
+            zeros.
+        num_references: n per image; its query cells share them.
 
     Returns:
         (P, B, n, C) without gradient.
     """
-    crops = torch.tensor([t for t, _ in pairs.pairs], device=state.rows.device)
-    own = _own_part(orders, pairs.batch * num_references).to(state.rows.device)
-    places = own % state.fill[crops].clamp(min=1)[:, None]
+    crops = to_device(torch.tensor([t for t, _ in pairs.pairs]), state.rows.device)
+    local = to_device(_local_part(orders, pairs.batch * num_references), state.rows.device)
+    places = local % state.fill[crops].clamp(min=1)[:, None]
     return state.rows[crops[:, None], places].unflatten(1, (pairs.batch, num_references)).detach()
 
 
@@ -49,11 +36,11 @@ def batch_references(candidates: Tensor, usable: Tensor | None, orders: Tensor, 
 
     Args:
         candidates: (P, B, k·k, C) of this process. Gradients flow through.
-        usable: (P, B, k·k) bool, candidates to choose from; None: all.
+        usable: (P, B, k·k) bool, candidates to choose from; None for all.
         orders: (P, N·n) for the N images of all processes: the candidate's place in the list of those of the pair,
             taken modulo their number. With few candidates each is used several times.
-        num_references: n, of an image; its query cells share them.
-        gather: Take candidates from all processes.
+        num_references: n per image; its query cells share them.
+        gather: Whether candidates are taken from all processes.
 
     Returns:
         (P, B, n, C), and (P,) bool: pairs that have a candidate at all.
@@ -65,14 +52,14 @@ def batch_references(candidates: Tensor, usable: Tensor | None, orders: Tensor, 
         rows, chosen = _GatherRows.apply(rows), _GatherRows.apply(chosen.to(torch.uint8)).bool()
     listed = chosen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)  # usable ones first, in their order
     number = chosen.sum(1)
-    own = _own_part(orders, batch * num_references).to(rows.device)
-    places = listed.gather(1, own % number.clamp(min=1)[:, None])
+    local = to_device(_local_part(orders, batch * num_references), rows.device)
+    places = listed.gather(1, local % number.clamp(min=1)[:, None])
     drawn = rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))
     return drawn.unflatten(1, (batch, num_references)), number > 0
 
 
-def _own_part(orders: Tensor, size: int) -> Tensor:
-    """The columns of this process, where there are columns for all; else all of them are its own."""
+def _local_part(orders: Tensor, size: int) -> Tensor:
+    """The columns of this process, where there are columns for all processes; else all columns are its own."""
     rank = get_dist_info()[0] if orders.shape[1] > size else 0
     return orders[:, rank * size:(rank + 1) * size]
 

@@ -21,16 +21,20 @@ def sinkhorn(scores: Tensor,
 
     Args:
         scores: (..., n, K), any float type; leading dimensions are independent problems.
-        epsilon: temperature, > 0.
-        iterations: rounds of scaling, >= 0.
-        valid: (..., n) bool; False rows have no influence (their own assignment still comes out).
-        distributed: sum over all processes, if there are any, as if their tokens were one batch. They may differ in n.
+        epsilon: Temperature, > 0.
+        iterations: Rounds of scaling, >= 0.
+        valid: (..., n) bool; False rows have no influence (they still get an assignment).
+        distributed: Whether sums run over all processes, as if their tokens were one batch. They may differ in n.
 
     Returns:
         (..., n, K) float32, rows sum to 1, no gradient.
 
     Raises:
-        ValueError: if epsilon is not positive.
+        ValueError: If `epsilon` is not positive.
+
+    >>> scores = torch.tensor([[1., 0.], [1., 0.], [0., 1.], [0.9, 0.]])
+    >>> sinkhorn(scores, epsilon=1., iterations=100).sum(0)  # three tokens prefer prototype 0; both get two
+    tensor([2., 2.])
     """
     if epsilon <= 0:
         raise ValueError(f'Sinkhorn needs epsilon > 0, but got {epsilon}')

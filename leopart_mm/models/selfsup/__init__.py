@@ -1,5 +1,6 @@
-from leopart_mm.models.selfsup.base import DenseSelfSupervisor
+from leopart_mm.models.selfsup.crop_pair_model import CropPairModel
 from leopart_mm.models.selfsup.leopart import Leopart
 from leopart_mm.models.selfsup.neco import NeCo
+from leopart_mm.models.selfsup.student_teacher import StudentTeacher, Teacher
 
-__all__ = ['DenseSelfSupervisor', 'Leopart', 'NeCo']
+__all__ = ['CropPairModel', 'Leopart', 'NeCo', 'StudentTeacher', 'Teacher']

@@ -5,7 +5,7 @@ import torch
 from mmengine.runner import Runner
 from torch import nn
 
-from leopart_mm.models.heads import Prototypes
+from leopart_mm.models.losses import Prototypes
 from leopart_mm.models.necks import ProjectionHead
 from tests.checkpoints.layouts import prefixed
 from tests.checkpoints.test_conversion import heads, leopart, leopart_pair, neco

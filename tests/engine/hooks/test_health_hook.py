@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from leopart_mm.engine.hooks import DivergenceError, HealthHook
+from tests.models.selfsup.builders import tiny_leopart, tiny_neco
 
 
-def _runner(value=0., **wrapper):
-    model = torch.nn.Linear(2, 2)
-    with torch.no_grad():
-        model.weight.fill_(value)
+def _runner(value=0., model=None, **wrapper):
+    if model is None:
+        model = torch.nn.Linear(2, 2)
+        torch.nn.init.constant_(model.weight, value)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.25)
     return SimpleNamespace(
         model=model, iter=6, optim_wrapper=SimpleNamespace(optimizer=optimizer, **wrapper), logger=logging.getLogger())
@@ -38,7 +39,7 @@ def test_nan_with_sound_weights_blames_input_or_precision():
 
 
 def test_collapse_is_reported_once_a_window(caplog):
-    hook, runner = HealthHook(window=4, patience=1), _runner()
+    hook, runner = HealthHook(window=4, patience=1), _runner(model=tiny_leopart())
     for _ in range(8):
         hook.after_train_iter(runner, 0, outputs=_outputs(prototype_usage=0.01, ce_over_log_k=0.999))
     messages = [record.message for record in caplog.records]
@@ -48,22 +49,36 @@ def test_collapse_is_reported_once_a_window(caplog):
 
 
 def test_healthy_numbers_and_other_models_stay_silent(caplog):
-    hook, runner = HealthHook(window=2, patience=1), _runner()
-    for _ in range(4):
-        hook.after_train_iter(runner, 0, outputs=_outputs(prototype_usage=0.9, ce_over_log_k=0.6))
-        hook.after_train_iter(runner, 0, outputs=_outputs())
-        hook.after_train_iter(runner, 0, outputs=None)
+    for model in (tiny_leopart(), tiny_neco(), torch.nn.Linear(2, 2)):
+        hook, runner = HealthHook(window=2, patience=1), _runner(model=model)
+        hook.before_train(runner)
+        for _ in range(4):
+            hook.after_train_iter(runner, 0, outputs=_outputs(prototype_usage=0.9, ce_over_log_k=0.6))
+            hook.after_train_iter(runner, 0, outputs=_outputs(target_entropy=0.85, rank_agreement=0.4))
+            hook.after_train_iter(runner, 0, outputs=_outputs())
+            hook.after_train_iter(runner, 0, outputs=None)
     assert not caplog.records
 
 
 def test_orders_that_nobody_can_tell_or_follow_are_reported(caplog):
-    hook, runner = HealthHook(window=2, patience=2), _runner()
+    hook, runner = HealthHook(window=2, patience=2), _runner(model=tiny_neco())
     for _ in range(4):
         hook.after_train_iter(runner, 0, outputs=_outputs(target_entropy=0.999, rank_agreement=0.01))
     messages = [record.message for record in caplog.records]
     assert sum('all patches become alike' in message for message in messages) == 2
     assert sum('rank_agreement is still 0.01' in message for message in messages) == 1
-    caplog.clear()
-    hook = HealthHook(window=1, patience=1)
-    hook.after_train_iter(runner, 0, outputs=_outputs(target_entropy=0.85, rank_agreement=0.4))
-    assert not caplog.records
+
+
+def test_numbers_are_averaged_over_the_window_and_judged_by_the_given_thresholds(caplog):
+    for limits, reported in ((dict(), 0), (dict(min_usage=0.5), 1)):
+        hook, runner = HealthHook(window=2, **limits), _runner(model=tiny_leopart())
+        for usage in (0.2, 0.6):
+            hook.after_train_iter(runner, 0, outputs=_outputs(prototype_usage=usage))
+        assert sum('prototype_usage is 0.40' in record.message for record in caplog.records) == reported
+
+
+def test_a_threshold_that_the_model_does_not_have_is_named(caplog):
+    HealthHook(min_usage=0.3, windw=7).before_train(_runner(model=tiny_neco()))
+    message, = (record.message for record in caplog.records)
+    assert message == ('HealthHook: NeCo has no threshold min_usage, windw; it has max_target_entropy, '
+                       'min_rank_agreement')

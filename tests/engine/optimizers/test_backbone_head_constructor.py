@@ -44,16 +44,6 @@ def test_frozen_parts_are_left_out():
     assert names == ['head_decay', 'head_no_decay']
 
 
-def test_layer_decay_lowers_the_rate_towards_the_input():
-    model = tiny_leopart()
-    groups = _wrapper(model, layer_decay=0.5).optimizer.param_groups
-    rates = {name: group['lr'] for group in groups for name in _names(model, group)}
-    assert rates['backbone.norm.weight'] == rates['head.prototypes.weight'] == 1e-3
-    assert rates['backbone.blocks.1.mlp.fc1.weight'] == pytest.approx(0.5e-3)
-    assert rates['backbone.blocks.0.mlp.fc1.weight'] == pytest.approx(0.25e-3)
-    assert rates['backbone.pos_embed'] == pytest.approx(0.125e-3)
-
-
 def test_fused_on_the_cpu_unless_told_otherwise():
     model = tiny_leopart()
     assert _wrapper(model).optimizer.defaults['fused'] == (torch.__version__ >= '2.4')
@@ -65,6 +55,8 @@ def test_fused_on_the_cpu_unless_told_otherwise():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"unknown keys \['head_lr_mult'\]"):
         _wrapper(tiny_leopart(), head_lr_mult=10)
+    with pytest.raises(ValueError, match=r"LayerDecayConstructor' with paramwise_cfg=dict\(layer_decay_rate=0.5\)"):
+        _wrapper(tiny_leopart(), layer_decay=0.5)
     with pytest.raises(ValueError, match='needs lr'):
         BackboneHeadConstructor(dict(optimizer=dict(type='AdamW')))
     with pytest.raises(ValueError, match='no parameter of the model is trainable'):

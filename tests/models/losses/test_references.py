@@ -1,11 +1,11 @@
 """Where NeCo's references come from."""
 
-import pytest
 import torch
 
 from leopart_mm.geometry.crop_pairs import CropPairs
-from leopart_mm.models.losses.embedding_queue import EmbeddingQueue, QueueState
-from leopart_mm.models.losses.references import batch_references, draw_orders, queue_references
+from leopart_mm.models.losses.draws import draw_permutations
+from leopart_mm.models.losses.embedding_queue import QueueState
+from leopart_mm.models.losses.references import batch_references, queue_references
 
 WHOLE = torch.tensor([0., 0., 8., 8.])
 
@@ -16,17 +16,17 @@ def pairs_of(batch, num_global=2, num_crops=3):
 
 
 def test_orders_are_permutations_and_depend_on_seed_and_step_alone():
-    orders = draw_orders(3, 10, 10, seed=1, step=5)
+    orders = draw_permutations(3, 10, seed=1, step=5)
     assert all(row.sort().values.tolist() == list(range(10)) for row in orders)
     assert not torch.equal(orders[0], orders[1])
     torch.manual_seed(99)
-    assert torch.equal(draw_orders(3, 10, 10, seed=1, step=5), orders)
-    assert not torch.equal(draw_orders(3, 10, 10, seed=1, step=6), orders)
-    assert not torch.equal(draw_orders(3, 10, 10, seed=2, step=5), orders)
+    assert torch.equal(draw_permutations(3, 10, seed=1, step=5), orders)
+    assert not torch.equal(draw_permutations(3, 10, seed=1, step=6), orders)
+    assert not torch.equal(draw_permutations(3, 10, seed=2, step=5), orders)
 
 
 def test_more_than_there_are_come_round_again():
-    order, = draw_orders(1, 4, 10, seed=0, step=0)
+    order, = draw_permutations(1, 4, seed=0, step=0, size=10)
     assert order[:4].sort().values.tolist() == order[4:8].sort().values.tolist() == [0, 1, 2, 3]
     assert len(order) == 10
 
@@ -67,25 +67,6 @@ def test_masked_candidates_are_repeated():
 
 def test_another_number_of_references():
     candidates = torch.arange(8, dtype=torch.float32).view(1, 2, 4, 1)
-    references, _ = batch_references(candidates, None, draw_orders(1, 12, 12, 0, 0), num_references=6)
+    references, _ = batch_references(candidates, None, draw_permutations(1, 12, 0, 0), num_references=6)
     assert references.shape == (1, 2, 6, 1)
     assert set(references.flatten().tolist()) == set(range(8))
-
-
-def test_counters():
-    tokens = torch.randn(2, 3, 5, 4)
-    each, shared = (EmbeddingQueue(20, 4, per_image=2, counting=counting) for counting in ('each', 'shared'))
-    for queue, wanted in ((each, (6, 12, 18, 20)), (shared, (12, 20, 20, 20))):
-        for fill in wanted:
-            state = queue.pushed(tokens)
-            queue.stage_state(state)
-            queue.push_staged()
-            assert queue.fill.tolist() == [fill, fill]
-            assert torch.equal(queue.rows, state.rows)
-    assert torch.equal(each.rows, shared.rows)
-    queue = EmbeddingQueue(20, 4, per_image=2)
-    queue.pushed(tokens)
-    queue.push_staged()
-    assert queue.fill.tolist() == [0, 0]
-    with pytest.raises(ValueError, match=r"choose one of.*'each'"):
-        EmbeddingQueue(20, 4, counting='twice')

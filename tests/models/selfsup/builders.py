@@ -20,19 +20,15 @@ def tiny_cfg(loss: dict | None = None, backbone: dict | None = None, num_prototy
             arch='vit_tiny_patch16_224',
             model_kwargs=dict(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2),
             **backbone or {}),
-        neck=dict(type='leopart_mm.ProjectionHead', in_channels=16, hidden_channels=24, out_channels=EMBED_DIMS),
-        head=dict(
-            type='leopart_mm.LeopartHead',
-            embed_dims=EMBED_DIMS,
-            num_prototypes=num_prototypes,
-            loss=dict(type='leopart_mm.LeopartLoss', kernel=3, **loss or {})),
+        neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=24, out_channels=EMBED_DIMS),
+        head=dict(type='leopart_mm.LeopartLoss', num_prototypes=num_prototypes, kernel=3, **loss or {}),
         **kwargs)
 
 
 def tiny_neco_cfg(loss: dict | None = None, **kwargs) -> dict:
     """Config of a NeCo on the same crops, with the same backbone and neck; 9 references."""
     cfg = tiny_cfg(**kwargs)
-    head = dict(type='leopart_mm.NeCoHead', loss=dict(type='leopart_mm.NeCoLoss', kernel=3, **loss or {}))
+    head = dict(type='leopart_mm.NeCoLoss', kernel=3, **loss or {})
     return {**cfg, 'type': 'leopart_mm.NeCo', 'head': head}
 
 

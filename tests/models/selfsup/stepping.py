@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 
-from leopart_mm.engine.hooks import EMATeacherHook
+from leopart_mm.engine.hooks import SelfSupStepHook
 from leopart_mm.engine.optimizers import BackboneHeadConstructor
 from tests.models.selfsup.builders import gradients, part_of, random_batch
 
@@ -28,7 +28,7 @@ def assert_same_gradients(ours, theirs, tolerance=1e-5):
 def losses_of_steps(model, compiled):
     """The losses of three training steps with a teacher that follows."""
     wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
-    EMATeacherHook(0.9).attach(model, wrapper.optimizer)
+    SelfSupStepHook(0.9).attach(model, wrapper.optimizer)
     step = torch.compile(model.train_step, backend='aot_eager') if compiled else model.train_step
     losses = []
     for seed in range(3):

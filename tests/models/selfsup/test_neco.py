@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from leopart_mm.engine.hooks import EMATeacherHook
+from leopart_mm.engine.hooks import SelfSupStepHook
 from leopart_mm.engine.optimizers import BackboneHeadConstructor
 from tests.distributed import run_distributed
 from tests.models.selfsup.builders import gradients, random_batch, tiny_neco
@@ -49,9 +49,9 @@ def test_the_loss_changes_nothing_until_the_step_ends():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(model(inputs, mode='loss')['loss'], first)
     model.after_step()
-    queue = model.head.loss_module.queue
+    queue = model.head.queue
     assert queue.fill.tolist() == [8, 8]
-    assert model.head.loss_module.steps == 1
+    assert model.head.steps == 1
     assert not torch.equal(model(inputs, mode='loss')['loss'], first)
 
 
@@ -59,7 +59,7 @@ def test_references_include_this_steps_patches():
     model, inputs = tiny_neco(loss=dict(queue=QUEUE)), random_batch(2)
     pairs = model.crop_pairs(inputs)
     teacher = model.teacher_output(inputs['crops'][:2])
-    references = model.head.targets(teacher.embeddings, pairs, teacher.grid, None).references
+    references = model.head.targets(teacher, pairs).references
     for (crop, _), drawn in zip(pairs.pairs, references, strict=True):
         patches = teacher.embeddings[crop].flatten(0, 1)
         assert bool((torch.cdist(drawn.flatten(0, 1), patches).amin(1) < 1e-3).all())
@@ -88,7 +88,7 @@ def test_without_teacher_the_loss_is_that_of_a_twin_and_references_learn_too():
     torch.testing.assert_close(outputs['loss'], wanted['loss'])
     name = 'neck.mlp.0.weight'
     assert not torch.allclose(grads[name], twin_grads[name], rtol=1e-3)
-    with pytest.raises(ValueError, match=r'micro_batches=2 does not go with use_teacher=False'):
+    with pytest.raises(ValueError, match=r'micro_batches=2 is impossible with use_teacher=False'):
         tiny_neco(use_teacher=False, micro_batches=2)
     # From a queue there is nothing to learn through.
     queue = dict(queue=QUEUE)
@@ -156,7 +156,7 @@ def test_the_teacher_follows_after_the_step_or_a_step_behind(before):
     with torch.no_grad():
         model.neck.mlp[0].weight += 1
     wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='SGD', lr=0.1)))(model)
-    hook = EMATeacherHook(0.9, before_optimizer=before)
+    hook = SelfSupStepHook(0.9, before_optimizer=before)
     hook.attach(model, wrapper.optimizer)
     student, teacher = (one.neck.mlp[0].weight.detach().clone() for one in (model, model.teacher))
     model.train_step(dict(inputs=random_batch(2)), wrapper)

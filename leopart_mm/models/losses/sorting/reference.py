@@ -1,7 +1,7 @@
-"""Differentiable sorting and what NeCo does with it, in plain operations under autograd.
+"""The readable reference of NeCo's sort: differentiable sorting in plain operations under autograd.
 
-`sorted_cross_entropy` computes the loss of NeCo with the same numbers, faster and in little memory; this is the
-readable definition that it is tested against, and gives the permutation matrices themselves.
+Training runs `sorted_cross_entropy`, which computes the same numbers faster and in little memory; tests, goldens and
+benchmarks compare it with the definition here. Of this file training uses `similarities` only.
 """
 
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from leopart_mm.models.losses.sorting.networks import SortingNetwork
-from leopart_mm.models.losses.sorting.relaxations import get_relaxation
+from leopart_mm.models.losses.sorting.relaxations import RELAXATIONS, check_relaxation
 
 SIMILARITIES = ('cosine', 'euclidean')
 NORM_EPS = 1e-12
@@ -30,12 +30,13 @@ def soft_sort(values: Tensor, network: SortingNetwork, steepness: float,
         much value i is at rank j, and sorted = values @ P.
 
     Raises:
-        ValueError: if the network is of another size, or the relaxation unknown.
+        ValueError: If the network is not for n values, or the relaxation is unknown.
     """
     size = values.shape[-1]
     if size != network.size:
         raise ValueError(f'{size} values to sort, but the network sorts {network.size}')
-    order = get_relaxation(relaxation).order
+    check_relaxation(relaxation)
+    order = RELAXATIONS[relaxation].order
     matrix = torch.eye(size, dtype=values.dtype, device=values.device).expand(*values.shape, size)
     for layer in network.layers:
         lo, hi = [pair[0] for pair in layer], [pair[1] for pair in layer]
@@ -72,7 +73,8 @@ def similarities(queries: Tensor, references: Tensor, kind: str = 'cosine') -> T
         raise ValueError(f'similarity={kind!r} is unknown; choose one of {SIMILARITIES}')
     with torch.autocast(queries.device.type, enabled=False):
         # Steepness multiplies rounding errors, so half precision will not do.
-        queries, references = (one.float() if one.dtype.itemsize < 4 else one for one in (queries, references))
+        queries, references = (
+            vectors.float() if vectors.dtype.itemsize < 4 else vectors for vectors in (queries, references))
         if kind == 'euclidean':
             return torch.cdist(queries, references, compute_mode='donot_use_mm_for_euclid_dist')
         return F.normalize(queries, dim=-1, eps=NORM_EPS) @ F.normalize(references, dim=-1, eps=NORM_EPS).mT
@@ -84,7 +86,7 @@ def permutation_cross_entropy(student: Tensor, teacher: Tensor, weights: Tensor 
     Args:
         student: (..., n, n) soft permutation matrices P. Their logarithm is clamped at the smallest normal number.
         teacher: (..., n, n) Q.
-        weights: (...), not negative; the result is the weighted mean, 0 if all weights are 0. None: the plain mean.
+        weights: (...), not negative; the result is the weighted mean, 0 if all weights are 0. None for the plain mean.
     """
     floor = torch.finfo(student.dtype).tiny
     entropy = -(teacher * student.clamp(min=floor).log()).sum((-2, -1)) / student.shape[-1]

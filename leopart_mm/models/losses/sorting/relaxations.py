@@ -1,4 +1,4 @@
-"""Soft comparisons: how sure a comparator is that its two values stand in the right order."""
+"""Soft comparisons: how sure a comparator is that its two values are in the right order."""
 
 import math
 from collections.abc import Callable
@@ -87,12 +87,11 @@ RELAXATIONS: dict[str, Relaxation] = dict(
 """The relaxations of docs/methods/neco.md §4.2 by name; NeCo takes 'cauchy'."""
 
 
-def get_relaxation(name: str) -> Relaxation:
-    """The relaxation of this name.
+def check_relaxation(name: str) -> None:
+    """Refuse a name that is not in `RELAXATIONS`.
 
     Raises:
-        ValueError: if there is none; the message lists all.
+        ValueError: If `name` is unknown; the message lists all.
     """
     if name not in RELAXATIONS:
         raise ValueError(f'relaxation={name!r} is unknown; choose one of {tuple(RELAXATIONS)}')
-    return RELAXATIONS[name]

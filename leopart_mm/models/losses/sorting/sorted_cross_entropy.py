@@ -1,9 +1,21 @@
 """Sort softly and compare the permutations: NeCo's loss with its gradient in closed form.
 
-The loss of a row depends on nothing but the similarities of that row. So its gradient is computed together with the
-loss, in chunks of rows, and the backward pass only scales it. For backward n numbers a row are kept instead of every
-layer's permutation matrices. Values and permutation matrices lie with the wires in front: the wires that a layer
-compares are whole blocks of memory, see `SortingNetwork.arrangements`.
+A comparator (lo, hi) of a layer takes values x and the permutation's columns P to (docs/methods/neco.md §4.4)
+
+    d = x_hi - x_lo            x_lo' = x_hi - alpha d             x_hi' = x_lo + alpha d        alpha = relaxation(d)
+    D = P_lo - P_hi            P_lo' = P_hi + alpha D             P_hi' = P_lo - alpha D
+
+and, with G = dL/dP' and g = dL/dx' of the layer's results, the gradients of what it was given are
+
+    q = (sum_items (G_lo - G_hi) D + (g_hi - g_lo) d) d_alpha/d_d + alpha (g_hi - g_lo)
+    dL/dP_lo = G_hi + alpha (G_lo - G_hi)                 dL/dP_hi = G_lo - alpha (G_lo - G_hi)
+    dL/dx_lo = g_hi - q                                   dL/dx_hi = g_lo + q
+
+starting behind the last layer from G = -Q / (n P) and g = 0, for the loss L = -sum Q log P / n. It depends on nothing
+but the similarities of its row. So the gradient is computed together with the loss, in chunks of rows, and the backward
+pass only scales it: n numbers per row are kept for it instead of every layer's permutation matrices. Values and
+matrices have the wires in front: the wires that a layer compares are whole blocks of memory, see
+`SortingNetwork.arrangements`.
 """
 
 import functools
@@ -16,7 +28,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from leopart_mm.models.losses.sorting.networks import SortingNetwork
-from leopart_mm.models.losses.sorting.relaxations import get_relaxation
+from leopart_mm.models.losses.sorting.relaxations import RELAXATIONS, check_relaxation
 
 # Bytes of intermediate results that a chunk of rows may keep. On a CPU they should stay near its caches.
 CHUNK_BYTES = dict(cpu=16 << 20, cuda=1 << 30)
@@ -39,27 +51,28 @@ def sorted_cross_entropy(student: Tensor,
         student: (R, n) similarities; they get the gradient.
         teacher: (R, n) similarities, without gradient.
         network: A network for n values.
-        student_steepness: Of the student's sort.
-        teacher_steepness: Of the teacher's sort; None: the student's.
+        student_steepness: Steepness of the student's sort, > 0.
+        teacher_steepness: Steepness of the teacher's sort. Defaults to the student's.
         relaxation: A name of `RELAXATIONS`.
-        chunk: Rows at a time; None chooses by memory.
-        compiled: Fuse the operations of a layer by `torch.compile`. Where that fails, a warning says so once and plain
-            operations do the work. None: on GPUs only; CPUs gain nothing.
+        chunk: Rows at a time. Defaults to what fits into `CHUNK_BYTES`.
+        compiled: Whether `torch.compile` fuses the operations of a layer. Where that fails, a warning says so once and
+            plain operations do the work. Defaults to GPUs only; CPUs gain nothing.
 
     Returns:
         (R,) the cross-entropy of every row, and (R,) the entropy of the teacher's permutation without gradient, both
         divided by n. The former is never below the latter (but for rounding).
 
     Raises:
-        ValueError: if shapes, network or relaxation do not fit.
+        ValueError: If shapes and network do not fit, or the relaxation is unknown.
     """
     if student.shape != teacher.shape or student.dim() != 2 or student.shape[1] != network.size:
         raise ValueError(f'student and teacher must both be (rows, {network.size}), as the network sorts '
                          f'{network.size} values, but are {tuple(student.shape)} and {tuple(teacher.shape)}')
-    get_relaxation(relaxation)
+    check_relaxation(relaxation)
     steepness = student_steepness, student_steepness if teacher_steepness is None else teacher_steepness
     with torch.autocast(student.device.type, enabled=False):
-        student, teacher = (one.float() if one.dtype.itemsize < 4 else one for one in (student, teacher.detach()))
+        student, teacher = (
+            rows.float() if rows.dtype.itemsize < 4 else rows for rows in (student, teacher.detach()))
         chunk = chunk or rows_per_chunk(network, student)
         compiled = student.is_cuda if compiled is None else compiled
         return _SortedCrossEntropy.apply(student, teacher, network, *steepness, relaxation, chunk, compiled)
@@ -110,10 +123,10 @@ def _orders(network: SortingNetwork, device: torch.device) -> tuple[tuple[int, T
 def _cross_entropy(student: Tensor, teacher: Tensor, orders: tuple, student_steepness: float,
                    teacher_steepness: float, relaxation: str, want_gradient: bool,
                    layers: 'LayerFunctions') -> tuple[Tensor, Tensor, Tensor | None]:
-    """Cross-entropy (r,), the teacher's entropy (r,) and the former's gradient (r, n) or None, of some rows (r, n)."""
+    """Cross-entropy (r,), the teacher's entropy (r,) and the former's gradient (r, n) or None, of rows (r, n)."""
     size = student.shape[1]
     floor = torch.finfo(student.dtype).tiny
-    # Both permutations end in the arrangement of the last layer; the sum over all ranks does not mind.
+    # Both permutations end in the arrangement of the last layer; the sum over ranks is invariant to it.
     Q, _ = _sort(teacher, orders, teacher_steepness, relaxation, layers)
     entropy = Q.clamp(min=floor).log_().mul_(Q).sum((0, 2)).div_(-size)
     P, history = _sort(student, orders, student_steepness, relaxation, layers, keep=want_gradient)
@@ -146,13 +159,13 @@ def _sort(values: Tensor, orders: tuple, steepness: float, relaxation: str, laye
 
 def _forward_layer(P: Tensor, x: Tensor, count: int, places: Tensor, steepness: float, relaxation: str, keep: bool,
                    spare: Tensor) -> tuple[Tensor, ...]:
-    """One layer; P changes in place. Gives x, and for the way back the differences of P and x, and alpha."""
+    """One layer; P changes in place. Returns x and, for the backward layer, the differences of P and x, and alpha."""
     sizes = [count, count, len(x) - 2 * count]
     torch.index_select(P, 0, places, out=spare)
     low, high, rest = spare.split(sizes)
     x_low, x_high, x_rest = x[places].split(sizes)
     d = x_high - x_low
-    alpha = get_relaxation(relaxation).order(d, steepness)
+    alpha = RELAXATIONS[relaxation].order(d, steepness)
     _mix(low, high, rest, alpha, P)
     x = torch.cat([x_high - alpha * d, x_low + alpha * d, x_rest])
     return (x, low - high, d, alpha) if keep else (x, )
@@ -163,14 +176,14 @@ def _backward_layer(G: Tensor, g: Tensor, D: Tensor, d: Tensor, alpha: Tensor, c
     """One layer of the gradients of P and x.
 
     G changes in place, the gradient of x is returned.
-    Source: docs/methods/neco.md §4.4.
+    Source: the formulae at the top of this file.
     """
     sizes = [count, count, len(g) - 2 * count]
     low, high, rest = G.split(sizes)
     g_low, g_high, g_rest = g.split(sizes)
     e = g_high - g_low
     d_alpha = D.mul_(low - high).sum(2) + e * d
-    q = d_alpha * get_relaxation(relaxation).slope(d, steepness, alpha) + alpha * e
+    q = d_alpha * RELAXATIONS[relaxation].slope(d, steepness, alpha) + alpha * e
     _mix(low, high, rest, alpha, spare)
     torch.index_select(spare, 0, back, out=G)
     return torch.cat([g_high - q, g_low + q, g_rest])[back]

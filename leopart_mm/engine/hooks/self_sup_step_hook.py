@@ -1,4 +1,6 @@
-"""Moves the EMA teacher and does what else surrounds a step of a dense self-supervised model."""
+"""EMA update and per-step bookkeeping of a model with a student and a teacher."""
+
+import math
 
 import torch
 from mmengine.hooks import Hook
@@ -7,23 +9,26 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from leopart_mm.engine.schedules import cosine_value
 from leopart_mm.registry import HOOKS
 
 
-@HOOKS.register_module()
-class EMATeacherHook(Hook):
+@HOOKS.register_module(name=['SelfSupStepHook', 'EMATeacherHook'])
+class SelfSupStepHook(Hook):
     """Teacher <- m teacher + (1 - m) student at every step of the optimiser, m on a cosine over training.
 
-    The update hangs on the optimiser itself. So under gradient accumulation it runs once a step, and a step that mixed
-    precision skips moves nothing. The hook also normalises the prototypes before every iteration and lets the model
-    finish the iteration (`after_step`), so that the model's loss has no side effects.
+    The update is attached to the optimiser itself. So under gradient accumulation it runs once per step, and a step
+    that mixed precision skips moves nothing. The hook also calls the model's `before_step` and `after_step` around
+    every iteration, so that the model's loss has no side effects; see `StudentTeacher`. Its former name is
+    `EMATeacherHook`.
 
     Args:
-        momentum: m at the start. Default: 0.9995.
-        end_momentum: m at the end. Default: 1.0.
-        before_optimizer: Update from the weights before the optimiser's step, as published, so that the teacher lags
-            one step. Default: False.
+        momentum: m at the start, in [0, 1]. Defaults to 0.9995.
+        end_momentum: m at the end, in [0, 1]. Defaults to 1.0.
+        before_optimizer: Whether the update takes the weights before the optimiser's step, as published, so that the
+            teacher lags one step. Defaults to False.
+
+    Raises:
+        ValueError: If a momentum is outside [0, 1].
     """
 
     def __init__(self, momentum: float = 0.9995, end_momentum: float = 1.0, before_optimizer: bool = False) -> None:
@@ -37,7 +42,7 @@ class EMATeacherHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Attach the update to the optimiser."""
         if not isinstance(runner.optim_wrapper, OptimWrapper):
-            raise TypeError('EMATeacherHook needs a single optimiser, but optim_wrapper is a '
+            raise TypeError('SelfSupStepHook needs a single optimiser, but optim_wrapper is a '
                             f'{type(runner.optim_wrapper).__name__}')
         self.attach(_unwrapped(runner.model), runner.optim_wrapper.optimizer)
 
@@ -58,7 +63,7 @@ class EMATeacherHook(Hook):
             optimizer.register_step_post_hook(update)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Set this iteration's momentum and normalise the prototypes."""
+        """Set this iteration's momentum and let the model prepare its parameters."""
         self.momentum = cosine_value(self.start_momentum, self.end_momentum, runner.iter, runner.max_iters)
         _unwrapped(runner.model).before_step()
 
@@ -69,6 +74,20 @@ class EMATeacherHook(Hook):
                          outputs: dict | None = None) -> None:
         """Let the model finish the iteration."""
         _unwrapped(runner.model).after_step()
+
+
+EMATeacherHook = SelfSupStepHook  # its name in configs and code written before
+
+
+def cosine_value(start: float, end: float, step: int, total: int) -> float:
+    """Half a cosine from `start` at step 0 towards `end` at step `total`, and `end` from then on (Leopart, suppl.).
+
+    >>> [cosine_value(1., 3., step, 10) for step in (0, 5, 10, 11)]
+    [1.0, 2.0, 3.0, 3.0]
+    """
+    if step >= total:
+        return end
+    return end + 0.5 * (start - end) * (1 + math.cos(math.pi * step / total))
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The EMA teacher moves once a step of the optimiser, by the momentum of the step."""
+"""The EMA teacher moves once per step of the optimiser, by the momentum of the step."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,9 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from leopart_mm.engine.hooks import EMATeacherHook
+from leopart_mm.engine.hooks import SelfSupStepHook
+from leopart_mm.engine.hooks.self_sup_step_hook import cosine_value
+from leopart_mm.registry import HOOKS
 from tests.models.selfsup.builders import random_batch, tiny_leopart
 
 
@@ -18,7 +20,7 @@ def _copies(parameters):
 def test_teacher_follows_the_right_weights(before_optimizer):
     model = tiny_leopart()
     optimizer = torch.optim.SGD([one for one in model.parameters() if one.requires_grad], lr=0.1)
-    hook = EMATeacherHook(0.9, before_optimizer=before_optimizer)
+    hook = SelfSupStepHook(0.9, before_optimizer=before_optimizer)
     hook.attach(model, optimizer)
     teacher, student = model.teacher_student_pairs()
     old_teacher, old_student = _copies(teacher), _copies(student)
@@ -31,7 +33,7 @@ def test_teacher_follows_the_right_weights(before_optimizer):
 
 def test_accumulated_gradients_move_the_teacher_once_a_step():
     model = tiny_leopart()
-    hook = EMATeacherHook(0.9)
+    hook = SelfSupStepHook(0.9)
     optimizer = torch.optim.SGD([one for one in model.parameters() if one.requires_grad], lr=0.1)
     wrapper = OptimWrapper(optimizer, accumulative_counts=4)
     wrapper.initialize_count_status(model, 0, 8)
@@ -48,7 +50,7 @@ def test_accumulated_gradients_move_the_teacher_once_a_step():
 def test_a_step_that_mixed_precision_skips_moves_nothing():
     model = tiny_leopart()
     student = [one for one in model.parameters() if one.requires_grad]
-    hook = EMATeacherHook(0.9)
+    hook = SelfSupStepHook(0.9)
     for fused in (False, True):
         optimizer = torch.optim.AdamW(student, lr=0.1, fused=fused)
         hook.attach(model, optimizer)
@@ -65,7 +67,7 @@ def test_a_step_that_mixed_precision_skips_moves_nothing():
 
 def test_momentum_follows_the_iterations_and_prototypes_are_unit_vectors():
     model = tiny_leopart()
-    hook = EMATeacherHook(0.5, 1.0)
+    hook = SelfSupStepHook(0.5, 1.0)
     with torch.no_grad():
         model.head.prototypes.weight.mul_(3)
     for step, momentum in ((0, 0.5), (5, 0.75), (10, 1.0)):
@@ -77,4 +79,15 @@ def test_momentum_follows_the_iterations_and_prototypes_are_unit_vectors():
 
 def test_momentum_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r'momentum=1.5 must lie in \[0, 1\]'):
-        EMATeacherHook(1.5)
+        SelfSupStepHook(1.5)
+
+
+def test_the_momentum_follows_half_a_cosine():
+    assert cosine_value(0.04, 0.4, 7, 21) == pytest.approx(0.04 + 0.36 * 0.25)
+    assert cosine_value(1., 3., 10, 10) == cosine_value(1., 3., 99, 10) == cosine_value(1., 3., 0, 0) == 3.
+
+
+def test_the_former_name_builds_the_same_hook():
+    hook = HOOKS.build(dict(type='leopart_mm.EMATeacherHook', momentum=0.9, before_optimizer=True))
+    assert type(hook) is SelfSupStepHook
+    assert (hook.momentum, hook.before_optimizer) == (0.9, True)
