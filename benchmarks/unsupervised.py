@@ -154,7 +154,7 @@ def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int
     from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
     from leopart_mm.models import UnsupervisedSegmentor
     from leopart_mm.models.postprocessors import CBFE
-    from leopart_mm.models.segmentors.unsupervised_segmentor import LabelledStream
+    from leopart_mm.models.fitting.stage_stream import StageStream
     model = UnsupervisedSegmentor(
         torch.nn.Identity(),
         dict(type='leopart_mm.OverclusterHead', num_clusters=clusters, seeds=1, spherical=True, niter=steps,
@@ -175,7 +175,7 @@ def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int
         model.decode_head.fit(source)
         lap('clusters')
         for index, stage in enumerate(model.postprocessors):
-            stage.fit(LabelledStream(model, source, index))
+            stage.fit(StageStream(model, source, index))
             lap(type(stage).__name__)
         cells = cell_indices((GRID, GRID), (100, 100), None, 'corner')
         tables: Any = 0

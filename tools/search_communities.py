@@ -73,7 +73,7 @@ def prepare(args: argparse.Namespace) -> CommunitySearch:
     from mmengine.runner import Runner
 
     from leopart_mm.engine.loops import FeatureStream
-    from leopart_mm.models.segmentors.unsupervised_segmentor import LabelledStream
+    from leopart_mm.models.fitting.stage_stream import StageStream
     cfg = config_from_args(args)
     if args.checkpoint is not None:
         cfg.load_from = args.checkpoint
@@ -88,7 +88,7 @@ def prepare(args: argparse.Namespace) -> CommunitySearch:
     model.need_reduced = True
     stream = FeatureStream(model, loop.fit_dataloader, cache=loop.cache or 'disk')
     model.fit(stream)
-    return CommunitySearch(LabelledStream(model, stream, 1), map_size, preferred, args.criterion,
+    return CommunitySearch(StageStream(model, stream, 1), map_size, preferred, args.criterion,
                            len(loop.dataloader.dataset.metainfo['classes']))
 
 

@@ -14,13 +14,31 @@ from torch.utils.data import DataLoader
 
 from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
 from leopart_mm.engine.loops.undisturbed import undisturbed
-from leopart_mm.models.fitting.stream import FeatureStream
+from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
+from leopart_mm.models.fitting.stream import FeatureStream, dataset_paths
 from leopart_mm.registry import LOOPS, MODELS
 
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The model inside a distributed wrapper."""
     return model.module if is_model_wrapper(model) else model
+
+
+def fit_stream(model: nn.Module, fit_dataloader: DataLoader, test_dataloader: DataLoader, cache: Any,
+               fp16: bool) -> FeatureStream:
+    """A stream to fit `model` on, which knows the images that are predicted afterwards."""
+    predicted = None
+    if fit_dataloader is not test_dataloader:
+        fitted, tested = (dataset_paths(loader.dataset) for loader in (fit_dataloader, test_dataloader))
+        predicted = None if fitted is None or tested is None else fitted & tested
+    return FeatureStream(model, fit_dataloader, 'Reading features to fit', cache, fp16, predicted)
+
+
+def predict(stream: FeatureStream, data_batch: dict) -> list:
+    """Predictions of the stream's fitted model for a batch of the test loader; as `test_step`, from the cache."""
+    model = stream.model
+    with autocast(enabled=stream.fp16):
+        return model.predict_batch(stream.extract(data_batch, model.requests(), reduced=True))
 
 
 @LOOPS.register_module()
@@ -35,7 +53,12 @@ class FitTestLoop(TestLoop):
             (transductive, as published for clustering).
         refit: Fit again even if the model is fitted.
         save_fitted: File for the fitted model, an ordinary checkpoint that tools/test.py and MMSegInferencer run.
-        cache: See FeatureStream.
+        cache: Where features wait, so that no image goes through the network twice: neither in the fits of the head
+            and the stages, nor in the test of images that were fitted on. 'auto', 'memory', 'disk', None (compute them
+            each time), or a dict of the arguments of FeatureCache. Results are the same.
+
+    Attributes:
+        features: A FeatureCache that outlives the loop, such as that of a table's rows; None: the loop makes one.
     """
 
     def __init__(self,
@@ -46,7 +69,7 @@ class FitTestLoop(TestLoop):
                  fit_dataloader: DataLoader | dict | None = None,
                  refit: bool = False,
                  save_fitted: str | None = None,
-                 cache: str | None = None) -> None:
+                 cache: str | dict | None = 'auto') -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         if isinstance(fit_dataloader, dict):
             fit_dataloader = runner.build_dataloader(fit_dataloader, seed=runner.seed)
@@ -54,12 +77,20 @@ class FitTestLoop(TestLoop):
         self.refit = refit
         self.save_fitted = save_fitted
         self.cache = cache
+        self.features: FeatureCache | None = None
+        self._stream: FeatureStream | None = None
 
     def run(self) -> dict:
         """Fit, save what was fitted, test; returns the metrics."""
         self.runner.model.eval()
-        self.fit()
-        return super().run()
+        try:
+            self.fit()
+            return super().run()
+        finally:
+            if self._stream is not None:
+                print_log(f'{self._stream.cache.computed} images went through the network.', logger='current')
+                self._stream.close()
+                self._stream = None
 
     def fit(self) -> None:
         """Fit the model unless it is fitted; write `save_fitted`."""
@@ -71,11 +102,24 @@ class FitTestLoop(TestLoop):
             print_log('The checkpoint holds a fitted model: it is tested without fitting (refit=True fits again).',
                       logger='current')
         else:
-            model.fit(FeatureStream(model, self.fit_dataloader, 'Reading features to fit', self.cache, self.fp16))
+            self._stream = fit_stream(model, self.fit_dataloader, self.dataloader, self.features or self.cache,
+                                      self.fp16)
+            model.fit(self._stream)
         if getattr(model, 'runs_in_step', False):
             self._check_steps()
         if self.save_fitted is not None:
             self._save(model)
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Predict and process one batch."""
+        if self._stream is None:
+            super().run_iter(idx, data_batch)
+            return
+        self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
+        outputs = predict(self._stream, data_batch)
+        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+        self.runner.call_hook('after_test_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
     def _check_steps(self) -> None:
         """Processes that search together wait for each other in every batch."""
@@ -110,6 +154,7 @@ class FitValLoop(ValLoop):
         fit_dataloader: Data to fit on; None fits on those of `dataloader`.
         num_clusters: Several K for the segmentor's head, each fitted and scored; its metrics are called ``K<number>/``.
             Hooks that draw see the first. None: the head's own, without such a prefix.
+        cache: As in FitTestLoop; all K share the features.
     """
 
     def __init__(self,
@@ -120,7 +165,8 @@ class FitValLoop(ValLoop):
                  backbone: str = 'backbone',
                  fit_dataloader: DataLoader | dict | None = None,
                  num_clusters: Sequence[int] | None = None,
-                 fp16: bool = False) -> None:
+                 fp16: bool = False,
+                 cache: str | dict | None = 'auto') -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         if isinstance(fit_dataloader, dict):
             fit_dataloader = runner.build_dataloader(fit_dataloader, seed=runner.seed)
@@ -128,7 +174,9 @@ class FitValLoop(ValLoop):
         self.segmentor_cfg = segmentor
         self.backbone = backbone
         self.num_clusters = tuple(num_clusters or (None, ))
+        self.cache = cache
         self.segmentor: nn.Module | None = None
+        self._stream: FeatureStream | None = None
 
     def build_segmentor(self, num_clusters: int | None = None) -> nn.Module:
         """A new, unfitted segmentor around the network in training, with `num_clusters` if given.
@@ -155,11 +203,19 @@ class FitValLoop(ValLoop):
         self.runner.call_hook('before_val')
         self.runner.call_hook('before_val_epoch')
         found = {}
+        # Several K share the features, so these outlive each fit.
+        cache = build_cache(self.cache) if len(self.num_clusters) > 1 else self.cache
         with undisturbed(model):
             model.eval()
-            # The first one last: the metric then holds what hooks need to draw it.
-            for number in reversed(self.num_clusters):
-                found[number] = self._score(number, hooks=number == self.num_clusters[0])
+            try:
+                # Score the first K last, so that the metric keeps its state for hooks.
+                for number in reversed(self.num_clusters):
+                    found[number] = self._score(number, cache, hooks=number == self.num_clusters[0])
+            finally:
+                if self._stream is not None:
+                    self._stream.close()
+                    self._stream.cache.close()
+                self._stream = None
         metrics = {key if number is None else f'K{number}/{key}': value
                    for number in self.num_clusters for key, value in found[number].items()}
         self.segmentor = None
@@ -167,9 +223,11 @@ class FitValLoop(ValLoop):
         self.runner.call_hook('after_val')
         return metrics
 
-    def _score(self, num_clusters: int | None, hooks: bool) -> dict[str, float]:
+    def _score(self, num_clusters: int | None, cache: Any, hooks: bool) -> dict[str, float]:
         self.segmentor = self.build_segmentor(num_clusters)
-        self.segmentor.fit(FeatureStream(self.segmentor, self.fit_dataloader, 'Reading features', fp16=self.fp16))
+        if self._stream is None:
+            self._stream = fit_stream(self.segmentor, self.fit_dataloader, self.dataloader, cache, self.fp16)
+        self.segmentor.fit(self._stream)
         self.val_loss.clear()
         for index, data_batch in enumerate(self.dataloader):
             self.run_iter(index, data_batch, hooks)
@@ -180,8 +238,7 @@ class FitValLoop(ValLoop):
         """Predict and process one batch."""
         if hooks:
             self.runner.call_hook('before_val_iter', batch_idx=idx, data_batch=data_batch)
-        with autocast(enabled=self.fp16):
-            outputs = self.segmentor.val_step(data_batch)
+        outputs = predict(self._stream, data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         if hooks:
             self.runner.call_hook('after_val_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)

@@ -26,6 +26,8 @@ class FeatureBatch:
         inputs: The normalised images (B, 3, H, W) where a stage needs them, else None.
         keys: B keys by which random choices are drawn, the same wherever the data set lies (`SampleKeys`). Defaults to
             `names`.
+        cache_keys: B keys of the images in the stream's cache, see `image_keys`; empty without a cache.
+        input_size: (H, W) of the network's input, padding included; None if unknown.
     """
 
     features: DenseFeatures
@@ -35,6 +37,8 @@ class FeatureBatch:
     labels: Tensor | None = None
     inputs: Tensor | None = None
     keys: list[str] = field(default_factory=list)
+    cache_keys: list[str] = field(default_factory=list)
+    input_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self.keys = self.keys or list(self.names)
@@ -49,7 +53,8 @@ class FeatureBatch:
         samples = None if self.data_samples is None else self.data_samples[:count]
         return FeatureBatch(features, samples, self.names[:count], self.extents[:count],
                             None if self.labels is None else self.labels[:, :count],
-                            None if self.inputs is None else self.inputs[:count], self.keys[:count])
+                            None if self.inputs is None else self.inputs[:count], self.keys[:count],
+                            self.cache_keys[:count], self.input_size)
 
     def content(self, index: int, grid: tuple[int, int]) -> tuple[slice, slice, Extent]:
         """Rows and columns of image `index` on a map of `grid` cells, and its extent on this cut-out.

@@ -1,58 +1,94 @@
-"""FeatureStream: dense features of a data set, batch by batch, as often as asked."""
+"""FeatureStream: dense features of a data set, batch by batch, any number of times, from one pass of the network."""
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.runner import autocast
+from torch import Tensor
 from torch.utils.data import DataLoader
 
+from leopart_mm.datasets.samplers import DrawSampler
+from leopart_mm.models.fitting.cache import ImageCache
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache, image_digest, image_keys
+from leopart_mm.models.fitting.joining import join, pick
+from leopart_mm.models.fitting.packed_sample import PackedSample
+from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.fitting.sample_keys import SampleKeys
 from leopart_mm.progress import progress
 
-CACHES = (None, 'memory', 'disk')
+REDUCED = 'reduced'  # name of reduced features among what is kept
+
+
+@dataclass
+class _Record:
+    """A batch of the first pass without its features."""
+
+    cache_keys: list[str]
+    names: list[str]
+    keys: list[str]
+    samples: list[PackedSample] | None
 
 
 class FeatureStream:
-    """Runs the model's backbone over a data loader without gradients; every iteration is a new pass.
+    """Runs the model's backbone over a data loader without gradients, once per image, and can be read many times.
 
-    Each pass is an epoch of the sampler: with `DrawSampler` random transforms draw anew in every pass, alike for any
-    number of workers and processes. (Other samplers leave this to the workers, which MMEngine seeds alike every time.)
-    An image that a distributed sampler repeats to fill the last round is given once only, so that sums over the
-    processes are sums over the data set.
+    The first pass reads the images and keeps their features; later passes, and the prediction of the same images, take
+    them from the cache, with the same values. An image is known by the bytes that enter the network and their padding,
+    not by its name. What is not cached is read and computed again; so are `images` in the sense of Requests (the
+    network does not run again for them).
+
+    Each pass that reads images is an epoch of the sampler: with `DrawSampler` random transforms draw anew in every
+    pass, alike for any number of workers and processes, and nothing is cached. (Other samplers leave this to the
+    workers, which MMEngine seeds alike every time.) An image that a distributed sampler repeats to fill the last round
+    is given once only, so that sums over the processes are sums over the data set. Each process caches the images that
+    it reads.
+
+    Batches from the cache hold the map of the head's `in_index`; other maps have no channels there.
 
     Args:
-        model: An UnsupervisedSegmentor (unwrapped).
+        model: An UnsupervisedSegmentor (unwrapped); another one around the same backbone may take its place later.
         dataloader: Batches as for testing.
         phase: Name in the progress bar.
-        cache: None reads images and runs the backbone again in every pass; 'memory' keeps the features of the first
-            complete pass in main memory (they are large: 4 bytes * channels a patch), 'disk' in a temporary folder
-            that goes with the stream: later stages then cost reading, and memory stays that of a batch.
+        cache: 'auto', 'memory', 'disk' or None (every pass reads and computes everything again), see `choose_place`; a
+            dict of the arguments of FeatureCache; or a FeatureCache that outlives the stream, shared by several.
         fp16: Run the backbone under autocast.
+        predicted: Paths of images that are predicted after fitting. Where the model reads features only once and the
+            cache is not shared, only their features are kept. None: perhaps all.
 
     Raises:
-        ValueError: Unknown cache, or a data loader without batches.
+        ValueError: If the place is unknown, or the data loader has no batch.
     """
 
-    def __init__(self, model: Any, dataloader: DataLoader, phase: str = 'Reading features', cache: str | None = None,
-                 fp16: bool = False) -> None:
-        if cache not in CACHES:
-            raise ValueError(f"FeatureStream: cache={cache!r} is unknown; there are: None, 'memory' and 'disk'.")
+    def __init__(self, model: Any, dataloader: DataLoader, phase: str = 'Reading features', cache: Any = 'auto',
+                 fp16: bool = False, predicted: Collection[str] | None = None) -> None:
         if len(dataloader) == 0:
             raise ValueError('The data loader for fitting has no batch: its data set is empty, or drop_last=True and '
                              'it is smaller than a batch.')
-        self.model = model
         self.dataloader = dataloader
         self.phase = phase
-        self.cache = cache
+        self.shared = isinstance(cache, FeatureCache)
+        self.cache = build_cache(None if _draws_anew(model, dataloader) else cache)
         self.fp16 = fp16
-        self._kept: list[FeatureBatch] | _DiskBatches | None = None
+        self.predicted = predicted
+        self.rank, self.world = get_dist_info()
+        self.cache.tensors.expect(-(-len(dataloader.dataset) // self.world))
+        self._records: list[_Record] | None = None
         self._passes = 0
         self._key_of = SampleKeys(dataloader.dataset)
+        self.serve(model)
+
+    def serve(self, model: Any) -> None:
+        """Read for a model that is about to be fitted: what another fit made of the features is dropped."""
+        self.model = model
+        if self._passes:
+            self.results.close()
+        self.results = ImageCache(self.cache.tensors.place, self.cache.tensors.half, self.cache.tensors.images,
+                                  'reduced features and label maps')
 
     def __len__(self) -> int:
         return len(self.dataloader)
@@ -62,53 +98,162 @@ class FeatureStream:
         """Images of all processes together."""
         return len(self.dataloader.dataset)
 
+    @property
+    def in_index(self) -> int:
+        """The map that the model's head reads."""
+        return getattr(self._head, 'in_index', -1)
+
+    @property
+    def _head(self) -> Any:
+        return getattr(self.model, 'decode_head', None)
+
+    @property
+    def _caches(self) -> bool:
+        """Whether anything that this stream reads will be asked for again, and there is a place for it."""
+        again = self.shared or self.predicted is None or self.predicted or self._num_stages
+        return self.cache.active and bool(again)
+
+    @property
+    def _num_stages(self) -> int:
+        return len(getattr(self.model, 'postprocessors', ()))
+
+    def _requests(self) -> Requests:
+        return self.model.requests() if hasattr(self.model, 'requests') else Requests()
+
+    @property
+    def device(self) -> torch.device:
+        """That of the backbone."""
+        return next(self.model.backbone.parameters()).device
+
     def __iter__(self) -> Iterator[FeatureBatch]:
+        return self.read(self._requests())
+
+    def read(self, requests: Requests, reduced: bool = False) -> Iterator[FeatureBatch]:
+        """A pass over all images.
+
+        Args:
+            requests: What the batches must hold beside the map.
+            reduced: Whether reduced features may stand for the map, where they are kept.
+        """
         self._passes += 1
         phase = self.phase if self._passes == 1 else f'{self.phase} (pass {self._passes})'
-        if self._kept is not None:
-            yield from progress(self._kept, phase, len(self._kept))
-            return
-        kept: list[FeatureBatch] | _DiskBatches = _DiskBatches() if self.cache == 'disk' else []
-        for batch in progress(self._read(), phase, len(self.dataloader)):
-            if self.cache is not None:
-                kept.append(batch)
-            yield batch
-        if self.cache is not None:
-            self._kept = kept
+        if self._records is not None and not requests.images and all(
+                self._is_kept(key, requests, reduced) for record in self._records for key in record.cache_keys):
+            batches = (self._replay(record, requests, reduced) for record in self._records)
+            yield from progress(batches, phase, len(self._records))
+        else:
+            yield from progress(self._load(requests, reduced), phase, len(self.dataloader))
 
-    def _read(self) -> Iterator[FeatureBatch]:
-        rank, world = get_dist_info()
+    def extract(self, data: dict, requests: Requests, reduced: bool = False) -> FeatureBatch:
+        """Features of a batch of a data loader, from the cache or else from the network; arguments as in `read`."""
+        digests = [image_digest(image) for image in data['inputs']] if self._caches else []
+        with torch.no_grad(), autocast(device_type=self.device.type, enabled=self.fp16):
+            data = self.model.data_preprocessor(data, False)
+            inputs, samples = data['inputs'], data.get('data_samples')
+            metas = [{}] * len(inputs) if samples is None else [sample.metainfo for sample in samples]
+            keys = image_keys(digests, inputs, metas) if digests else []
+            known = [index for index, key in enumerate(keys) if self._is_kept(key, requests, reduced)]
+            unknown = sorted(set(range(len(inputs))) - set(known))
+            parts = []
+            if known:
+                parts.append((known, self._cached([keys[index] for index in known], requests, reduced)))
+            if unknown:
+                parts.append((unknown, self._compute([keys[index] for index in unknown if keys], inputs[unknown],
+                                                     samples and [samples[index] for index in unknown], requests)))
+            batch = self._join(parts)
+        return replace(batch, data_samples=samples, cache_keys=keys, inputs=inputs if requests.images else None,
+                       names=[str(meta.get('img_path', '')) for meta in metas], input_size=tuple(inputs.shape[-2:]))
+
+    def keep(self, batch: FeatureBatch, tensors: dict[str, Tensor]) -> None:
+        """Keep what the stages made of a batch, (B, ...) by name; with REDUCED among them, its maps are dropped."""
+        if batch.cache_keys and self.cache.active:
+            self.results.put(batch.cache_keys, tensors)
+            if REDUCED in tensors and not self.shared and self.results.chosen is not None:
+                self.cache.discard_maps(batch.cache_keys, self.in_index)
+
+    def close(self) -> None:
+        """Drop what is cached and remove temporary files; a shared cache stays. Later passes compute everything."""
+        self.results.close()
+        if not self.shared:
+            self.cache.close()
+
+    def _is_kept(self, key: str, requests: Requests, reduced: bool) -> bool:
+        return self.cache.has(key, None if reduced and self.results.has(key, [REDUCED]) else self.in_index, requests)
+
+    def _cached(self, keys: list[str], requests: Requests, reduced: bool) -> FeatureBatch:
+        """A batch of images that are all kept; where reduced features stand for a map, they do for the whole batch."""
+        groups: dict[bool, list[int]] = {}
+        for index, key in enumerate(keys):
+            groups.setdefault(reduced and self.results.has(key, [REDUCED]), []).append(index)
+        parts = []
+        for is_reduced, members in groups.items():
+            chosen = [keys[index] for index in members]
+            features, extents = self.cache.get(chosen, None if is_reduced else self.in_index, requests, self.device)
+            if is_reduced:
+                features.reduced = self.results.stack(chosen, REDUCED, self.device)
+            parts.append((members, FeatureBatch(features, None, [''] * len(chosen), extents, cache_keys=chosen)))
+        return self._join(parts)
+
+    def _join(self, parts: Sequence[tuple[list[int], FeatureBatch]]) -> FeatureBatch:
+        """One batch of parts, given with the indices of their images; if one is reduced, all are."""
+        if len(parts) == 1:
+            return parts[0][1]
+        if any(part.features.reduced is not None for _, part in parts):
+            for _, part in parts:
+                if part.features.reduced is None:
+                    part.features.reduced = self._head.reduce(part.features.maps)
+        return join(parts)
+
+    def _compute(self, keys: list[str], inputs: Tensor, samples: Any, requests: Requests) -> FeatureBatch:
+        self.cache.computed += len(inputs)
+        batch = replace(self.model.extract_batch(inputs, samples), cache_keys=keys)
+        again = [index for index, name in enumerate(batch.names) if self._is_read_again(name)] if keys else []
+        if again:
+            self.cache.put(batch if len(again) == len(batch) else pick(batch, again), self.in_index, requests)
+        return batch
+
+    def _is_read_again(self, name: str) -> bool:
+        """Whether the map of an image will be asked for after the first pass."""
+        return (self.shared or self.predicted is None or self._num_stages > 0
+                or os.path.realpath(name) in self.predicted)
+
+    def _load(self, requests: Requests, reduced: bool) -> Iterator[FeatureBatch]:
+        """Read the images; remember the batches if the pass is complete."""
         if hasattr(self.dataloader.sampler, 'set_epoch'):
             self.dataloader.sampler.set_epoch(self._passes - 1)
-        position, device = 0, next(self.model.backbone.parameters()).device.type
+        position, records = 0, []
         for data in self.dataloader:
-            with torch.no_grad(), autocast(device_type=device, enabled=self.fp16):
-                data = self.model.data_preprocessor(data, False)
-                batch = self.model.extract_batch(data['inputs'], data.get('data_samples'))
-            size = len(batch)
-            numbers = [rank + world * (position + index) for index in range(size)]
+            batch = self.extract(data, requests, reduced)
+            numbers = [self.rank + self.world * (position + index) for index in range(len(batch))]
             batch.names = [name or f'#{number}' for name, number in zip(batch.names, numbers, strict=True)]
             batch.keys = [self._key_of(name) for name in batch.names]
-            position += size
-            own = sum(number < len(self.dataloader.dataset) for number in numbers)
-            if own:
-                yield batch if own == size else batch.head(own)
+            position += len(batch)
+            repeated = sum(number >= len(self.dataloader.dataset) for number in numbers)
+            if repeated < len(batch):
+                batch = batch.head(len(batch) - repeated)
+                if self._caches:
+                    samples = None if batch.data_samples is None else [
+                        PackedSample.pack(sample) for sample in batch.data_samples]
+                    records.append(_Record(batch.cache_keys, batch.names, batch.keys, samples))
+                yield batch
+        self._records = records if self._caches else None
+
+    def _replay(self, record: _Record, requests: Requests, reduced: bool) -> FeatureBatch:
+        batch = self._cached(record.cache_keys, requests, reduced)
+        batch.names, batch.keys = record.names, record.keys
+        if record.samples is not None:
+            batch.data_samples = [sample.unpack(self.device) for sample in record.samples]
+        return batch
 
 
-class _DiskBatches:
-    """Batches as files in a folder that is deleted with this object. TMPDIR says where it lies."""
+def _draws_anew(model: Any, dataloader: DataLoader) -> bool:
+    """Whether every pass is meant to see other draws of random transforms, so that no pass may stand for another."""
+    return isinstance(dataloader.sampler, DrawSampler) or getattr(getattr(model, 'decode_head', None), 'passes', 1) > 1
 
-    def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix='leopart_mm_features_')
-        self.files: list[Path] = []
 
-    def append(self, batch: FeatureBatch) -> None:
-        self.files.append(Path(self.folder.name) / f'{len(self.files):06d}.pt')
-        torch.save(batch, self.files[-1])
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __iter__(self) -> Iterator[FeatureBatch]:
-        for file in self.files:
-            yield torch.load(file, weights_only=False)  # written by this process
+def dataset_paths(dataset: Any) -> set[str] | None:
+    """Real paths of the images of a data set in MMEngine's sense; None where it does not tell them."""
+    if not hasattr(dataset, 'get_data_info'):
+        return None
+    paths = [dataset.get_data_info(index).get('img_path') for index in range(len(dataset))]
+    return None if None in paths else {os.path.realpath(path) for path in paths}

@@ -6,6 +6,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from leopart_mm.geometry.patch_grid import upsample_scores
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.segmentors.unsupervised_segmentor import UnsupervisedSegmentor
 from leopart_mm.registry import MODELS
 
@@ -50,23 +51,21 @@ class RetrievalSegmentor(UnsupervisedSegmentor):
         return state
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
-        """Classes of the pixels of images (B, C, H, W).
+    def predict_batch(self, batch: FeatureBatch) -> list[SegDataSample]:
+        """Classes of the pixels of images whose features are known.
 
         Raises:
-            NotFittedError: Nothing was fitted or loaded.
-            NotImplementedError: The images were flipped.
+            NotFittedError: If nothing was fitted or loaded.
+            NotImplementedError: If the images were flipped.
         """
-        if data_samples is None:
-            data_samples = [SegDataSample() for _ in inputs]
-        batch = self.extract_batch(inputs, data_samples)
+        data_samples = batch.data_samples
         scores = self.decode_head(batch.features.maps)
         for index, sample in enumerate(data_samples):
             if sample.metainfo.get('flip'):
                 raise NotImplementedError('RetrievalSegmentor cannot predict flipped images: remove RandomFlip (or '
                                           '--tta) from the test pipeline.')
             rows, columns, extent = batch.content(index, tuple(scores.shape[-2:]))
-            size = tuple(sample.metainfo.get('ori_shape', inputs.shape[-2:])[:2])
+            size = tuple(sample.metainfo.get('ori_shape', batch.input_size)[:2])
             pixels = upsample_scores(scores[index, :, rows, columns], size, extent)
             sample.pred_sem_seg = PixelData(data=pixels.argmax(0, keepdim=True))
         return data_samples

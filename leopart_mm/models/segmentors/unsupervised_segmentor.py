@@ -1,6 +1,6 @@
 """UnsupervisedSegmentor: backbone, a head fitted without gradients, post-processors; label maps out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.feature_batch import Extent, FeatureBatch, image_extent
+from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.models.fitting.stage_stream import StageStream
+from leopart_mm.models.fitting.stream import FeatureStream
 from leopart_mm.registry import MODELS
 
 
@@ -78,17 +81,19 @@ class UnsupervisedSegmentor(EncoderDecoder):
         return any(getattr(stage, f'needs_{what}') for stage in self.postprocessors)
 
     @torch.no_grad()
-    def fit(self, stream: Iterable[FeatureBatch] | Callable[[str], Iterator[FeatureBatch]]) -> None:
+    def fit(self, stream: Iterable[FeatureBatch]) -> None:
         """Fit the head, then each post-processor on what comes before it.
 
         Args:
             stream: Can be read several times, e.g. a `FeatureStream` of this model.
         """
+        if isinstance(stream, FeatureStream):
+            stream.serve(self)
         for stage in self.postprocessors:
             stage.reset()
         self.decode_head.fit(stream)
         for index, stage in enumerate(self.postprocessors):
-            stage.fit(LabelledStream(self, stream, index))
+            stage.fit(StageStream(self, stream, index))
 
     def extract_dense(self, inputs: Tensor) -> DenseFeatures:
         """Dense features of images (B, C, H, W): maps after the neck, and attention where a stage needs it.
@@ -118,27 +123,44 @@ class UnsupervisedSegmentor(EncoderDecoder):
             data_samples=data_samples,
             names=[str(meta.get('img_path', '')) for meta in metas],
             extents=[image_extent(meta, tuple(inputs.shape[-2:]), features.grid, self.backbone) for meta in metas],
-            inputs=inputs if self._any_needs('inputs') else None)
+            inputs=inputs if self._any_needs('inputs') else None,
+            input_size=tuple(inputs.shape[-2:]))
+
+    def requests(self) -> Requests:
+        """What the stages need beside the maps."""
+        return Requests(attention=self._any_needs('attention'), images=self._any_needs('inputs'))
 
     def label_batch(self, batch: FeatureBatch, stages: int | None = None,
-                    record: dict[str, tuple[Tensor, int]] | None = None) -> Tensor:
+                    record: dict[str, tuple[Tensor, int]] | None = None, start: int | None = None,
+                    labels: Tensor | None = None) -> Tensor:
         """Label maps (S, B, h, w) after the head and the first `stages` post-processors (None: all).
 
-        `record` is filled with what every stage gave: title -> (maps (B, h, w) of the first seed, number of labels).
+        Args:
+            batch: The images.
+            stages: Number of post-processors.
+            record: Filled with what each stage gave: title -> (maps (B, h, w) of the first seed, number of labels).
+            start, labels: What the head and the first `start` post-processors gave, where that is known.
         """
-        if self.need_reduced or self._any_needs('reduced'):
-            batch.features.reduced = self._reduce(batch)
-            labels = self.decode_head.label_reduced(batch.features.reduced)
-        else:
-            labels = self.decode_head.predict_labels(batch.features.maps)
+        if start is None:
+            labels = self._head_labels(batch)
         if record is not None:
             record['clusters'] = labels[0], self.decode_head.num_clusters
-        for index, stage in enumerate(self.postprocessors[:stages]):
+        for index, stage in list(enumerate(self.postprocessors[:stages]))[start or 0:]:
             labels = stage(labels, batch.features, batch.data_samples)
             if record is not None:
                 record.update({title: (maps, int(maps.max()) + 1) for title, maps in stage.pictures(batch).items()})
                 record[type(stage).__name__] = labels[0], self.labels_after(index + 1)
         return labels
+
+    def _head_labels(self, batch: FeatureBatch) -> Tensor:
+        """Labels of the head; also sets `features.reduced` where a stage needs it or it stands for the maps."""
+        if not batch.features.maps[self.decode_head.in_index].shape[1]:
+            return self.decode_head.label_reduced(batch.features.reduced)
+        if self.need_reduced or self._any_needs('reduced') or (batch.cache_keys and len(self.postprocessors)
+                                                               and hasattr(self.decode_head, 'reduce')):
+            batch.features.reduced = self._reduce(batch)
+            return self.decode_head.label_reduced(batch.features.reduced)
+        return self.decode_head.predict_labels(batch.features.maps)
 
     def _reduce(self, batch: FeatureBatch) -> Tensor:
         if not hasattr(self.decode_head, 'reduce'):
@@ -156,7 +178,12 @@ class UnsupervisedSegmentor(EncoderDecoder):
         """
         if data_samples is None:
             data_samples = [SegDataSample() for _ in inputs]
-        batch = self.extract_batch(inputs, data_samples)
+        return self.predict_batch(self.extract_batch(inputs, data_samples))
+
+    @torch.no_grad()
+    def predict_batch(self, batch: FeatureBatch) -> list[SegDataSample]:
+        """`predict` from features that are known."""
+        data_samples = batch.data_samples
         record = {} if self.keep_stages else None
         labels = self.label_batch(batch, record=record)
         for index, sample in enumerate(data_samples):
@@ -164,7 +191,7 @@ class UnsupervisedSegmentor(EncoderDecoder):
                 raise NotImplementedError('UnsupervisedSegmentor cannot predict flipped images: remove RandomFlip (or '
                                           '--tta) from the test pipeline.')
             rows, columns, extent = batch.content(index, tuple(labels.shape[-2:]))
-            self._write(sample, labels[:, index, rows, columns], extent, tuple(inputs.shape[-2:]))
+            self._write(sample, labels[:, index, rows, columns], extent, batch.input_size)
             if record is not None:
                 sample.set_metainfo(dict(stages={title: self._stage_map(batch, index, maps, number)
                                                  for title, (maps, number) in record.items()}))
@@ -193,18 +220,3 @@ class UnsupervisedSegmentor(EncoderDecoder):
         raise NotImplementedError('UnsupervisedSegmentor has no loss: it is fitted without gradients (tools/test.py '
                                   'with test_cfg=dict(type="leopart_mm.FitTestLoop")). To fine-tune its backbone, '
                                   'train a model such as leopart_mm.Leopart.')
-
-
-class LabelledStream:
-    """A stream whose batches also carry the label maps of the stages before."""
-
-    def __init__(self, model: UnsupervisedSegmentor, stream: Iterable[FeatureBatch], stages: int) -> None:
-        self.model = model
-        self.stream = stream
-        self.stages = stages
-        self.num_labels = model.labels_after(stages)
-
-    def __iter__(self) -> Iterator[FeatureBatch]:
-        for batch in self.stream:
-            batch.labels = self.model.label_batch(batch, self.stages)
-            yield batch

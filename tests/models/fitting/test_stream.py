@@ -69,7 +69,7 @@ def test_an_interrupted_pass_is_not_kept():
 
 
 def test_bad_settings():
-    with pytest.raises(ValueError, match="there are: None, 'memory' and 'disk'"):
+    with pytest.raises(ValueError, match="there are: 'auto', 'memory', 'disk' and None"):
         stream_of(cache='disc')
     with pytest.raises(ValueError, match='no batch'):
         FeatureStream(Model(), DataLoader(Numbers(1), batch_size=2, drop_last=True))
