@@ -153,8 +153,8 @@ def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int
     from leopart_mm.clustering.matching import scores
     from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
     from leopart_mm.models import UnsupervisedSegmentor
-    from leopart_mm.models.postprocessors import CBFE
     from leopart_mm.models.fitting.stage_stream import StageStream
+    from leopart_mm.models.postprocessors import CBFE
     model = UnsupervisedSegmentor(
         torch.nn.Identity(),
         dict(type='leopart_mm.OverclusterHead', num_clusters=clusters, seeds=1, spherical=True, niter=steps,

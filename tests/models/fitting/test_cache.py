@@ -64,7 +64,9 @@ def test_values_come_back_to_the_last_bit(place):
         found = cache.stack(KEYS, name)
         assert found.dtype == values.dtype
         torch.testing.assert_close(found, values, rtol=0, atol=0, equal_nan=True)
-    assert cache.has('a', TENSORS) and not cache.has('a', ['map', 'other']) and not cache.has('c', ['map'])
+    assert cache.has('a', TENSORS)
+    assert not cache.has('a', ['map', 'other'])
+    assert not cache.has('c', ['map'])
 
 
 def test_what_is_dropped_frees_its_file_and_close_removes_the_folder():
@@ -106,7 +108,8 @@ def test_a_full_disk(monkeypatch, place):
     monkeypatch.setattr(cache_module, 'save_torch_whole', full)
     if place == 'auto':
         cache.put(['b'], dict(map=torch.zeros(1, 4)))
-        assert not cache.has('a', ['map']) and cache.chosen is None
+        assert not cache.has('a', ['map'])
+        assert cache.chosen is None
     else:
         with pytest.raises(OSError, match=r'No space left.*set TMPDIR to another folder'):
             cache.put(['b'], dict(map=torch.zeros(1, 4)))
@@ -137,11 +140,13 @@ def test_samples_are_packed_without_loss():
     labels[0, 0, 0] = 255
     sample = SegDataSample(metainfo=dict(img_path='a.jpg', split='val'), gt_sem_seg=PixelData(data=labels))
     packed = PackedSample.pack(sample)
-    assert 'gt_sem_seg' not in packed.rest and 'gt_sem_seg' in sample
+    assert 'gt_sem_seg' not in packed.rest
+    assert 'gt_sem_seg' in sample
     assert len(packed.labels) < labels.numel()  # 8 bytes each before
     for _ in range(2):
         found = packed.unpack('cpu')
-        assert torch.equal(found.gt_sem_seg.data, labels) and found.gt_sem_seg.data.dtype == torch.int64
+        assert torch.equal(found.gt_sem_seg.data, labels)
+        assert found.gt_sem_seg.data.dtype == torch.int64
         assert found.metainfo == sample.metainfo
     assert PackedSample.pack(packed.rest).unpack('cpu') is packed.rest
 
