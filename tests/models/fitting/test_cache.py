@@ -1,4 +1,3 @@
-import gc
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,7 +90,6 @@ def test_the_folder_goes_with_a_pass_that_fails():
     folder = Path(cache._folder.name)
     with pytest.warns(ResourceWarning, match='Implicitly cleaning up'):
         del cache
-        gc.collect()
     assert not folder.exists()
 
 
