@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from leopart_mm.clustering.cooccurrence import cooccurrence_edges
+from leopart_mm.clustering.network import ClusterNetwork
 from leopart_mm.palette import distinct_colours
 
-MIN_PATCH = 20  # pixels a side
+MIN_PATCH = 20  # side in pixels
 
 
-def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: np.ndarray, threshold: float,
-                      patches: Mapping[int, np.ndarray] | None = None, colours: np.ndarray | None = None, seed: int = 0,
-                      side: int = 1400) -> np.ndarray:
+def community_network(network: ClusterNetwork, examples: Mapping[int, np.ndarray] | None = None,
+                      colours: np.ndarray | None = None, seed: int = 0, side: int = 1400) -> np.ndarray:
     """Draw clusters as nodes and edges as lines, communities side by side.
 
     A node has its community's colour (as in label maps: `distinct_colours`) and an area that grows with the cluster's
@@ -20,14 +20,11 @@ def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: 
     are left out, but counted in the title.
 
     Args:
-        matrix: (K, K) directed co-occurrence.
-        communities: (K,) labels, 0 is background.
-        frequencies: (K,) pixels of each cluster.
-        threshold: Of the edges.
-        patches: Cluster -> (p, p, 3) uint8 RGB example.
+        network: The clusters and their communities.
+        examples: Cluster -> (p, p, 3) uint8 RGB example patch.
         colours: (communities, 3) RGB; None: `distinct_colours`.
-        seed: Of the layout: the same picture every time.
-        side: Of the picture, in pixels.
+        seed: Seed of the layout, so that the picture is the same every time.
+        side: Side of the picture in pixels.
 
     Returns:
         (side, side, 3) uint8 RGB.
@@ -36,9 +33,11 @@ def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    communities, frequencies = network.communities, network.frequencies
     graph = nx.Graph()
     graph.add_nodes_from(int(node) for node in np.flatnonzero(communities))
-    graph.add_weighted_edges_from((int(i), int(j), weight) for i, j, weight in cooccurrence_edges(matrix, threshold)
+    edges = cooccurrence_edges(network.matrix, network.threshold)
+    graph.add_weighted_edges_from((int(i), int(j), weight) for i, j, weight in edges
                                   if i in graph and j in graph and i != j)
     places = _layout(graph, communities, seed)
     figure = Figure(figsize=(side / 100, side / 100), dpi=100)
@@ -62,7 +61,7 @@ def community_network(matrix: np.ndarray, communities: np.ndarray, frequencies: 
                                node_color=[colours[communities[node]] for node in nodes],
                                node_size=sizes)
         diameters = {node: np.sqrt(size) * figure.dpi / 72 for node, size in zip(nodes, sizes, strict=True)}
-        _draw_patches(axes, places, communities, colours, patches or {}, diameters)
+        _draw_patches(axes, places, communities, colours, examples or {}, diameters)
         nx.draw_networkx_labels(graph, places, ax=axes, font_size=7,
                                 bbox=dict(facecolor='white', edgecolor='none', alpha=0.6, pad=0.5))
         axes.margins(0.08)

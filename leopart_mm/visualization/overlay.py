@@ -6,12 +6,19 @@ import numpy as np
 from leopart_mm.palette import colour_labels
 
 
+def fit_shape(shape: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """(height, width) shrunk so that no side is longer than `max_side`, never enlarged.
+
+    >>> fit_shape((10, 20), 10), fit_shape((3, 4), 10)
+    ((5, 10), (3, 4))
+    """
+    factor = min(max_side / max(shape), 1)
+    return max(round(shape[0] * factor), 1), max(round(shape[1] * factor), 1)
+
+
 def fit_side(array: np.ndarray, max_side: int, labels: bool = False) -> np.ndarray:
     """Shrink (H, W[, C]) so that no side is longer than `max_side`; nearest for label maps. Never enlarges."""
-    factor = max_side / max(array.shape[:2])
-    if factor >= 1:
-        return array
-    return resize(array, (max(round(array.shape[0] * factor), 1), max(round(array.shape[1] * factor), 1)), labels)
+    return resize(array, fit_shape(array.shape[:2], max_side), labels)
 
 
 def resize(array: np.ndarray, shape: tuple[int, int], labels: bool = False) -> np.ndarray:
@@ -32,10 +39,10 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: f
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        labels: (h, w) integers of any size and number; resized to the image (nearest).
+        labels: (h, w) integers >= 0; resized to the image (nearest).
         palette: (K, 3) RGB.
-        alpha: Share of the label's colour, in [0, 1].
-        ignore: This label leaves the image visible. None: no such label.
+        alpha: Share of the label's colour, 0..1.
+        ignore: Label that leaves the image visible. None: there is none.
         borders: Draw a dark line where two labels meet.
 
     Returns:

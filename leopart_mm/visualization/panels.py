@@ -1,12 +1,11 @@
-"""Arranging pictures: one row an image, rows below each other, the example patch of a cluster."""
+"""Arranging pictures: rows, rows below each other, the example patch of a cluster."""
 
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
-from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.overlay import overlay, resize
+from leopart_mm.visualization.overlay import resize
 
 GAP = 4
 TITLE_HEIGHT = 18
@@ -35,32 +34,6 @@ def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
     padded = [np.pad(picture, ((0, GAP), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
               for picture in rows]
     return np.concatenate(padded)[:-GAP]
-
-
-def prediction_row(image: np.ndarray, clusters: np.ndarray, num_clusters: int, matching: np.ndarray | None = None,
-                   class_palette: np.ndarray | None = None, truth: np.ndarray | None = None,
-                   ignore: int = 255, titles: bool = True, names: ClusterNames | None = None) -> np.ndarray:
-    """One image with what was found in it: image | clusters | matched segmentation | ground truth.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        clusters: (h, w) cluster ids.
-        num_clusters: How many clusters there are (their colours do not depend on which occur).
-        matching: (K,) class of each cluster; None leaves the third picture out.
-        class_palette: (C, 3) RGB, needed with `matching` or `truth`.
-        truth: (h', w') class ids with `ignore`; None leaves the fourth picture out.
-        ignore: Label without a class.
-        titles: Write the titles above.
-        names: Names and colours of the clusters; None: the palette's colours.
-    """
-    names = names or ClusterNames.default(num_clusters)
-    pictures = dict(image=image, clusters=names.overlay(image, clusters))
-    if matching is not None:
-        matched = np.asarray(matching)[np.minimum(clusters, len(matching) - 1)]
-        pictures['matched'] = overlay(image, matched, class_palette, ignore=ignore)
-    if truth is not None:
-        pictures['ground truth'] = overlay(image, truth, class_palette, ignore=ignore)
-    return row(pictures, titles)
 
 
 def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np.ndarray:

@@ -1,18 +1,24 @@
 """Colours, overlays and sheets: values of chosen pixels, shapes, and what is refused."""
 
+import weakref
+
 import numpy as np
 import pytest
+import torch
 
 from leopart_mm.visualization import (
+    Layer,
     colour_labels,
     distinct_colours,
     fit_side,
     label_borders,
+    layer_row,
     overlay,
-    prediction_row,
     row,
     stack,
 )
+from leopart_mm.visualization.layers import class_palette
+from leopart_mm.visualization.panels import GAP, TITLE_HEIGHT
 
 
 def test_colours_are_distinct_and_fixed():
@@ -80,14 +86,51 @@ def test_rows_and_sheets():
             function({})
 
 
-def test_prediction_row_shows_matched_classes():
+def test_a_row_of_layers_and_matched_classes():
     image = np.zeros((8, 8, 3), np.uint8)
-    clusters = np.array([[0, 1], [2, 2]])
-    palette = np.array([[0, 0, 0], [250, 0, 0]])
-    picture = prediction_row(image, clusters, 3, np.array([1, 0, 0]), palette, np.ones((8, 8), int), titles=False)
-    assert picture.shape == (8, 4 * 8 + 3 * 4, 3)
-    matched, truth = picture[:, 24:32], picture[:, 36:]
+    clusters = Layer('clusters', torch.tensor([[0, 1], [2, 2]]), num_labels=3)
+    truth = Layer('ground truth', torch.ones((8, 8), dtype=torch.long))
+    metainfo = dict(palette=[[0, 0, 0], [250, 0, 0]])
+    picture = layer_row(image, [clusters], np.array([1, 0, 0]), metainfo, truth)[TITLE_HEIGHT:]
+    assert picture.shape == (8, 4 * 8 + 3 * GAP, 3)
+    matched, seen_truth = picture[:, 2 * (8 + GAP):][:, :8], picture[:, 3 * (8 + GAP):]
     assert matched[0, 0].tolist() == [150, 0, 0]
     assert matched[7, 7].tolist() == [0, 0, 0]
-    assert (truth == np.array([150, 0, 0])).all()
-    assert prediction_row(image, clusters, 3, titles=False).shape == (8, 20, 3)
+    assert (seen_truth == np.array([150, 0, 0])).all()
+    assert layer_row(image, [clusters]).shape[1] == 2 * 8 + GAP
+    assert layer_row(image, [clusters], np.array([1, 0])).shape[1] == 2 * 8 + GAP  # label 2 has no class: left out
+    assert layer_row(image, [clusters, clusters]).shape[1] == 3 * 8 + 2 * GAP  # equal titles do not hide a layer
+
+
+def test_layers_paint_what_they_are():
+    image = np.full((4, 6, 3), 100, np.uint8)
+    labels = torch.tensor([[0, 1]])
+    mask = Layer('mask', labels, num_labels=2, background=0).painted(image)
+    assert mask[:, 0].tolist() == [[20] * 3] * 4
+    assert mask[:, 5].tolist() == [[100] * 3] * 4
+    clusters = Layer('clusters', labels, num_labels=3, background=1).painted(image)
+    assert clusters[0, 5].tolist() == [100] * 3
+    assert clusters[0, 0].tolist() == np.rint(40 + 0.6 * distinct_colours(1)[0]).tolist()
+    classes = Layer('classes', labels).painted(image, metainfo=dict(palette=[[0, 0, 0], [200, 0, 0]]))
+    assert classes[0, 5].tolist() == [160, 40, 40]
+    assert Layer('part', labels, extent=(0, 1, 0.5, 1.5)).at((1, 4)).tolist() == [[0, 0, 1, 1]]
+
+
+def test_a_shrunk_layer_shows_the_same_and_holds_nothing():
+    labels = np.arange(6).reshape(2, 3).repeat(40, 0).repeat(40, 1)
+    freed = weakref.ref(labels)
+    small = Layer('a', torch.from_numpy(labels), num_labels=6).shrunk(60)
+    del labels
+    assert freed() is None
+    assert small.labels.shape == (40, 60)
+    assert small.at((2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]
+    grid = Layer('a', torch.tensor([[0, 1]]), extent=(0, 1, 0, 1.5)).shrunk(60)
+    assert grid.at((1, 6)).tolist() == [[0, 0, 0, 0, 1, 1]]
+
+
+def test_every_label_has_a_colour():
+    palette = class_palette(dict(palette=[[1, 2, 3]], classes=('a', 'b')), [np.array([[4, 255]]), None])
+    assert palette[0].tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(palette[1:], distinct_colours(5)[1:])
+    assert len(class_palette({}, [np.array([255])])) == 0
+    assert len(class_palette({}, [np.array([255])], ignore=None)) == 256

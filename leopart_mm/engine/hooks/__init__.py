@@ -2,14 +2,13 @@
 
 from leopart_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from leopart_mm.engine.hooks.backbone_checkpoint_hook import BackboneCheckpointHook
-from leopart_mm.engine.hooks.cluster_visualization_hook import ClusterVisualizationHook
 from leopart_mm.engine.hooks.health_hook import DivergenceError, HealthHook
+from leopart_mm.engine.hooks.picture_hook import ClusterVisualizationHook, PictureHook, StagePicturesHook
 from leopart_mm.engine.hooks.resnet_checkpoint_hook import ResNetCheckpointHook
 from leopart_mm.engine.hooks.self_sup_step_hook import EMATeacherHook, SelfSupStepHook
-from leopart_mm.engine.hooks.stage_pictures_hook import StagePicturesHook
 from leopart_mm.engine.hooks.step_seed_hook import StepSeedHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'ClusterVisualizationHook', 'DivergenceError', 'EMATeacherHook',
-    'HealthHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook'
+    'HealthHook', 'PictureHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook'
 ]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from leopart_mm.clustering.communities import UNCONNECTED, all_seeds, require_infomap
 from leopart_mm.clustering.cooccurrence import PUBLISHED_ANGLES, CoOccurrence, cooccurrence_edges
+from leopart_mm.clustering.network import ClusterNetwork
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
@@ -78,6 +79,18 @@ class CommunityDetection(FittedPostprocessor):
     def num_labels(self) -> int | None:
         """The largest number of communities of a seed, and the background; None before fitting."""
         return int(self.communities.max()) + 1 if self.is_fitted else None
+
+    def network(self) -> ClusterNetwork:
+        """The network of the first label map with the communities of the first seed, for pictures.
+
+        Raises:
+            NotFittedError: If nothing was fitted or loaded.
+        """
+        self.require_fitted()
+        return ClusterNetwork(
+            matrix=self.matrix[0].double().cpu().numpy(), communities=self.communities[0].cpu().numpy(),
+            frequencies=self.frequencies[0].cpu().numpy(),
+            threshold=self.weight_threshold - 1e-7)  # `matrix` is kept in float32
 
     def settings(self) -> dict[str, Any]:
         """The seeds."""

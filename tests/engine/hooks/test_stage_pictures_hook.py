@@ -5,9 +5,13 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmseg.structures import SegDataSample
+from torch import nn
 
 import leopart_mm  # noqa: F401
 from leopart_mm.engine.hooks import StagePicturesHook
+from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.panels import GAP, TITLE_HEIGHT
 from tests.models.postprocessors.scenes import CBFE, CLUSTERING, OBJECT, Scenes, part_map, segmentor, whole_chain
 
@@ -21,7 +25,7 @@ def draw(model, folder, **options):
     """Run the hook over six scenes as a test loop would; returns the folder of pictures."""
     model.fit(Scenes())
     matching = np.arange(model.num_labels) % 4
-    dataset = SimpleNamespace(metainfo=dict(classes=tuple('abcd'), palette=PALETTE))
+    dataset = type('Data', (list, ), dict(metainfo=dict(classes=tuple('abcd'), palette=PALETTE)))([0] * 6)
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset),
                            evaluator=SimpleNamespace(metrics=[SimpleNamespace(matching_=matching)]))
     runner = SimpleNamespace(model=model, test_loop=loop, cfg={}, work_dir=str(folder))
@@ -66,8 +70,14 @@ def test_every_stage_of_an_image(tmp_path):
         communities = cells(column(folder / f'scene_{index}.png', 'communities'))
         assert (communities[objects == 0] == GREY).all()  # the background is not painted
         assert len(np.unique(communities[objects > 0], axis=0)) == 1
-    for name in ('sheet.png', 'community_network.png'):
-        assert cv2.imread(str(folder / name)) is not None
+    sheet = cv2.imread(str(folder / 'sheet.png'))  # all six images: fewer than sheet_rows
+    rows = [cv2.imread(str(folder / f'scene_{index}.png')) for index in range(6)]
+    assert np.array_equal(sheet, np.concatenate([np.pad(row, ((0, GAP), (0, 0), (0, 0)), constant_values=255)
+                                                 for row in rows])[:-GAP])
+    network = cv2.imread(str(folder / 'community_network.png'))
+    assert network.shape == (1400, 1400, 3)
+    shown = {tuple(colour) for colour in network.reshape(-1, 3)[:, ::-1]}
+    assert {tuple(colour) for colour in distinct_colours(4)[1:]} <= shown  # frames of three communities' examples
     assert not (folder / 'legend.png').exists()
 
 
@@ -96,3 +106,28 @@ def test_a_chain_without_communities(tmp_path):
 def test_a_missing_naming_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nowhere\.yaml'):
         draw(whole_chain(), tmp_path, names=str(tmp_path / 'nowhere.yaml'))
+
+
+def test_any_stage_is_drawn_by_what_it_says_of_itself(tmp_path):
+    """Names are the chain's keys; a stage at pixel size is no other case; nothing is asked of a class."""
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((SIDE, SIDE, 3), GREY, np.uint8))
+    half = torch.zeros(2 * SIDE, 2 * SIDE, dtype=torch.long)
+    half[:, SIDE:] = 1
+    stages = dict(
+        first=dict(title='things', labels=torch.tensor([[0, 1, 2]]), extent=(0, 1, 0, 2), num_labels=5, background=1),
+        second=dict(title='sharp', labels=half, extent=None, num_labels=3, background=None))
+    sample = SegDataSample(metainfo=dict(img_path=str(tmp_path / 'a.png'), stages=stages))
+    dataset = type('Data', (list, ), dict(metainfo={}))([0])
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset), evaluator=SimpleNamespace(metrics=[]))
+    runner = SimpleNamespace(model=nn.Identity(), test_loop=loop, cfg={}, work_dir=str(tmp_path))
+    hook = StagePicturesHook(draw=True, max_side=SIDE)
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0, None, [sample])
+    hook.after_test_epoch(runner)
+    folder, columns = tmp_path / 'pictures' / 'stages', ('image', 'things', 'sharp')
+    things, sharp = (column(folder / 'a.png', title, columns) for title in columns[1:])
+    colours = np.rint(0.4 * GREY + 0.6 * distinct_colours(3).astype(float))
+    assert things[5, 5].tolist() == colours[0].tolist()
+    assert things[5, 35].tolist() == [GREY] * 3
+    assert sharp[5, [5, 35]].tolist() == colours[:2].tolist()
+    assert '1 images, 2 clusters; 1 do not occur' in (folder / 'clusters.html').read_text()

@@ -1,5 +1,7 @@
-"""Pictures of clusters: what is painted where, which images, which files."""
+"""PictureHook of the final labels: what is painted where, which images, which files."""
 
+import os
+import weakref
 from types import SimpleNamespace
 
 import cv2
@@ -11,7 +13,7 @@ from mmseg.structures import SegDataSample
 
 import leopart_mm  # noqa: F401
 from leopart_mm.engine.hooks import ClusterVisualizationHook
-from leopart_mm.engine.hooks.picture_files import class_palette, find_matching, picture_folder
+from leopart_mm.engine.hooks.picture_hook import find_matching
 from leopart_mm.palette import distinct_colours
 from leopart_mm.registry import HOOKS
 from leopart_mm.visualization.panels import GAP, TITLE_HEIGHT
@@ -125,7 +127,7 @@ def test_a_naming_file_colours_the_clusters(tmp_path):
 
 def test_which_images_and_their_names(tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr('leopart_mm.engine.hooks.cluster_visualization_hook.print_log',
+    monkeypatch.setattr('leopart_mm.engine.hooks.picture_hook.print_log',
                         lambda text, logger: lines.append(text))
     names = ['x/1.png', 'x/2.png', 'y/1.png', 'y/3.png', 'y/4.png']
     samples = [make_sample(tmp_path, name, clusters=[[[0]]], num_clusters=1) for name in names]
@@ -149,34 +151,47 @@ def test_validation_only_where_asked_for(tmp_path):
     assert (tmp_path / 'pictures' / 'iter_7' / 'a.png').is_file()
 
 
-def test_kept_maps_are_small(tmp_path):
-    sample = make_sample(tmp_path, 'a.png', pred_sem_seg=np.zeros((800, 1200), int), truth=np.zeros((800, 1200), int))
-    hook = ClusterVisualizationHook(draw=True, max_side=30)
-    hook.after_test_iter(None, 0, None, [sample])
-    kept, = hook._kept
-    for key in ('labels', 'truth'):
-        assert kept[key].shape == (20, 30)
-        assert kept[key].base is None
+def test_waiting_images_hold_no_map_of_full_size(tmp_path):
+    maps = [np.zeros((800, 1200), int) for _ in range(2)]
+    alive = [weakref.ref(array) for array in maps]
+    sample = make_sample(tmp_path, 'a.png')
+    for name, array in zip(('pred_sem_seg', 'gt_sem_seg'), maps, strict=True):
+        sample.set_field(PixelData(data=torch.from_numpy(array)[None]), name)
+    hook, runner = ClusterVisualizationHook(draw=True, max_side=30), make_runner(tmp_path)
+    hook.after_test_iter(runner, 0, None, [sample])
+    del sample, maps, array
+    assert [reference() for reference in alive] == [None, None]
+    hook.after_test_epoch(runner, {})
+    assert cv2.imread(str(tmp_path / 'pictures' / 'a.png')).shape == (TITLE_HEIGHT + 20, 3 * 30 + 2 * GAP, 3)
 
 
 def test_other_processes_draw_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr('leopart_mm.engine.hooks.cluster_visualization_hook.is_main_process', lambda: False)
+    monkeypatch.setattr('leopart_mm.engine.hooks.picture_hook.is_main_process', lambda: False)
     run(ClusterVisualizationHook(draw=True), make_runner(tmp_path),
         [make_sample(tmp_path, 'a.png', clusters=[[[0]]], num_clusters=1)])
     assert not (tmp_path / 'pictures').exists()
 
 
-@pytest.mark.parametrize('wrong', [dict(interval=0), dict(max_images=0), dict(max_side=0)])
+@pytest.mark.parametrize('wrong', [dict(interval=0), dict(max_images=-1), dict(max_side=0)])
 def test_impossible_numbers(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ClusterVisualizationHook(**wrong)
 
 
-def test_helpers(tmp_path):
-    assert picture_folder(make_runner(tmp_path)) == tmp_path / 'pictures'
-    assert picture_folder(make_runner(tmp_path, save_dir='shown'), 'out').name == 'out'
+def test_where_pictures_go(tmp_path):
+    sample = make_sample(tmp_path, 'a.png', clusters=[[[0]]], num_clusters=1)
+    runner = make_runner(tmp_path, save_dir=str(tmp_path / 'shown'))
+    for out_dir, expected in ((None, 'shown'), (str(tmp_path / 'out'), 'out')):
+        run(ClusterVisualizationHook(draw=True, out_dir=out_dir), runner, [sample])
+        assert (tmp_path / expected / 'a.png').is_file()
     assert find_matching(SimpleNamespace(metrics=[SimpleNamespace(matching_=None)])) is None
-    palette = class_palette(dict(palette=PALETTE, classes=('a', 'b')), [np.array([[4, 255]]), None])
-    np.testing.assert_array_equal(palette[:2], PALETTE)
-    np.testing.assert_array_equal(palette[2:], distinct_colours(5)[2:])
-    assert len(class_palette({}, [np.array([255])])) == 0
+
+
+def test_a_name_that_is_no_utf8(tmp_path):
+    name = os.fsdecode(b'caf\xe9.png')
+    make_sample(tmp_path, 'a.png')
+    os.rename(tmp_path / 'a.png', tmp_path / name)
+    sample = SegDataSample(metainfo=dict(img_path=f'{tmp_path}/{name}', num_clusters=1))
+    sample.set_field(PixelData(data=torch.zeros(1, 1, 1, dtype=torch.long)), 'pred_clusters')
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path), [sample])
+    assert os.listdir(os.fsencode(tmp_path / 'pictures')) == [b'caf\xe9.png']
