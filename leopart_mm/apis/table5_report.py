@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from leopart_mm.apis.table5 import ROWS, RowResult
+from leopart_mm.apis.table5 import ROWS
+from leopart_mm.apis.table5_run import RowResult
 from leopart_mm.visualization import html
 
 HEADER = ('row', 'mIoU (ours)', 'mIoU of occurring classes', 'paper', 'reproduction', 'seeds', 'minutes')

@@ -1,10 +1,13 @@
 """tools/reproduce_table5.py, tools/search_communities.py and the whole chain in tools/test.py."""
 
 import json
+import shutil
+from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from tests.tools.running import run_tool
 from tests.tools.unsupervised import make
@@ -25,12 +28,17 @@ def table5(monkeypatch, capsys, place, *extra):
                     f'leopart={weights}', *extra)
 
 
-def test_all_rows_then_resume(monkeypatch, capsys, place):
+def test_all_rows_then_resume(monkeypatch, capsys, place, passes):
     out = place[0] / 'table5'
     status, printed, errors = table5(monkeypatch, capsys, place, '--rows', 'dino', 'cbfe')
     assert status == 0, errors
     assert 'not asked for' in printed
+    # Rows of one checkpoint: a pass over the 16 images of train and val; the other reads the 4 of val.
+    assert Counter(passes.values()) == {1: 12, 2: 4}
+    passes.clear()
     status, printed, errors = table5(monkeypatch, capsys, place)
+    assert set(passes.values()) == {1}
+    assert len(passes) == 16
     assert status == 0, errors
     assert printed.count('(from an earlier run)') == 2
     record = json.loads((out / 'table5.json').read_text())
@@ -51,6 +59,35 @@ def test_all_rows_then_resume(monkeypatch, capsys, place):
                                 'model.decode_head.num_clusters=20')
     assert status == 0
     assert 'earlier run' not in printed  # other settings are run again
+
+
+def test_rows_share_features_with_the_results_of_running_alone(monkeypatch, capsys, place, passes, tmp_path):
+    results = {}
+    for cache in ('auto', 'none'):
+        status, _, errors = table5(monkeypatch, capsys, place, '--cache', cache, '--out', tmp_path / cache)
+        assert status == 0, errors
+        rows = json.loads((tmp_path / cache / 'table5.json').read_text())['rows']
+        results[cache] = {name: dict(row, seconds=0) for name, row in rows.items()}
+        if cache == 'auto':
+            assert Counter(passes.values()) == {1: 12, 2: 4}  # a pass per checkpoint: of train and val, and of val
+    assert results['auto'] == results['none']
+
+
+def test_a_mask_exchanged_in_place_is_noticed(monkeypatch, capsys, place, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(place[3], data)
+    common = ('--data-root', data, '--rows', 'dino', '--out', tmp_path / 'out')
+    assert table5(monkeypatch, capsys, place, *common)[0] == 0
+    assert 'earlier run' in table5(monkeypatch, capsys, place, *common)[1]
+    name = (data / 'ImageSets/Segmentation/val.txt').read_text().split()[0]
+    mask = data / 'SegmentationClass' / f'{name}.png'
+    ImageOps.flip(Image.open(mask)).save(mask)
+    status, printed, errors = table5(monkeypatch, capsys, place, *common)
+    assert status == 0, errors
+    assert 'earlier run' not in printed
+    moved = tmp_path / 'moved'
+    shutil.copytree(data, moved)  # with its times
+    assert 'earlier run' in table5(monkeypatch, capsys, place, *common, '--data-root', moved)[1]
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

@@ -1,7 +1,6 @@
 """Every image goes through the network once: counted, and with the results of computing everything anew."""
 
 import tempfile
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,26 +10,11 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from leopart_mm.engine.config import load_config
-from leopart_mm.models.backbones import DenseViT
-from leopart_mm.models.fitting.feature_cache import FeatureCache, image_digest
+from leopart_mm.models.fitting.feature_cache import FeatureCache
 from leopart_mm.models.postprocessors import ForegroundClustering
 from tests.tools.unsupervised import make
 
 FITTED, TESTED = 16, 4  # images of the generated data set: train and val together, and val
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    """How often each image went through the network."""
-    counts = Counter()
-    forward = DenseViT.forward_dense
-
-    def counted(self, image, *args, **kwargs):
-        counts.update(image_digest(one) for one in image)
-        return forward(self, image, *args, **kwargs)
-
-    monkeypatch.setattr(DenseViT, 'forward_dense', counted)
-    return counts
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,162 @@
+"""Running the rows of Table 5: each is a Stage that resumes, and rows of one checkpoint share the features."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+
+from leopart_mm.apis.stages import Stage, dataset_files, file_fingerprint, files_fingerprint, run_stage
+from leopart_mm.apis.table5 import Row
+from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
+from leopart_mm.registry import DATASETS
+
+
+@dataclass
+class RowResult:
+    """What a row gave; in percent.
+
+    Args:
+        miou, miou_std: Mean over all classes (absent ones count as 0, as published); mean and standard deviation over
+            seeds.
+        miou_occurring: Mean over the classes that occur.
+        per_seed: mIoU of each seed.
+        seconds: Duration of the run; the first row of a checkpoint includes the pass of the network.
+        stages: What the stages found (thresholds, edges, communities).
+    """
+
+    miou: float
+    miou_std: float
+    miou_occurring: float
+    per_seed: list[float]
+    seconds: float
+    stages: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableData:
+    """The data of a table.
+
+    Args:
+        classes: Names of the classes.
+        fingerprint: Of all images and masks that are fitted or tested on, see `files_fingerprint`.
+    """
+
+    classes: tuple[str, ...]
+    fingerprint: str
+
+
+def inspect_data(base: Config) -> TableData:
+    """Build both data sets, so that a missing part is named before hours of work.
+
+    Raises:
+        FileNotFoundError: If a part is missing.
+    """
+    init_default_scope(base.default_scope)
+    tested = DATASETS.build(base.test_dataloader.dataset)
+    fitted = DATASETS.build(base.test_cfg.fit_dataloader.dataset)
+    return TableData(tuple(tested.metainfo['classes']),
+                     files_fingerprint([*dataset_files(tested), *dataset_files(fitted)]))
+
+
+def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureCache) -> Stage:
+    """A row as a Stage, whose result is a RowResult as a dict; it writes logs and pictures into its folder.
+
+    Args:
+        cfg: Config of the row, from `row_config`.
+        row: Which row.
+        data: Fingerprint of the data.
+        samples: Number of images with pictures.
+        features: Cache that the rows of a checkpoint share.
+    """
+    checkpoints = dict(checkpoint=cfg.load_from, **_mask_checkpoints(cfg))
+    settings = dict(config=_without_paths(cfg, [*checkpoints.values(), cfg.get('data_root')]))
+    inputs = dict(data=data, **{name: file_fingerprint(path) for name, path in checkpoints.items()})
+    return Stage(row.name, partial(_run, cfg, row, samples, features), settings, inputs)
+
+
+def run_rows(configs: Mapping[Row, Config], data: str, folder: Path, samples: int = 6, cache: Any = 'auto',
+             tell: Callable[[Row, RowResult | ValueError, bool], None] = lambda *_: None
+             ) -> tuple[dict[str, RowResult], dict[str, str]]:
+    """Run rows, or read the results of those that are finished; each image goes through each network once.
+
+    Args:
+        configs: Row -> its config, from `row_config`.
+        data: Fingerprint of the data.
+        folder: Each row has ``<folder>/rows/<name>``.
+        samples: Number of images with pictures per row.
+        cache: Where features wait, see FitTestLoop; it changes no result.
+        tell: Called after each row with its result, or the error of one that failed, and whether the result was read.
+
+    Returns:
+        Results by name, and the reasons of the rows that failed.
+    """
+    results, failed = {}, {}
+    for checkpoint in dict.fromkeys(row.checkpoint for row in configs):
+        features = build_cache(cache)
+        try:
+            for row in _demanding_first(configs, checkpoint):
+                try:
+                    outcome = run_stage(row_stage(configs[row], row, data, samples, features), folder / 'rows')
+                except ValueError as error:  # of a stage: the other rows are still worth having
+                    failed[row.name] = f'failed: {error}'
+                    tell(row, error, False)
+                else:
+                    results[row.name] = RowResult(**outcome.result)
+                    tell(row, results[row.name], outcome.resumed)
+        finally:
+            features.close()
+    return {row.name: results[row.name] for row in configs if row.name in results}, failed
+
+
+def _demanding_first(configs: Mapping[Row, Config], checkpoint: str) -> Iterable[Row]:
+    """Rows with more stages first: what they ask of the network serves the others too."""
+    rows = [row for row in configs if row.checkpoint == checkpoint]
+    return sorted(rows, key=lambda row: -len(configs[row].model.postprocessors))
+
+
+def _mask_checkpoints(cfg: Config) -> dict[str, str]:
+    """The network whose attention gives the noisy masks, if it is another one."""
+    stages = cfg.model.postprocessors
+    for stage in stages.values() if isinstance(stages, Mapping) else stages:
+        path = (stage.get('masks') or {}).get('backbone', {}).get('checkpoint')
+        if path is not None:
+            return dict(masks=path)
+    return {}
+
+
+def _without_paths(cfg: Config, paths: Sequence[str | None]) -> str:
+    """The config as text. Its inputs are known by content, wherever they lie."""
+    text = cfg.pretty_text
+    for path in paths:
+        if path:
+            text = text.replace(repr(str(path)), "'...'")
+    return text
+
+
+def _run(cfg: Config, row: Row, samples: int, features: FeatureCache, place: Path,
+         before: Mapping[str, Any]) -> dict[str, Any]:
+    from mmengine.runner import Runner
+    cfg = Config(ConfigDict(cfg._cfg_dict.to_dict()))
+    cfg.work_dir = str(place / 'logs')
+    cfg.experiment_name = f'table5_{row.name}_{os.getpid()}_{time.time_ns()}'
+    cfg.default_hooks.visualization = dict(type='leopart_mm.StagePicturesHook', draw=samples > 0, max_images=samples,
+                                           out_dir=str(place))
+    start = time.perf_counter()
+    runner = Runner.from_cfg(cfg)
+    runner.test_loop.features = features
+    metrics = runner.test()
+    metric = runner.test_loop.evaluator.metrics[0]
+    scores = next(iter(metric.scores_.values()))
+    stages = runner.model.postprocessors
+    found = {type(stage).__name__: {key: value for key, value in stage.info.items() if key != 'sizes'}
+             for stage in (stages.values() if hasattr(stages, 'values') else stages)}
+    return asdict(RowResult(miou=metrics['mIoU'], miou_std=metrics['mIoU_std'],
+                            miou_occurring=metrics['mIoU_occurring'],
+                            per_seed=[100 * score.miou for score in scores], seconds=time.perf_counter() - start,
+                            stages=found))
