@@ -3,18 +3,31 @@
 
     python tools/search_communities.py configs/leopart/fully_unsup_vits16_voc.py CHECKPOINT --storage search.db
 
-By default no label is looked at: settings are compared by `image_information` (labels should tell images apart without
-waste). --criterion ground-truth maximises the mIoU of the train split, as the published search does. With --storage a
-stopped search goes on where it stood.
+By default no label is looked at: settings are compared by the mutual information of labels and images, squared, per
+entropy of the labels (`image_information`). --criterion ground-truth maximises the mIoU of the train split, as the
+published search does. With --storage an interrupted search resumes with the trials that it would have made; each
+combination of settings, checkpoint and data has its own study in that file.
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
 
 import leopart_mm
 from leopart_mm.apis.community_search import CRITERIA, CommunitySearch
+from leopart_mm.apis.community_study import SearchSpace, run_study
+from leopart_mm.apis.fingerprints import (
+    dataset_files,
+    file_fingerprint,
+    files_fingerprint,
+    text_fingerprint,
+    text_without_paths,
+)
 from leopart_mm.engine.cli import add_common_arguments, config_from_args
+from leopart_mm.files import write_text_whole
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,8 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', nargs='?', help='weights')
     parser.add_argument('--criterion', choices=CRITERIA, default=CRITERIA[0])
     parser.add_argument('--trials', type=int, default=300, help='in all, those of earlier runs included (%(default)s)')
-    parser.add_argument('--seed', type=int, default=1000, help="optuna's (%(default)s)")
-    parser.add_argument('--storage', type=Path, help='sqlite file of the trials; makes the search resumable')
+    parser.add_argument('--seed', type=int, default=1000, help='seed of the search (%(default)s)')
+    parser.add_argument('--storage', type=Path, help='SQLite file of the trials; makes the search resumable')
     parser.add_argument('--clusters', type=int, nargs=3, default=(99, 249, 10), metavar=('LOW', 'HIGH', 'STEP'))
     parser.add_argument('--thresholds', type=float, nargs=3, default=(0.01, 0.1, 0.01), metavar=('LOW', 'HIGH', 'STEP'))
     parser.add_argument('--markov-times', type=float, nargs=3, default=(0.1, 2., 0.1), metavar=('LOW', 'HIGH', 'STEP'))
@@ -36,40 +49,28 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        import optuna
+        import optuna  # noqa: F401
     except ImportError as error:
         raise SystemExit("tools/search_communities.py needs optuna: pip install 'leopart_mm[search]'.") from error
     leopart_mm.compat.tune_cpu_allocator()
-    search = prepare(args)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=f'communities-{args.criterion}', direction='maximize', load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=args.seed),
-        storage=None if args.storage is None else f'sqlite:///{args.storage}')
+    search, key = prepare(args)
+    space = SearchSpace(tuple(args.clusters), tuple(args.thresholds), tuple(args.markov_times))
 
-    def objective(trial: 'optuna.Trial') -> float:
-        result = search.score(trial.suggest_int('num_clusters', *args.clusters[:2], step=args.clusters[2]),
-                              trial.suggest_float('weight_threshold', *args.thresholds[:2], step=args.thresholds[2]),
-                              trial.suggest_float('markov_time', *args.markov_times[:2], step=args.markov_times[2]))
-        for key in ('edges', 'modules'):
-            trial.set_user_attr(key, result[key])
-        print(f'{len(study.trials)}/{args.trials} {trial.params} -> {result}', flush=True)
-        return result['value']
+    def tell(number: int, settings: dict, found: dict) -> None:
+        print(f'{number}/{args.trials} {settings} -> {found}', flush=True)
 
-    study.optimize(objective, n_trials=max(0, args.trials - len(study.trials)))
-    best = study.best_trial
-    record = dict(criterion=args.criterion, value=best.value, trials=len(study.trials), **best.params,
-                  **best.user_attrs)
+    best = run_study(search.score, space, args.trials, args.seed, args.storage, key, tell)
+    record = dict(criterion=args.criterion, value=best.value, trials=best.trials, **best.settings, **best.found)
     print(f'Best by {args.criterion}: {json.dumps(record)}')
-    print(f'--cfg-options model.postprocessors.1.num_clusters={best.params["num_clusters"]} '
-          f'model.postprocessors.2.weight_threshold={best.params["weight_threshold"]:.4g} '
-          f'model.postprocessors.2.markov_time={best.params["markov_time"]:.4g}')
+    print(f'--cfg-options model.postprocessors.1.num_clusters={best.settings["num_clusters"]} '
+          f'model.postprocessors.2.weight_threshold={best.settings["weight_threshold"]:.4g} '
+          f'model.postprocessors.2.markov_time={best.settings["markov_time"]:.4g}')
     if args.out is not None:
-        args.out.write_text(json.dumps(record, indent=1) + '\n')
+        write_text_whole(args.out, json.dumps(record, indent=1) + '\n')
 
 
-def prepare(args: argparse.Namespace) -> CommunitySearch:
-    """Fit head and CBFE on the fit set, and read its features once more for the trials."""
+def prepare(args: argparse.Namespace) -> tuple[CommunitySearch, str]:
+    """Fit head and CBFE on the fit set and read its features for the trials; also the fingerprint of all that."""
     from mmengine.runner import Runner
 
     from leopart_mm.engine.loops import FeatureStream
@@ -86,10 +87,22 @@ def prepare(args: argparse.Namespace) -> CommunitySearch:
     runner.load_or_resume()
     model = runner.model.eval()
     model.need_reduced = True
-    stream = FeatureStream(model, loop.fit_dataloader, cache=loop.cache or 'disk')
-    model.fit(stream)
-    return CommunitySearch(StageStream(model, stream, 1), map_size, preferred, args.criterion,
-                           len(loop.dataloader.dataset.metainfo['classes']))
+    stream = FeatureStream(model, loop.fit_dataloader, cache=loop.cache)
+    try:
+        model.fit(stream)
+        search = CommunitySearch(StageStream(model, stream, 1), map_size, preferred, args.criterion,
+                                 len(loop.dataloader.dataset.metainfo['classes']))
+    finally:
+        stream.close()
+    return search, search_key(cfg, args.criterion, preferred, map_size, loop.fit_dataloader.dataset)
+
+
+def search_key(cfg: Config, criterion: str, preferred: int, map_size: tuple, dataset: Any) -> str:
+    """Fingerprint of what decides the value of a trial: model, criterion, checkpoint, data."""
+    settings = text_without_paths(repr(cfg.model.to_dict()), [cfg.get('load_from')])
+    checkpoint = file_fingerprint(cfg.load_from) if cfg.get('load_from') else ''
+    return ' '.join(map(str, [text_fingerprint(settings), criterion, preferred, map_size, checkpoint,
+                              files_fingerprint(dataset_files(dataset))]))
 
 
 if __name__ == '__main__':

@@ -11,21 +11,20 @@ files of other settings are removed before it starts: outputs are never a mixtur
     outcomes = run_stages([masks, clusters], Path('work_dirs/chain'))
 """
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
 
+from leopart_mm.apis.fingerprints import text_fingerprint
 from leopart_mm.files import shorten, write_text_whole
 
 RECORD = 'stage.json'
-CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,14 @@ class Stage:
 
     def parts(self) -> dict[str, str]:
         """Fingerprint of each setting and each input, by name."""
-        settings = {f'setting {key}': _digest(json.dumps(value, sort_keys=True))
+        settings = {f'setting {key}': text_fingerprint(json.dumps(value, sort_keys=True))
                     for key, value in self.settings.items()}
         return settings | {f'input {key}': value.fingerprint() if isinstance(value, Stage) else value
                            for key, value in self.inputs.items()}
 
     def fingerprint(self) -> str:
         """Of the settings and inputs, those of the stages before included."""
-        return _digest(json.dumps(self.parts(), sort_keys=True))
+        return text_fingerprint(json.dumps(self.parts(), sort_keys=True))
 
 
 @dataclass(frozen=True)
@@ -141,42 +140,6 @@ def run_stage(stage: Stage, folder: str | os.PathLike, results: Mapping[str, Any
     return Outcome(json.loads(json.dumps(result)), False)
 
 
-def file_fingerprint(path: str | os.PathLike) -> str:
-    """Of the content of a file, wherever it lies: for checkpoints and other single files.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
-    digest = hashlib.blake2b(digest_size=12)
-    with open(path, 'rb') as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def files_fingerprint(paths: Iterable[str | os.PathLike]) -> str:
-    """Of the list of many files: their names below their common folder, sizes and times of change, in order.
-
-    The data of a run. A folder that was moved is the same data; a file that was exchanged in place is not.
-
-    Raises:
-        FileNotFoundError: If one does not exist.
-    """
-    paths = [os.path.abspath(path) for path in paths]
-    root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ''
-    rows = []
-    for path in paths:
-        stat = os.stat(path)
-        rows.append([os.path.relpath(path, root), stat.st_size, stat.st_mtime_ns])
-    return _digest(json.dumps(rows))
-
-
-def dataset_files(dataset: Any) -> list[str]:
-    """Images and label maps of a data set in MMEngine's sense, in order."""
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    return [info[key] for info in infos for key in ('img_path', 'seg_map_path') if info.get(key)]
-
-
 def _read(place: Path) -> dict[str, Any] | None:
     try:
         return json.loads((place / RECORD).read_text())
@@ -204,7 +167,3 @@ def _incomplete(place: Path, outputs: Mapping[str, int]) -> str | None:
         if not file.is_file() or file.stat().st_size != size:
             return f'its output {name} is missing or was changed'
     return None
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

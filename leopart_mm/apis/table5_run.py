@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
-from leopart_mm.apis.stages import Stage, dataset_files, file_fingerprint, files_fingerprint, run_stage
+from leopart_mm.apis.fingerprints import dataset_files, file_fingerprint, files_fingerprint, text_without_paths
+from leopart_mm.apis.stages import Stage, run_stage
 from leopart_mm.apis.table5 import Row
 from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
 from leopart_mm.registry import DATASETS
@@ -75,7 +76,7 @@ def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureC
         features: Cache that the rows of a checkpoint share.
     """
     checkpoints = dict(checkpoint=cfg.load_from, **_mask_checkpoints(cfg))
-    settings = dict(config=_without_paths(cfg, [*checkpoints.values(), cfg.get('data_root')]))
+    settings = dict(config=text_without_paths(cfg.pretty_text, [*checkpoints.values(), cfg.get('data_root')]))
     inputs = dict(data=data, **{name: file_fingerprint(path) for name, path in checkpoints.items()})
     return Stage(row.name, partial(_run, cfg, row, samples, features), settings, inputs)
 
@@ -128,15 +129,6 @@ def _mask_checkpoints(cfg: Config) -> dict[str, str]:
         if path is not None:
             return dict(masks=path)
     return {}
-
-
-def _without_paths(cfg: Config, paths: Sequence[str | None]) -> str:
-    """The config as text. Its inputs are known by content, wherever they lie."""
-    text = cfg.pretty_text
-    for path in paths:
-        if path:
-            text = text.replace(repr(str(path)), "'...'")
-    return text
 
 
 def _run(cfg: Config, row: Row, samples: int, features: FeatureCache, place: Path,

@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from leopart_mm.apis.stages import Stage, file_fingerprint, files_fingerprint, run_stage, run_stages
+from leopart_mm.apis.fingerprints import file_fingerprint, files_fingerprint
+from leopart_mm.apis.stages import Stage, run_stage, run_stages
 
 
 class Work:

@@ -1,0 +1,62 @@
+"""Fingerprints of settings, checkpoints and data, by which a run knows whether an earlier one was the same."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+CHUNK = 2**20
+
+
+def text_fingerprint(text: str) -> str:
+    """Of a text, such as a config."""
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def text_without_paths(text: str, paths: Iterable[str | None]) -> str:
+    """A config as text, in which files and folders whose content is fingerprinted have no place.
+
+    >>> text_without_paths("load_from = '/tmp/a.pth'", ['/tmp/a.pth', None])
+    "load_from = '...'"
+    """
+    for path in paths:
+        if path:
+            text = text.replace(repr(str(path)), "'...'")
+    return text
+
+
+def file_fingerprint(path: str | os.PathLike) -> str:
+    """Of the content of a file, wherever it lies: for checkpoints and other single files.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=12)
+    with open(path, 'rb') as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def files_fingerprint(paths: Iterable[str | os.PathLike]) -> str:
+    """Of the list of many files: their names below their common folder, sizes and times of change, in order.
+
+    The data of a run. A folder that was moved is the same data; a file that was exchanged in place is not.
+
+    Raises:
+        FileNotFoundError: If one does not exist.
+    """
+    paths = [os.path.abspath(path) for path in paths]
+    root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ''
+    rows = []
+    for path in paths:
+        stat = os.stat(path)
+        rows.append([os.path.relpath(path, root), stat.st_size, stat.st_mtime_ns])
+    return text_fingerprint(json.dumps(rows))
+
+
+def dataset_files(dataset: Any) -> list[str]:
+    """Images and label maps of a data set in MMEngine's sense, in order."""
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    return [info[key] for info in infos for key in ('img_path', 'seg_map_path') if info.get(key)]
