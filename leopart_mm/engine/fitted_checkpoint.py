@@ -2,17 +2,16 @@
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import mmengine
-import torch
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import weights_to_cpu
 from torch import Tensor
 
+from leopart_mm.files import save_torch_whole
 from leopart_mm.palette import distinct_colours
 
 
@@ -25,18 +24,19 @@ def cluster_meta(num_labels: int) -> dict[str, Any]:
 @master_only
 def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | None = None, seed: int | None = None,
                            state: dict[str, Tensor] | None = None, dataset_meta: dict[str, Any] | None = None) -> None:
-    """Write the model's state with names and colours of its labels, in one step: no half-written file is left.
+    """Write the model's state with names and colours of its labels, as a whole file or not at all.
 
     Args:
         model: A fitted UnsupervisedSegmentor.
-        path: The file; its folder is made.
+        path: The file; its folder is made if it does not exist.
         cfg: The config, stored in the checkpoint so that it can be used without the config file.
-        seed: The run's seed.
-        state: What is written as the model's state; None: its `state_dict`.
+        seed: Seed of the run.
+        state: State of the model; None: its `state_dict`.
         dataset_meta: Classes and palette; None: the labels are clusters, with names and colours of their own.
+
+    Raises:
+        OSError: If the file cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     meta = dict(
         dataset_meta=dataset_meta or cluster_meta(model.num_labels),
         seed=seed,
@@ -44,11 +44,6 @@ def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | No
         mmengine_version=mmengine.__version__)
     if cfg is not None:
         meta['cfg'] = cfg.pretty_text
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     state = model.state_dict() if state is None else state
-    try:
-        torch.save(dict(meta=meta, state_dict=weights_to_cpu(state)), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_torch_whole(dict(meta=meta, state_dict=weights_to_cpu(state)), path)
     print_log(f'Saved the fitted model to {path}', logger='current')

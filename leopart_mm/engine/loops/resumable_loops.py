@@ -1,4 +1,4 @@
-"""Training loops that resume at the very sample where a run stopped."""
+"""Training loops that resume at the exact sample where a run was interrupted."""
 
 import itertools
 from typing import Any
@@ -11,10 +11,10 @@ from leopart_mm.registry import LOOPS
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """MMEngine's loop by epochs, which goes on in the middle of an epoch if the checkpoint is from there.
+    """MMEngine's loop by epochs, which resumes in the middle of an epoch if the checkpoint was written there.
 
-    MMEngine's own starts that epoch again, so the run becomes longer than its schedules. The batches already seen are
-    read and dropped. Arguments are those of `EpochBasedTrainLoop`.
+    MMEngine's loop starts that epoch again, so that the run becomes longer than its schedules. Here the batches that
+    were seen already are read and dropped. The arguments are those of `EpochBasedTrainLoop`.
     """
 
     def run_epoch(self) -> None:
@@ -32,8 +32,16 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 class ResumableIterLoop(IterBasedTrainLoop):
     """MMEngine's loop by iterations, which resumes without reading all past batches again.
 
-    It needs a sampler that can start anywhere (`InfiniteDrawSampler`); with others it does as MMEngine does. Arguments
-    are those of `IterBasedTrainLoop`.
+    It needs a sampler that can start anywhere (`InfiniteDrawSampler`); with any other it reads them, as MMEngine does.
+    The arguments are those of `IterBasedTrainLoop`.
+
+    Relies on two details of MMEngine 0.10 that are not public, checked by tests/engine/test_resume.py:
+
+    - `IterBasedTrainLoop.run` advances ``self.dataloader_iterator`` by ``next``, once per past iteration, before it
+      trains, and drops what it gets. `_AlreadyAdvanced` gives it None that often and reads nothing.
+    - ``self.dataloader_iterator`` is an `_InfiniteDataloaderIterator`, which may be replaced before `run` by a new one
+      around the same data loader. A new one is needed since the constructor's has started its workers, with the
+      sampler's old start.
     """
 
     def run(self) -> Any:
@@ -46,7 +54,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
 
 
 class _AlreadyAdvanced:
-    """An iterator whose first `steps` values, which MMEngine drops, are not produced."""
+    """An iterator whose first `steps` values are None: MMEngine drops that many."""
 
     def __init__(self, iterator: Any, steps: int) -> None:
         self.iterator, self.steps = iterator, steps

@@ -1,4 +1,4 @@
-"""Leave a model in training and all random states as they were."""
+"""Restore a model in training and all random states after an evaluation."""
 
 import random
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from torch import nn
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Put back each module's train/eval mode and the random states of Python, NumPy and torch afterwards."""
+    """Restore each module's train/eval mode and the random states of Python, NumPy and torch afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
