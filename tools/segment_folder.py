@@ -5,16 +5,18 @@
     python tools/segment_folder.py my/images --checkpoint fitted.pth --out out --overlay --sheet
 
 The first run writes out/names.yaml. Edit names and colours there and run again: pictures, legend and sheet then show
-them, and clusters of one name as one. A second run segments only what is not there yet.
+them, and clusters of one name as one. A second run segments only images that are new or have changed.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 import leopart_mm
 from leopart_mm.apis.folder_run import FolderRun
 from leopart_mm.apis.inferencer import LeopartInferencer
+from leopart_mm.files import printable
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,32 +32,32 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--max-side', type=int, default=2048, metavar='PIXELS',
                         help='longest side that is segmented as a whole (default: 2048)')
     parser.add_argument('--names', metavar='FILE',
-                        help='names and colours of clusters, YAML or JSON (default: OUT/names.yaml if it is there)')
+                        help='names and colours of clusters, YAML or JSON (default: OUT/names.yaml if it exists)')
     parser.add_argument('--overlay', action='store_true', help='also write the images painted with their clusters')
     parser.add_argument('--sheet', action='store_true', help='also write a sheet with examples of every cluster')
     parser.add_argument('--parts', action='store_true',
                         help='of a model with communities, the clusters before they are merged; the sheet names the '
                         'community of each')
-    parser.add_argument('--overwrite', action='store_true', help='segment again what is there')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='segment all images again, also where OUT holds the label maps of another model')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     leopart_mm.compat.tune_cpu_allocator()
-    names = args.names
-    if names is None and (args.out / 'names.yaml').exists():
-        names = args.out / 'names.yaml'
+    checkpoint, config, names = (path and os.path.expanduser(path) for path in (args.checkpoint, args.config,
+                                                                                args.names))
     try:
-        inferencer = LeopartInferencer(args.checkpoint, args.config, names, args.device, args.tile_size,
-                                       args.overlap, args.max_side, args.parts)
-        run = FolderRun(inferencer, args.out, args.overlay, args.sheet, args.overwrite)
+        inferencer = LeopartInferencer(checkpoint, config, names, args.device, args.tile_size, args.overlap,
+                                       args.max_side, args.parts)
+        run = FolderRun(inferencer, args.out, args.overlay, args.sheet, args.overwrite, read_names=names is None)
         report = run.run(args.images[0] if len(args.images) == 1 else args.images)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(str(error))
     if run.num_present:
-        print(f'{run.num_present} label maps were there already (--overwrite makes them again).')
-    print(f'{report.summary()} See {args.out}.')
+        print(f'{run.num_present} label maps existed already (--overwrite makes them again).')
+    print(f'{report.summary()} See {printable(run.out)}.')
     if not report.num_done and not run.num_present:
         sys.exit(1)
 

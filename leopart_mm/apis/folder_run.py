@@ -1,19 +1,32 @@
-"""Segmenting a folder into a folder: label maps, overlays, legend, names, sheet; goes on where it stopped."""
+"""Segmenting a folder into a folder: label maps, overlays, legend, names, sheet; an interrupted run resumes."""
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+from mmengine.logging import print_log
+from torch import nn
 
-from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
-from leopart_mm.apis.inferencer import LeopartInferencer, Report, Segmentation
-from leopart_mm.datasets.image_reading import ImageReadError
+from leopart_mm.apis.image_inputs import (
+    FOLDER_OUTPUTS,
+    ImageInput,
+    ImageList,
+    list_images,
+    load_image,
+    mark_outputs,
+    preview,
+)
+from leopart_mm.apis.image_run import ImageRun, Report
+from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation
 from leopart_mm.evaluation.label_writer import read_labels, write_labels
+from leopart_mm.files import printable, write_image_whole, write_text_whole
 from leopart_mm.progress import progress
+from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend
 
 MAX_LEGEND = 40
@@ -24,109 +37,131 @@ class FolderRun:
 
     Written below `out`: ``labels/<name>.png`` (cluster ids, 16-bit where there are more than 256), ``report.json``,
     ``names.yaml`` (a naming file to edit, unless there is one); on request ``overlays/<name>.jpg``, ``legend.png``,
-    ``sheet.html``, ``sheet.png``. `<name>` is the path below the folder of the images. Images whose label map is there
-    are not segmented again.
+    ``sheet.html``, ``sheet.png``. `<name>` is the path below the folder of the images. Label maps that were made by
+    this model, with these tiles, from these very images are not made again, see `ImageRun`.
 
     Args:
         inferencer: The model.
-        out: Folder; made if it is not there.
+        out: Output folder; made if it does not exist.
         overlays: Write overlays and the legend.
         sheet: Write the cluster sheet.
-        overwrite: Segment again what is there.
+        overwrite: Segment all images again, also where `out` holds label maps of another model.
+        read_names: Take names and colours from ``names.yaml`` in `out`, if it exists.
+
+    A ``names.yaml`` of another model is kept as ``names.<model>.yaml``: its names do not fit this model's clusters.
 
     Raises:
-        ValueError: `out` holds label maps of another model or with other tiles, and `overwrite` is off.
+        ValueError: If `out` holds label maps of another model or with other tiles, and `overwrite` is off; if it holds
+            files of something else; or if its naming file is wrong.
     """
 
     def __init__(self, inferencer: LeopartInferencer, out: str | os.PathLike, overlays: bool = False,
-                 sheet: bool = False, overwrite: bool = False) -> None:
+                 sheet: bool = False, overwrite: bool = False, read_names: bool = False) -> None:
         self.inferencer = inferencer
-        self.out = Path(out)
+        self.out = Path(out).expanduser()
         self.overlays = overlays
-        self.sheet = None
-        if sheet:
-            self.sheet = ClusterSheet(inferencer.num_clusters, inferencer.names, inferencer.communities)
-        self.overwrite = overwrite
-        self.num_present = 0
-        self._claim()
+        self.model = model_digest(inferencer.model)
+        self.names_file = self.out / 'names.yaml'
+        settings = dict(model=self.model, tile_size=inferencer.tile_size, overlap=inferencer.overlap,
+                        max_side=inferencer.max_side, config=config_digest(inferencer))
+        self.images = ImageRun(self.out / 'labels', settings, overwrite=overwrite)
+        self._before = self.images.index.before or {}
+        mark_outputs(self.out, FOLDER_OUTPUTS)
+        self._keep_names_of_another_model()
+        if read_names and self.names_file.exists():
+            inferencer.names = ClusterNames.load(self.names_file, inferencer.num_clusters)
+        self.sheet = ClusterSheet(inferencer.num_clusters, inferencer.names, inferencer.communities) if sheet else None
 
-    def _claim(self) -> None:
-        """Tie the folder to this model, so that label maps of two models never mix."""
-        stamp = dict(model=model_digest(self.inferencer.model), tile_size=self.inferencer.tile_size,
-                     overlap=self.inferencer.overlap, max_side=self.inferencer.max_side)
-        file = self.out / 'labels' / '.model.json'
-        if file.exists() and not self.overwrite and json.loads(file.read_text()) != stamp:
-            raise ValueError(f'{self.out} holds label maps of another model, or made with other tiles. Take another '
-                             'output folder, or overwrite these (--overwrite).')
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(stamp))
+    @property
+    def num_present(self) -> int:
+        """Number of label maps of the latest run that existed already."""
+        return self.images.report.num_present
+
+    def _keep_names_of_another_model(self) -> None:
+        if not self.names_file.exists():
+            return
+        owner = ClusterNames.model_of(self.names_file) or self._before.get('model')
+        if owner in (None, self.model):
+            return
+        kept = self.names_file.with_name(f'names.{owner[:8]}.yaml')
+        os.replace(self.names_file, kept)
+        print_log(f'{printable(self.names_file)} names the clusters of another model: it is kept as {kept.name}, and a '
+                  'new one is written.', logger='current', level=logging.WARNING)
 
     def run(self, inputs: ImageInput | list[ImageInput]) -> Report:
-        """Segment everything; returns what happened. `num_present` counts label maps that were there already."""
-        images = list_images(inputs, exclude=self.out)
-        names_file = self.out / 'names.yaml'
+        """Segment everything; returns what happened.
+
+        Raises:
+            FileNotFoundError: If there is no image.
+            OSError: If an output cannot be written.
+        """
+        images = list_images(inputs)
+        if self.images.took_over:
+            self._remove_pictures()
+        results = self._results(images)
+        for name in self.images.forgotten:
+            self._overlay(name).unlink(missing_ok=True)
         pixels = np.zeros(self.inferencer.num_clusters, np.int64)
-        for found in progress(self._found(images), 'Segmenting', len(images.images)):
+        for found in progress(results, 'Segmenting', len(images.images)):
             if found is None:
                 continue
             pixels += sum(np.bincount(line, minlength=len(pixels)) for line in found.labels)
             self._write_pictures(found)
         shares = pixels / max(pixels.sum(), 1)
-        if not names_file.exists():
-            self.inferencer.names.save(names_file, shares)
+        if not self.names_file.exists():
+            self.inferencer.names.save(self.names_file, shares, self.model)
         self._write_summaries(shares)
-        return self.inferencer.report
+        self.inferencer.report = self.images.report
+        return self.images.report
 
-    def _found(self, images: ImageList) -> Iterator[Segmentation | None]:
-        """One result an image, segmented now or read back; None where an image cannot be read."""
-        report = self.inferencer.report = Report(num_skipped=images.num_skipped)
-        for image, name in zip(images.images, images.names, strict=True):
-            file = self.out / 'labels' / f'{name}.png'
-            try:
-                if file.exists() and not self.overwrite:
-                    self.num_present += 1
-                    found = self._read_back(image, name, file)
-                else:
-                    found = self.inferencer.segment(image, name)
-                    _write(file, lambda path, labels=found.labels: write_labels(
-                        path, labels, self.inferencer.num_clusters))
-                    report.num_done += 1
-            except ImageReadError as error:
-                report.corrupt.append((error.path, error.reason))
-                found = None
-            yield found
-            found = None
+    def _results(self, images: ImageList) -> Iterator[Segmentation | None]:
+        return self.images.run(
+            images, self.inferencer.segment,
+            lambda file, found: write_labels(file, found.labels, self.inferencer.num_clusters), self._read_back)
 
-    def _read_back(self, image: str, name: str, file: Path) -> Segmentation:
-        labels = read_labels(file).astype(np.uint8 if self.inferencer.num_clusters <= 256 else np.uint16)
+    def _read_back(self, image: str | np.ndarray, name: str, file: Path) -> Segmentation:
+        labels = read_labels(file)
         needed = self.sheet is not None or self.overlays
         array = load_image(image, self.inferencer.bands) if needed else np.zeros((0, 0, self.inferencer.bands))
-        return Segmentation(name, image, labels, self.inferencer.names, array)
+        return Segmentation(name, image if isinstance(image, str) else None, labels, self.inferencer.names, array)
 
     def _write_pictures(self, found: Segmentation) -> None:
         if self.sheet is not None:
             self.sheet.add(preview(found.image, self.inferencer.bands, self.sheet.max_side), found.labels)
-        if self.overlays:  # also where there is one: names may have changed
-            _write(self.out / 'overlays' / f'{found.name}.jpg',
-                   lambda path: cv2.imwrite(str(path), found.overlay()[..., ::-1]))
+        overlay = self._overlay(found.name)
+        if self.overlays:  # also where one exists: names may have changed
+            write_image_whole(overlay, found.overlay())
+        elif overlay.exists() and overlay.stat().st_mtime_ns < self.images.file(found.name).stat().st_mtime_ns:
+            overlay.unlink()  # it shows an older label map
+
+    def _overlay(self, name: str) -> Path:
+        return self.out / 'overlays' / f'{name}.jpg'
+
+    def _remove_pictures(self) -> None:
+        """Remove pictures of another model: this run may not write them."""
+        for name in ('legend.png', 'sheet.png', 'sheet.html'):
+            (self.out / name).unlink(missing_ok=True)
+        for overlay in (self.out / 'overlays').rglob('*.jpg'):
+            overlay.unlink()
 
     def _write_summaries(self, shares: np.ndarray) -> None:
         if self.overlays and shares.any():
             group_of, names = self.inferencer.names.merged()
             totals = np.bincount(group_of, shares, len(names.names))
             largest = [label for label in np.argsort(-totals, kind='stable')[:MAX_LEGEND] if totals[label] > 0]
-            cv2.imwrite(str(self.out / 'legend.png'), legend(names, largest, totals)[..., ::-1])
+            write_image_whole(self.out / 'legend.png', legend(names, largest, totals))
         if self.sheet is not None and self.sheet.num_images:
             self.sheet.save_html(self.out / 'sheet.html')
-            cv2.imwrite(str(self.out / 'sheet.png'), self.sheet.picture()[..., ::-1])
-        report = self.inferencer.report
-        (self.out / 'report.json').write_text(json.dumps(
-            dict(segmented=report.num_done, present=self.num_present, skipped=report.num_skipped,
-                 corrupt=[dict(path=path, reason=reason) for path, reason in report.corrupt],
-                 shares=[round(float(share), 6) for share in shares]), indent=1) + '\n')
+            write_image_whole(self.out / 'sheet.png', self.sheet.picture())
+        report = self.images.report
+        content = dict(
+            segmented=report.num_done, present=report.num_present, replaced=report.num_replaced,
+            skipped=report.num_skipped, corrupt=[dict(path=path, reason=reason) for path, reason in report.corrupt],
+            shares=[round(float(share), 6) for share in shares])
+        write_text_whole(self.out / 'report.json', json.dumps(content, indent=1) + '\n')
 
 
-def model_digest(model) -> str:
+def model_digest(model: nn.Module) -> str:
     """A short fingerprint of a model's numbers."""
     digest = hashlib.blake2b(digest_size=12)
     for key, value in model.state_dict().items():
@@ -135,12 +170,17 @@ def model_digest(model) -> str:
     return digest.hexdigest()
 
 
-def _write(file: Path, write) -> None:
-    """Write a file in one step: what is there is whole, which is what going on relies on."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f'.{os.getpid()}.{file.name}')
-    try:
-        write(temporary)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+def config_digest(inferencer: LeopartInferencer) -> str:
+    """A short fingerprint of what decides label maps beside the weights: the model's config and the transforms."""
+    text = repr((_without_files(inferencer.config.model.to_dict()), inferencer.transforms))
+    return hashlib.blake2b(text.encode(errors='surrogateescape'), digest_size=12).hexdigest()
+
+
+def _without_files(config: Any) -> Any:
+    """A config without the files that weights were once read from."""
+    if isinstance(config, dict):
+        return {key: _without_files(value) for key, value in sorted(config.items())
+                if key not in ('checkpoint', 'init_cfg', 'pretrained')}
+    if isinstance(config, list | tuple):
+        return [_without_files(value) for value in config]
+    return config

@@ -1,5 +1,6 @@
 """What people hand to the inferencer: files, folders, arrays; any number of bands."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,11 @@ import numpy as np
 
 from leopart_mm.datasets.file_lists import find_files
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, ImageReadError, read_image
+from leopart_mm.files import printable, write_text_whole
 
+MARKER = '.leopart_mm-outputs.json'
+# of FolderRun
+FOLDER_OUTPUTS = ('labels', 'overlays', 'legend.png', 'names.yaml', 'report.json', 'sheet.html', 'sheet.png')
 ARRAY_SUFFIXES = ('.npy', )
 TIFF_SUFFIXES = ('.tif', '.tiff')
 SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES
@@ -24,8 +29,8 @@ class ImageList:
 
     Args:
         images: Paths and arrays.
-        names: One for each, without suffix and unique: the path below the folder (or below what all files share).
-        num_skipped: Files in folders that are no images.
+        names: One per image, without suffix and unique: the path below the folder (or below what all files share).
+        num_skipped: Number of files in folders that are no images.
     """
 
     images: list[str | np.ndarray] = field(default_factory=list)
@@ -33,67 +38,115 @@ class ImageList:
     num_skipped: int = 0
 
 
-def list_images(inputs: ImageInput | Sequence[ImageInput], exclude: str | os.PathLike | None = None) -> ImageList:
+def list_images(inputs: ImageInput | Sequence[ImageInput]) -> ImageList:
     """Collect images; folders are searched with their sub-folders, other files than images in these are counted.
 
+    What earlier runs wrote is no image, wherever it lies, see `mark_outputs`.
+
     Args:
-        inputs: A file, a folder, an array (H, W[, C]), or a list of such.
-        exclude: A folder that is left out (the output, if it lies among the images).
+        inputs: A file, a folder, an array (H, W[, C]), or a list of such. ``~`` is the home folder.
 
     Raises:
-        FileNotFoundError: No such file or folder, or a folder without images.
-        TypeError: Something else than paths and arrays.
+        FileNotFoundError: If a file or folder does not exist, or a folder holds no image.
+        TypeError: If an entry is neither a path nor an array.
     """
     result = ImageList()
     many = isinstance(inputs, Iterable) and not isinstance(inputs, str | os.PathLike | np.ndarray)
-    for one in inputs if many else [inputs]:
-        if isinstance(one, np.ndarray):
-            result.images.append(one)
-        elif not isinstance(one, str | os.PathLike):
-            raise TypeError(f'Images are given as paths or arrays, not as {type(one).__name__}.')
-        elif os.path.isdir(one):
-            images, skipped = _search(one, exclude)
+    entries = [entry if isinstance(entry, np.ndarray) else _path(entry) for entry in (inputs if many else [inputs])]
+    for entry in entries:
+        if isinstance(entry, np.ndarray):
+            result.images.append(entry)
+        elif os.path.isdir(entry):
+            images, skipped = _search(entry)
             result.images += images
             result.num_skipped += skipped
-        elif os.path.isfile(one):
-            result.images.append(os.fspath(one))
+        elif os.path.isfile(entry):
+            result.images.append(entry)
         else:
-            raise FileNotFoundError(f'There is no image or folder {one}.')
-    single_folder = not many and not isinstance(inputs, np.ndarray) and os.path.isdir(inputs)
-    result.names = _names(result.images, os.fspath(inputs) if single_folder else None)
+            raise FileNotFoundError(f'There is no image or folder {printable(entry)}.')
+    single_folder = not many and isinstance(entries[0], str) and os.path.isdir(entries[0])
+    result.names = _names(result.images, entries[0] if single_folder else None)
     return result
 
 
-def _search(folder: str | os.PathLike, exclude: str | os.PathLike | None) -> tuple[list[str], int]:
-    files = find_files(folder, ('', ))
-    if exclude is not None:
-        inside = os.path.join(os.path.realpath(exclude), '')
-        files = [file for file in files if not os.path.realpath(file).startswith(inside)]
+def _path(entry: object) -> str:
+    if not isinstance(entry, str | os.PathLike):
+        raise TypeError(f'Images are given as paths or arrays, not as {type(entry).__name__}.')
+    return os.path.expanduser(os.fspath(entry))
+
+
+def mark_outputs(folder: str | os.PathLike, outputs: Sequence[str]) -> None:
+    """Note in a folder what a run writes there, so that no later run takes it for images.
+
+    Args:
+        folder: The run's output folder.
+        outputs: Names of the run's files and sub-folders in it.
+    """
+    write_text_whole(Path(folder) / MARKER, json.dumps(sorted(outputs)))
+
+
+def _outputs_above(place: str, top: str, known: dict[str, tuple[str, ...]]) -> bool:
+    """Whether `place` (below `top`) lies in what a run wrote."""
+    while len(place) > len(top):
+        above, name = os.path.split(place)
+        if above not in known:
+            known[above] = _marked(above)
+        if name in known[above]:
+            return True
+        place = above
+    return False
+
+
+def _marked(folder: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(Path(folder, MARKER).read_text()))
+    except (OSError, ValueError):
+        # a folder that version 0 of segment_folder wrote has no marker
+        return FOLDER_OUTPUTS if os.path.exists(os.path.join(folder, 'labels', '.model.json')) else ()
+
+
+def _search(folder: str) -> tuple[list[str], int]:
+    known: dict[str, tuple[str, ...]] = {}
+    top = os.path.normpath(folder)
+    every = [os.path.normpath(file) for file in find_files(folder)]
+    files = [file for file in every if not _outputs_above(file, top, known)]
     images = [file for file in files if file.lower().endswith(SUFFIXES)]
     if not images:
-        raise FileNotFoundError(f'There is no image in {folder} or below it: none of its {len(files)} files ends with '
-                                f'one of {" ".join(SUFFIXES)} (in either case).')
+        written = f' ({len(every) - len(files)} others were written by this tool)' if len(every) > len(files) else ''
+        raise FileNotFoundError(f'There is no image in {printable(folder)} or below it: none of its {len(files)} files '
+                                f'ends with one of {" ".join(SUFFIXES)} (in either case){written}.')
     return images, len(files) - len(images)
 
 
 def _names(images: Sequence[str | np.ndarray], root: str | None) -> list[str]:
+    """Unique names: without suffix where that is unique, else with it behind _, else the whole file name."""
     paths = [os.path.abspath(image) for image in images if isinstance(image, str)]
     if root is None and paths:
         root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    names = []
+    choices = {image: _choices(image, root) for image in images if isinstance(image, str)}
+    levels = dict.fromkeys(choices, 0)
+    arrays = [f'image_{number}' for number, image in enumerate(images) if isinstance(image, np.ndarray)]
+    while True:
+        counts = Counter([*arrays, *(choice[levels[image]] for image, choice in choices.items())])
+        # All that share a name take the next longer one; a name taken so may be another file's, hence again.
+        shared = [image for image, choice in choices.items()
+                  if counts[choice[levels[image]]] > 1 and levels[image] + 1 < len(choice)]
+        if not shared:
+            break
+        for image in shared:
+            levels[image] += 1
+    names, times = [], Counter()
     for number, image in enumerate(images):
-        names.append(f'image_{number}' if isinstance(image, np.ndarray) else
-                     Path(os.path.relpath(os.path.abspath(image), os.path.abspath(root))).with_suffix('').as_posix())
-    counts = Counter(names)
-    # 'a.jpg' and 'a.png' in one folder keep their suffix; an image that is listed twice is numbered.
-    names = [f'{name}_{image.rpartition(".")[2]}' if counts[name] > 1 and isinstance(image, str) else name
-             for name, image in zip(names, images, strict=True)]
-    counts, seen = Counter(names), Counter()
-    for number, name in enumerate(names):
-        seen[name] += 1
-        if counts[name] > 1 and seen[name] > 1:
-            names[number] = f'{name}_{seen[name]}'
+        name = f'image_{number}' if isinstance(image, np.ndarray) else choices[image][levels[image]]
+        times[name] += 1
+        names.append(name if times[name] == 1 else f'{name}_{times[name]}')  # an image that is listed twice
     return names
+
+
+def _choices(image: str, root: str) -> list[str]:
+    path = Path(os.path.relpath(os.path.abspath(image), os.path.abspath(root)))
+    stem = path.with_suffix('').as_posix()
+    return [stem, f'{stem}_{path.suffix[1:]}', path.as_posix()]
 
 
 def load_image(image: str | np.ndarray, bands: int = 3) -> np.ndarray:

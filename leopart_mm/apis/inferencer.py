@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
+from torch import nn
 
 from leopart_mm.apis.checkpoint_config import config_of, test_pipeline_of
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
+from leopart_mm.apis.image_run import Report, process_images
 from leopart_mm.apis.tiling import segment_tiles
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
-from leopart_mm.datasets.image_reading import ImageReadError
+from leopart_mm.files import printable
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
 
@@ -57,34 +59,9 @@ class Segmentation:
         return self.names.overlay(picture, self.labels[::step, ::step], alpha)
 
 
-@dataclass
-class Report:
-    """What happened to the images of a call.
-
-    Args:
-        num_done: Images segmented so far.
-        num_skipped: Files in folders that are no images.
-        corrupt: File and reason of each image that could not be read.
-    """
-
-    num_done: int = 0
-    num_skipped: int = 0
-    corrupt: list[tuple[str, str]] = field(default_factory=list)
-
-    def summary(self) -> str:
-        """The report in words."""
-        parts = [f'{self.num_done} images segmented']
-        if self.num_skipped:
-            parts.append(f'{self.num_skipped} other files skipped')
-        if self.corrupt:
-            parts.append(f'{len(self.corrupt)} images could not be read: '
-                         + '; '.join(f'{path} ({reason})' for path, reason in self.corrupt))
-        return ', '.join(parts) + '.'
-
-
-@INFERENCERS.register_module()
+@INFERENCERS.register_module(name=['LeopartInferencer', 'FittedInferencer'])
 class LeopartInferencer:
-    """Segments images with a fitted model; nothing but the image at work is kept.
+    """Segments images with any fitted or trained segmentor; nothing but the image at work is kept.
 
         inferencer = LeopartInferencer('fitted.pth')
         labels = inferencer.segment('street.jpg').labels
@@ -107,8 +84,14 @@ class LeopartInferencer:
         max_side: Longest side that is segmented as a whole.
         parts: Of a model with CommunityDetection give the clusters before they are merged to communities.
 
-    Attributes: `model`, `num_clusters`, `names`, `bands` (of an image; the backbone's `in_chans`), `communities` (with
-    `parts`: the community of each cluster, else None) and `report`, a `Report` of the latest call.
+    Attributes:
+        model: The segmentor.
+        num_clusters: Number of labels, K.
+        names: Names and colours of the labels, a ClusterNames.
+        bands: Number of bands of an image; the backbone's `in_chans`.
+        communities: With `parts`, the community of each cluster; else None.
+        transforms: Configs of the transforms that prepare an image.
+        report: A `Report` of the latest call.
 
     Raises:
         ValueError: There is no config, it has no test transforms, the model is not fitted, or `parts` is asked of a
@@ -143,13 +126,17 @@ class LeopartInferencer:
             raise ValueError(f'overlap={self.overlap} must be smaller than the tiles of {self._tile} px.')
         self.report = Report()
 
-    def _build_model(self, checkpoint: dict, title: str) -> torch.nn.Module:
+    def _build_model(self, checkpoint: dict, title: str) -> nn.Module:
         from mmseg.utils import register_all_modules
         register_all_modules(init_default_scope=False)
         if self.config.get('custom_imports'):
             import_modules_from_strings(**self.config.custom_imports)
         with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
             model = MODELS.build(self.config.model)
+        if not hasattr(model, 'num_labels') and not hasattr(model, 'decode_head'):
+            raise ValueError(f'{title} holds a {type(model).__name__} as it is trained, which gives no label maps. Fit '
+                             'its network first: python tools/test.py CONFIG CHECKPOINT --save-fitted fitted.pth, with '
+                             'a config for evaluation, and give fitted.pth.')
         model.load_state_dict(checkpoint.get('state_dict', checkpoint))
         if not getattr(model, 'is_fitted', True):
             raise ValueError(f'{title} holds a model that is not fitted. Fit it by tools/test.py CONFIG CHECKPOINT '
@@ -157,13 +144,15 @@ class LeopartInferencer:
         return model.to(self.device).eval()
 
     def _stop_before_communities(self) -> list[int]:
-        """Cut CommunityDetection and what follows off the model; returns the community of each cluster."""
-        stages = getattr(self.model, 'postprocessors', [])
-        index = next((index for index, stage in enumerate(stages) if hasattr(stage, 'communities')), None)
+        """Cut the stage with a network of clusters and what follows off; returns the community of each cluster."""
+        stages = getattr(self.model, 'postprocessors', nn.ModuleList())
+        named = list(stages.named_children())
+        index = next((index for index, (_, stage) in enumerate(named) if hasattr(stage, 'network')), None)
         if index is None:
             raise ValueError('parts=True needs a model with CommunityDetection; this one has no communities.')
-        communities = stages[index].communities[0].tolist()
-        self.model.postprocessors = stages[:index]
+        communities = named[index][1].network().communities.tolist()
+        for name, _ in reversed(named[index:]):
+            del stages[name if isinstance(stages, nn.ModuleDict) else int(name)]
         return communities
 
     def _build_pipeline(self) -> Compose:
@@ -171,10 +160,10 @@ class LeopartInferencer:
 
         Nor those that keep label maps at the network's size for a score: every pixel of the image gets a label.
         """
-        steps = [step for step in test_pipeline_of(self.config)
-                 if not str(step['type']).rpartition('.')[2].startswith(('Load', 'KeepNetworkSize'))]
+        self.transforms = [step for step in test_pipeline_of(self.config)
+                           if not str(step['type']).rpartition('.')[2].startswith(('Load', 'KeepNetworkSize'))]
         with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
-            return Compose(steps)
+            return Compose(self.transforms)
 
     def _network_side(self) -> int | None:
         """The side to which the transforms resize images, if they do."""
@@ -211,15 +200,11 @@ class LeopartInferencer:
         return self._stream(images, self.report)
 
     def _stream(self, images: ImageList, report: Report) -> Iterator[Segmentation]:
-        for image, name in zip(images.images, images.names, strict=True):
-            try:
-                found = self.segment(image, name)
-            except ImageReadError as error:
-                report.corrupt.append((error.path, error.reason))
-                continue
-            report.num_done += 1
-            yield found
-            del found  # else the last result would live until the next one is there
+        for found in process_images(images, self.segment, report):
+            if found is not None:
+                report.num_done += 1
+                yield found
+            del found  # else the last result would live until the next one exists
 
     def segment(self, image: str | os.PathLike | np.ndarray, name: str | None = None) -> Segmentation:
         """Segment one image.
@@ -239,8 +224,8 @@ class LeopartInferencer:
         longest = max(array.shape[:2])
         if longest > (self.tile_size or self.max_side):
             if self.tile_size is None:
-                print_log(f'{name} is {array.shape[1]} x {array.shape[0]} px: segmented in tiles of {self._tile} px',
-                          logger='current')
+                print_log(f'{printable(name)} is {array.shape[1]} x {array.shape[0]} px: segmented in tiles of '
+                          f'{self._tile} px', logger='current')
             labels = segment_tiles(array, self._tile, self.overlap, lambda part: self._predict(part, path), dtype)
         else:
             labels = self._predict(np.ascontiguousarray(array), path).astype(dtype)
@@ -257,7 +242,7 @@ class LeopartInferencer:
         return sample.pred_sem_seg.data[0].cpu().numpy()
 
 
-def _num_labels(model: torch.nn.Module) -> int:
+def _num_labels(model: nn.Module) -> int:
     if hasattr(model, 'num_labels'):
         return model.num_labels
     return model.decode_head.num_classes

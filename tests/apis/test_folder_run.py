@@ -1,6 +1,8 @@
 """A folder in, a folder out; going on where it stopped."""
 
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from leopart_mm.apis.folder_run import FolderRun, model_digest
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.visualization.cluster_names import ClusterNames
 from tests.apis.builders import stub_config, write_images
+from tests.test_files import full_disk
 
 
 def stub(names=None, **kwargs):
@@ -85,6 +88,10 @@ def test_pictures_follow_the_names_without_segmenting_again(tmp_path):
     assert '  0: {name: wheel' in (tmp_path / 'out' / 'names.yaml').read_text()  # what was edited stays
 
 
+def labels_of(folder, name):
+    return read_labels(folder / 'labels' / f'{name}.png').astype(int)
+
+
 def test_label_maps_of_two_models_do_not_mix(tmp_path):
     write_images(tmp_path / 'in', ['1.png'])
     run(tmp_path / 'in', tmp_path / 'out')
@@ -92,6 +99,8 @@ def test_label_maps_of_two_models_do_not_mix(tmp_path):
     other.tile_size = 16
     with pytest.raises(ValueError, match='holds label maps of another model'):
         FolderRun(other, tmp_path / 'out')
+    with pytest.raises(ValueError, match='holds label maps of another model'):
+        FolderRun(stub(step=1), tmp_path / 'out')  # the same weights (none), another config
     FolderRun(other, tmp_path / 'out', overwrite=True)
     model = stub().model
     before = model_digest(model)
@@ -107,20 +116,182 @@ def test_an_output_folder_among_the_images_is_not_segmented(tmp_path):
     assert files(tmp_path / 'out' / 'labels') == ['1.png']
 
 
-def test_a_stop_leaves_no_half_file_and_the_next_run_goes_on(tmp_path, monkeypatch):
+def test_a_stop_leaves_no_half_file_and_the_next_run_goes_on(tmp_path):
     write_images(tmp_path / 'in', ['1.png', '2.png', '3.png'])
-    job = FolderRun(stub(step=0.5), tmp_path / 'out')
-    segment = job.inferencer.segment
-
-    def stop(image, name):
-        if name == '2':
-            raise KeyboardInterrupt
-        return segment(image, name)
-
-    monkeypatch.setattr(job.inferencer, 'segment', stop)
-    with pytest.raises(KeyboardInterrupt):
-        job.run(tmp_path / 'in')
+    interrupted(FolderRun(stub(step=0.5), tmp_path / 'out'), tmp_path / 'in', '2')
     assert files(tmp_path / 'out' / 'labels') == ['1.png']
     job, report = run(tmp_path / 'in', tmp_path / 'out')
     assert (report.num_done, job.num_present) == (2, 1)
     assert read_labels(tmp_path / 'out' / 'labels' / '3.png').shape == (24, 40)
+
+
+def interrupted(job, folder, at):
+    """Run until the image `at` is about to be segmented."""
+    segment = job.inferencer.segment
+
+    def stop(image, name):
+        if name == at:
+            raise KeyboardInterrupt
+        return segment(image, name)
+
+    job.inferencer.segment = stop
+    with pytest.raises(KeyboardInterrupt):
+        job.run(folder)
+
+
+def test_an_interrupted_overwrite_goes_on_to_the_end(tmp_path):
+    """Two models, the second stopped in the middle: the next run without --overwrite leaves maps of the second only."""
+    images = write_images(tmp_path / 'in', ['1.png', '2.png', '3.png', '4.png'])
+    run(tmp_path / 'in', tmp_path / 'out', overlays=True)
+    interrupted(FolderRun(stub(step=1), tmp_path / 'out', overwrite=True), tmp_path / 'in', '3')
+    with pytest.raises(ValueError, match='another model'):  # the first model has lost the folder
+        FolderRun(stub(step=0.5), tmp_path / 'out')
+    job = FolderRun(stub(step=1), tmp_path / 'out')
+    report = job.run(tmp_path / 'in')
+    assert (report.num_done, report.num_replaced, job.num_present) == (2, 2, 2)
+    for name, image in enumerate(images, 1):
+        assert np.array_equal(labels_of(tmp_path / 'out', name), image[..., 0])
+    assert not list((tmp_path / 'out').rglob('*.jpg'))  # overlays of the first model
+
+
+def test_a_kill_between_file_and_note_is_seen(tmp_path):
+    write_images(tmp_path / 'in', ['1.png', '2.png'])
+    run(tmp_path / 'in', tmp_path / 'out')
+    journal = tmp_path / 'out' / 'labels' / '.outputs.jsonl'
+    journal.write_text(journal.read_text()[:-30])  # a line cut off
+    job, report = run(tmp_path / 'in', tmp_path / 'out')
+    assert (report.num_done, job.num_present) == (1, 1)
+    job, report = run(tmp_path / 'in', tmp_path / 'out')
+    assert (report.num_done, job.num_present) == (0, 2)
+    (tmp_path / 'out' / 'labels' / '2.png').unlink()
+    job, report = run(tmp_path / 'in', tmp_path / 'out')
+    assert (report.num_done, job.num_present) == (1, 1)
+
+
+@pytest.mark.parametrize('same_time', [False, True])
+def test_a_replaced_image_gets_a_new_map(tmp_path, same_time):
+    path = tmp_path / 'in' / '1.bmp'  # equal sizes of files
+    write_images(tmp_path / 'in', ['1.bmp', '2.bmp'])
+    run(tmp_path / 'in', tmp_path / 'out', overlays=True)
+    before = path.stat()
+    new, = write_images(tmp_path / 'in', ['1.bmp'], seed=7)
+    if same_time:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    job, report = run(tmp_path / 'in', tmp_path / 'out')
+    assert (report.num_done, report.num_replaced, job.num_present) == (1, 1, 1)
+    assert np.array_equal(labels_of(tmp_path / 'out', '1'), new[..., 0].astype(int) * 2)
+    assert files(tmp_path / 'out' / 'overlays') == ['2.jpg']  # the old one of image 1 is gone
+    assert '1 images segmented (1 of them anew' in report.summary()
+
+
+def test_a_copied_or_touched_image_is_not_segmented_again(tmp_path):
+    write_images(tmp_path / 'in', ['1.png'])
+    run(tmp_path / 'in', tmp_path / 'out')
+    shutil.copytree(tmp_path / 'in', tmp_path / 'copy')
+    os.utime(tmp_path / 'in' / '1.png')
+    for folder in ('in', 'copy'):
+        job, report = run(tmp_path / folder, tmp_path / 'out')
+        assert (report.num_done, job.num_present) == (0, 1)
+
+
+def test_a_new_image_that_takes_a_name_does_not_take_the_map(tmp_path):
+    old, = write_images(tmp_path / 'in', ['cat_jpg.png'])
+    run(tmp_path / 'in', tmp_path / 'out', overlays=True)
+    images = write_images(tmp_path / 'in', ['cat.jpg', 'cat.png'], seed=3)
+    images[0] = cv2.imread(str(tmp_path / 'in' / 'cat.jpg'))
+    run(tmp_path / 'in', tmp_path / 'out', overlays=True)
+    assert len(files(tmp_path / 'out' / 'overlays')) == 3
+    found = {name: read_labels(tmp_path / 'out' / 'labels' / name) for name in files(tmp_path / 'out' / 'labels')}
+    assert len(found) == 3
+    for image in (old, *images):
+        assert sum(np.array_equal(labels, image[..., 0].astype(int) * 2) for labels in found.values()) == 1
+
+
+def test_names_of_another_model_are_kept_but_not_used(tmp_path):
+    write_images(tmp_path / 'in', ['1.png'])
+    run(tmp_path / 'in', tmp_path / 'out')
+    file = tmp_path / 'out' / 'names.yaml'
+    file.write_text(file.read_text().replace('cluster 300', 'cat'))
+    job = FolderRun(stub(step=0.5), tmp_path / 'out', read_names=True)
+    assert job.inferencer.names.names[300] == 'cat'
+    other = stub(step=1)
+    other.model.register_buffer('centroids', torch.ones(3))
+    other.num_clusters = 256  # fewer: the old file names clusters that do not exist
+    other.names = ClusterNames.default(256)
+    job = FolderRun(other, tmp_path / 'out', overwrite=True, read_names=True)
+    job.run(tmp_path / 'in')
+    assert job.inferencer.names.names[255] == 'cluster 255'
+    assert len(ClusterNames.load(file, 256).names) == 256
+    kept, = (tmp_path / 'out').glob('names.*.yaml')
+    assert ClusterNames.load(kept, 512).names[300] == 'cat'
+
+
+def test_names_of_an_older_version_are_known_by_the_folders_stamp(tmp_path):
+    (tmp_path / 'out' / 'labels').mkdir(parents=True)
+    (tmp_path / 'out' / 'labels' / '.model.json').write_text(
+        '{"model": "00112233445566", "tile_size": null, "overlap": 112, "max_side": 2048}')
+    (tmp_path / 'out' / 'names.yaml').write_text('clusters: {511: cat}')
+    FolderRun(stub(step=0.5), tmp_path / 'out', overwrite=True, read_names=True)
+    assert (tmp_path / 'out' / 'names.00112233.yaml').is_file()
+    (tmp_path / 'out' / 'names.yaml').write_text('clusters: {511: dog}')  # written by hand for this model
+    job = FolderRun(stub(step=0.5), tmp_path / 'out', read_names=True)
+    assert job.inferencer.names.names[511] == 'dog'
+
+
+@pytest.mark.parametrize('place', ['in/out', 'in', '.'])
+def test_an_output_folder_in_equal_to_or_above_the_images(tmp_path, place):
+    write_images(tmp_path / 'in', ['a/1.png', '2.png'])
+    for _ in range(2):
+        _, report = run(tmp_path / 'in', tmp_path / place, overlays=True, sheet=True)
+        assert files(tmp_path / place / 'labels') == ['2.png', 'a/1.png']
+        assert not report.corrupt
+    run(tmp_path / 'in', tmp_path / 'in' / 'second', overlays=True, sheet=True)
+    assert files(tmp_path / 'in' / 'second' / 'labels') == ['2.png', 'a/1.png']
+
+
+def test_files_of_somebody_else_are_not_touched(tmp_path):
+    write_images(tmp_path, ['JPEGImages/1.png', 'labels/1.png'])
+    before = (tmp_path / 'labels' / '1.png').read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match='holds files that this tool did not write'):
+            run(tmp_path / 'JPEGImages', tmp_path, overwrite=overwrite)
+    assert (tmp_path / 'labels' / '1.png').read_bytes() == before
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    write_images(tmp_path / 'in', ['1.png'])
+    run('~/in', '~/out')
+    assert files(tmp_path / 'out' / 'labels') == ['1.png']
+
+
+def test_a_full_disk_is_named_and_the_next_run_goes_on(tmp_path):
+    write_images(tmp_path / 'in', ['1.png', '2.png'], size=(200, 200))
+    write_images(tmp_path / 'in', ['0.png'], size=(4, 4))
+    with full_disk(10_000), pytest.raises(OSError, match=r'labels/1\.png cannot be written: File too large'):
+        run(tmp_path / 'in', tmp_path / 'out')
+    assert files(tmp_path / 'out') == ['labels/0.png']
+    job, report = run(tmp_path / 'in', tmp_path / 'out')
+    assert (report.num_done, job.num_present) == (2, 1)
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    write_images(tmp_path / 'in', ['1.png'])
+    os.rename(tmp_path / 'in' / '1.png', os.fsencode(tmp_path / 'in') + b'/caf\xe9.png')
+    (tmp_path / 'in' / os.fsdecode(b'b\xff.jpg')).write_bytes(b'no image')
+    for expected in ((1, 0), (0, 1)):
+        job, report = run(tmp_path / 'in', tmp_path / 'out', overlays=True, sheet=True)
+        assert (report.num_done, job.num_present) == expected
+        assert 'in/b\\xff.jpg (' in report.summary()
+    assert b'caf\xe9.png' in os.listdir(os.fsencode(tmp_path / 'out' / 'labels'))
+    assert b'caf\xe9.jpg' in os.listdir(os.fsencode(tmp_path / 'out' / 'overlays'))
+    assert os.fsdecode(b'b\xff.jpg') in json.loads((tmp_path / 'out' / 'report.json').read_text())['corrupt'][0]['path']
+
+
+def test_arrays_are_known_by_their_content(tmp_path):
+    image = np.zeros((4, 4, 3), np.uint8)
+    for value, expected in ((1, 1), (1, 0), (2, 1)):
+        _, report = run([image + np.uint8(value)], tmp_path / 'out')
+        assert report.num_done == expected
+    assert (labels_of(tmp_path / 'out', 'image_0') == 4).all()

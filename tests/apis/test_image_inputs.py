@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from leopart_mm.apis.image_inputs import list_images, load_image, preview
+from leopart_mm.apis.image_inputs import list_images, load_image, mark_outputs, preview
 from leopart_mm.datasets.image_reading import ImageReadError
 from tests.apis.builders import write_images
 
@@ -13,7 +13,8 @@ def test_a_folder(tmp_path):
     write_images(tmp_path, ['a/1.png', 'b/1.png', 'b/2.PNG', 'b/2.jpg', 'b/3.x.png', '.hidden.png', 'out/labels/9.png'])
     for name in ('notes.txt', 'b/Thumbs.db'):
         (tmp_path / name).write_text('no image')
-    found = list_images(tmp_path, exclude=tmp_path / 'out')
+    mark_outputs(tmp_path / 'out', ['labels'])
+    found = list_images(tmp_path)
     assert found.names == ['a/1', 'b/1', 'b/2_PNG', 'b/2_jpg', 'b/3.x']
     assert found.images[0] == str(tmp_path / 'a' / '1.png')
     assert found.num_skipped == 2
@@ -26,7 +27,25 @@ def test_lists_and_arrays(tmp_path):
     assert found.names == ['a/1', 'b/1', 'image_2', 'c/x/2']
     assert list_images(array).names == ['image_0']
     assert list_images(tmp_path / 'a' / '1.png').names == ['1']
-    assert list_images([tmp_path / 'a' / '1.png'] * 2).names == ['1_png', '1_png_2']
+    assert list_images([tmp_path / 'a' / '1.png'] * 2).names == ['1', '1_2']
+
+
+@pytest.mark.parametrize('names', [
+    ['cat.jpg', 'cat.png', 'cat_jpg.jpg'], ['a', 'a.png', 'a_png', 'a_.png'], ['image_3.png', 'image_3.jpg', 'x.png'],
+    ['cat.jpg', 'cat.png', 'cat_jpg.jpg', 'cat_jpg.png', 'cat.jpg.png', 'cat_png_png.bmp']])
+def test_no_two_images_share_a_name(names, tmp_path):
+    for name in names:
+        (tmp_path / name).touch()
+    paths = [tmp_path / name for name in names]
+    found = list_images([*paths, np.zeros((2, 2)), paths[0]]).names
+    assert len(set(found)) == len(names) + 2
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    write_images(tmp_path, ['in/1.png'])
+    assert list_images('~/in').images == [str(tmp_path / 'in/1.png')]
+    assert list_images(['~/in/1.png']).names == ['1']
 
 
 def test_nothing_to_find(tmp_path):

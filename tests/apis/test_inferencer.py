@@ -1,6 +1,7 @@
 """LeopartInferencer: the same labels as the model, from any input, streaming."""
 
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.models.postprocessors import BasePostprocessor
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
-from tests.apis.builders import config, fitted_checkpoint, stub_config, write_images
+from tests.apis.builders import TINY, config, fitted_checkpoint, stub_config, write_images
 
 
 @pytest.fixture(scope='module')
@@ -44,9 +45,10 @@ def test_config_and_checkpoint_and_the_registry(fitted, tmp_path):
     config().dump(tmp_path / 'config.py')
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     expected = LeopartInferencer(fitted).segment(image).labels
-    built = INFERENCERS.build(dict(type='leopart_mm.LeopartInferencer', checkpoint=str(fitted),
-                                   config=str(tmp_path / 'config.py')))
-    assert np.array_equal(built.segment(image).labels, expected)
+    for name in ('LeopartInferencer', 'FittedInferencer'):
+        built = INFERENCERS.build(dict(type=f'leopart_mm.{name}', checkpoint=str(fitted),
+                                       config=str(tmp_path / 'config.py')))
+        assert np.array_equal(built.segment(image).labels, expected)
 
 
 def test_scores_at_the_networks_size_do_not_shrink_label_maps(fitted):
@@ -67,6 +69,13 @@ def test_an_unfitted_model_and_missing_configs_are_refused(fitted, tmp_path):
         LeopartInferencer(dict(state_dict=state))
     with pytest.raises(ValueError, match='no test transforms'):
         LeopartInferencer(checkpoint, config=_without_pipeline())
+
+
+def test_a_checkpoint_of_training_says_that_it_must_be_fitted(fitted):
+    cfg = config()
+    cfg.model = dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', model_kwargs=TINY)
+    with pytest.raises(ValueError, match=r'holds a DenseViT as it is trained.*--save-fitted fitted.pth'):
+        LeopartInferencer(torch.load(fitted), cfg)
 
 
 def _without_pipeline():
@@ -234,6 +243,9 @@ class Communities(BasePostprocessor):
     def __init__(self):
         super().__init__()
         self.register_buffer('communities', torch.tensor([[1, 0, 1, 0]]))
+
+    def network(self):
+        return SimpleNamespace(communities=self.communities[0].numpy())
 
     def forward(self, labels, features, data_samples):
         return self.communities[0][labels]

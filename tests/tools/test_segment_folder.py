@@ -18,7 +18,7 @@ def test_a_folder_twice_then_names_then_faults(tmp_path, monkeypatch, capsys):
     assert '2 images segmented, 1 other files skipped.' in out
     status, out, error = segment(*arguments)
     assert status == 0, error
-    assert '2 label maps were there already' in out
+    assert '2 label maps existed already' in out
     (tmp_path / 'out' / 'names.yaml').write_text('clusters: {0: "<sky>"}')
     status, out, error = segment(*arguments)
     assert status == 0, error

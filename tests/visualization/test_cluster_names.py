@@ -30,6 +30,34 @@ def test_an_edited_file(tmp_path):
     assert np.array_equal(found.colours[[0, 1, 4, 5]], distinct_colours(6)[[0, 1, 4, 5]])
 
 
+@pytest.mark.parametrize('content', ['clusters: {0: no, 1: yes, 2: 3, 3: null, 4: 1.50}',
+                                     'clusters: [no, yes, 3, null, 1.50]', '- no\n- yes\n- 3\n- null\n- 1.50\n',
+                                     '\ufeffclusters:\n  1: yes\n  0: no\n  2: 3\n  3: null\n  4: 1.50  # a comment\n'])
+def test_names_are_what_is_written(content, tmp_path):
+    (tmp_path / 'names.yaml').write_text(content, encoding='utf-8')
+    assert ClusterNames.load(tmp_path / 'names.yaml', 5).names == ['no', 'yes', '3', 'null', '1.50']
+
+
+def test_colours_in_words_and_comments_are_no_fault(tmp_path):
+    (tmp_path / 'names.yaml').write_text('# colour: #nothing\nclusters: {0: {name: "#1"}, 1: "colour"}\n')
+    assert ClusterNames.load(tmp_path / 'names.yaml', 2).names == ['#1', 'colour']
+
+
+@pytest.mark.parametrize('file', ['names.yaml', 'names.json'])
+def test_the_model_is_noted(file, tmp_path):
+    ClusterNames.default(2).save(tmp_path / file, model='0123')
+    assert ClusterNames.model_of(tmp_path / file) == '0123'
+    assert ClusterNames.load(tmp_path / file, 2).names == ['cluster 0', 'cluster 1']
+    ClusterNames.default(2).save(tmp_path / file)
+    assert ClusterNames.model_of(tmp_path / file) is None
+
+
+def test_another_encoding_is_named(tmp_path):
+    (tmp_path / 'names.yaml').write_bytes('clusters: [Tür]'.encode('latin-1'))
+    with pytest.raises(ValueError, match='not stored as UTF-8'):
+        ClusterNames.load(tmp_path / 'names.yaml', 1)
+
+
 def test_equal_names_become_one_group():
     names = ClusterNames(['a', 'b', 'a', 'c', 'b'], np.arange(15, dtype=np.uint8).reshape(5, 3))
     group_of, merged = names.merged()
@@ -44,7 +72,10 @@ def test_equal_names_become_one_group():
     ('clusters: {1: {name: a, colour: red}}', r"cluster 1: colour 'red' is neither '#rrggbb'"),
     ('clusters: {1: {name: a, colour: [1, 2, 300]}}', 'colour'),
     ('clusters: {1: {nmae: a}}', 'unknown nmae'),
-    ('clusters: [a, b]', 'has no "clusters:"'),
+    ('clusters: a', 'has no "clusters:"'),
+    ('[a, b, c, d, e, f]', 'names cluster 5; the model has the clusters 0 to 4'),
+    ('clusters:\n  0: sky\n  1:\n    name: a\n    colour: #ff8800\n', r'line 5: write the colour in quotes, "#ff8800"'),
+    ('clusters: {1: {name: a, color: #ff8800}}', 'line 1: write the colour in quotes'),
     ('a: [', 'cannot be read'),
 ])
 def test_faults_are_named(content, message, tmp_path):

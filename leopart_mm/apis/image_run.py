@@ -1,0 +1,143 @@
+"""Runs over many images: unreadable ones are named, outputs are kept in files, an interrupted run resumes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from leopart_mm.apis.image_inputs import ImageList
+from leopart_mm.apis.output_index import OutputIndex
+from leopart_mm.datasets.image_reading import ImageReadError
+from leopart_mm.files import printable
+
+Result = TypeVar('Result')
+Image = str | np.ndarray
+
+
+@dataclass
+class Report:
+    """What happened to the images of a run.
+
+    Args:
+        num_done: Number of images processed so far.
+        num_skipped: Number of files in folders that are no images.
+        corrupt: File and reason of each image that could not be read.
+        num_present: Number of images whose outputs existed already.
+        num_replaced: Number of images of `num_done` whose outputs were stale.
+    """
+
+    num_done: int = 0
+    num_skipped: int = 0
+    corrupt: list[tuple[str, str]] = field(default_factory=list)
+    num_present: int = 0
+    num_replaced: int = 0
+
+    def summary(self) -> str:
+        """The report in words."""
+        parts = [f'{self.num_done} images segmented']
+        if self.num_replaced:
+            parts[0] += f' ({self.num_replaced} of them anew: another model or a changed image)'
+        if self.num_skipped:
+            parts.append(f'{self.num_skipped} other files skipped')
+        if self.corrupt:
+            parts.append(f'{len(self.corrupt)} images could not be read: '
+                         + '; '.join(f'{printable(path)} ({reason})' for path, reason in self.corrupt))
+        return ', '.join(parts) + '.'
+
+
+def process_images(images: ImageList, process: Callable[[Image, str], Result],
+                   report: Report) -> Iterator[Result | None]:
+    """Yield ``process(image, name)`` of each image, None for one that cannot be read; `report` counts and names.
+
+    A result is not held while the next one is made.
+    """
+    report.num_skipped = images.num_skipped
+    for image, name in zip(images.images, images.names, strict=True):
+        try:
+            result = process(image, name)
+        except ImageReadError as error:
+            report.corrupt.append((error.path, error.reason))
+            result = None
+        yield result
+        result = None
+
+
+class ImageRun:
+    """Makes one output file per image in a folder, and resumes where an interrupted run stopped.
+
+    An output is valid if it was made with these settings from this very image (see `OutputIndex`); every other one is
+    made anew. So a folder is never a mixture of two models, also not after a run that overwrites was interrupted.
+
+    Args:
+        folder: Folder of the outputs; made if it does not exist.
+        settings: All that decides an output besides the image: model, sizes, ...; values that JSON can hold.
+        suffix: Suffix of the output files.
+        overwrite: Take over a folder with outputs of other settings, and make all outputs anew.
+
+    Attributes:
+        took_over: Whether the folder was made with other settings.
+        report: A `Report` of the latest run.
+        forgotten: Names whose outputs the latest run removed, since these images have other names now.
+
+    Raises:
+        ValueError: If the folder holds outputs of other settings and `overwrite` is off, or files of something else.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], suffix: str = '.png',
+                 overwrite: bool = False) -> None:
+        self.folder = folder
+        self.suffix = suffix
+        self.overwrite = overwrite
+        self.index = OutputIndex(folder, settings)
+        self.took_over = self.index.claim(overwrite)
+        self.report = Report()
+        self.forgotten: list[str] = []
+
+    def file(self, name: str) -> Path:
+        """The output of an image; its name may hold dots."""
+        return self.folder / f'{name}{self.suffix}'
+
+    def run(self, images: ImageList, make: Callable[[Image, str], Result], write: Callable[[Path, Result], None],
+            read: Callable[[Image, str, Path], Result]) -> Iterator[Result | None]:
+        """Yield a result per image, made now or read back; None where an image cannot be read.
+
+        Args:
+            images: The images with their names.
+            make: Image and name to a result.
+            write: Writes a result to a file, as a whole.
+            read: Image, name and file to the result of an earlier run.
+
+        Raises:
+            OSError: If an output cannot be written.
+        """
+        self.report = Report()
+        self._forget_renamed(images)
+
+        def process(image: Image, name: str) -> Result:
+            file = self.file(name)
+            if not self.overwrite and file.is_file() and self.index.is_current(name, image):
+                result = read(image, name, file)
+                self.report.num_present += 1
+                return result
+            stale = file.is_file()
+            source = self.index.source(image)
+            result = make(image, name)
+            self.index.begin(name)
+            write(file, result)
+            self.index.done(name, source)
+            self.report.num_done += 1
+            self.report.num_replaced += stale
+            return result
+
+        return process_images(images, process, self.report)
+
+    def _forget_renamed(self, images: ImageList) -> None:
+        """Remove outputs of these images under names that they have no more (a second image took the name)."""
+        names = {path: name for path, name in zip(images.images, images.names, strict=True) if isinstance(path, str)}
+        taken = set(images.names)
+        self.forgotten = [name for name in self.index.names_other_than(names) if name not in taken]
+        for name in self.forgotten:
+            self.file(name).unlink(missing_ok=True)
+            self.index.begin(name)

@@ -1,0 +1,144 @@
+"""Which outputs of a folder are whole, and by which settings and from which images they were made."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leopart_mm.apis.stages import file_fingerprint
+from leopart_mm.files import printable, write_text_whole
+
+CLAIM, JOURNAL = '.model.json', '.outputs.jsonl'
+
+
+class OutputIndex:
+    """A journal beside the outputs: a line before an output is written, and one when it is whole.
+
+    The line of a whole output names its settings and its source (path, size, times and a hash of the content). An
+    output is current if both are those of now; a source whose times changed is compared by its content. What the
+    journal does not know is stale, also the outputs of a killed run at the time of its death.
+
+    Args:
+        folder: Folder of the outputs.
+        settings: All that decides an output besides the image; values that JSON can hold.
+
+    Attributes:
+        before: The settings that the folder was tied to before `claim`; None if it was to none.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.settings = dict(settings)
+        self.key = hashlib.blake2b(json.dumps(self.settings, sort_keys=True).encode(), digest_size=12).hexdigest()
+        self.records: dict[str, dict[str, Any]] = {}
+        self.before: dict[str, Any] | None = None
+
+    def claim(self, overwrite: bool = False) -> bool:
+        """Tie the folder to these settings; returns whether it was tied to others.
+
+        Raises:
+            ValueError: If it is tied to other settings and `overwrite` is off, or holds files of something else.
+        """
+        self.before = claim = self.claimed()
+        if claim is None and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise ValueError(f'{printable(self.folder)} holds files that this tool did not write, and will not touch. '
+                             'Take another output folder.')
+        # An older version noted fewer settings.
+        other = claim is not None and any(self.settings.get(key) != value for key, value in claim.items())
+        if other and not overwrite:
+            raise ValueError(f'{printable(self.folder.parent)} holds label maps of another model, or made with other '
+                             'tiles. Take another output folder, or overwrite these (--overwrite).')
+        self._load()
+        write_text_whole(self.folder / CLAIM, json.dumps(self.settings))
+        return other
+
+    def claimed(self) -> dict[str, Any] | None:
+        """The settings that the folder is tied to; None if it is to none."""
+        try:
+            return json.loads((self.folder / CLAIM).read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}  # of a version that did not write whole files: nothing is known of the outputs
+
+    def _load(self) -> None:
+        file = self.folder / JOURNAL
+        if not file.exists():
+            return
+        content = file.read_bytes()
+        for line in content.splitlines():
+            try:
+                record = json.loads(line)
+                self.records[record['name']] = record
+            except (ValueError, KeyError, TypeError):
+                continue  # cut off by a kill
+        if content and not content.endswith(b'\n'):
+            self._append('\n')
+
+    def _append(self, text: str) -> None:
+        file = self.folder / JOURNAL
+        try:
+            with open(file, 'a', encoding='utf-8') as stream:
+                stream.write(text)
+        except OSError as error:
+            raise OSError(error.errno, f'{printable(file)} cannot be written: {error.strerror}') from error
+
+    def _note(self, record: dict[str, Any]) -> None:
+        self._append(json.dumps(record) + '\n')
+        self.records[record['name']] = record
+
+    def begin(self, name: str) -> None:
+        """Note that the output of `name` is about to change, or is gone."""
+        if self.records.get(name, {}).get('source') is not None:
+            self._note(dict(name=name, source=None))
+
+    def done(self, name: str, source: dict[str, Any]) -> None:
+        """Note that the output of `name` is whole, made from `source`."""
+        self._note(dict(name=name, settings=self.key, source=source))
+
+    def source(self, image: str | np.ndarray) -> dict[str, Any]:
+        """What identifies an image: path, size, times and hash of a file; the hash of an array."""
+        if isinstance(image, np.ndarray):
+            digest = hashlib.blake2b(f'{image.dtype}{image.shape}'.encode(), digest_size=12)
+            digest.update(np.ascontiguousarray(image).data)
+            return dict(hash=digest.hexdigest())
+        try:
+            return dict(path=os.path.abspath(image), **_stat(image), hash=file_fingerprint(image))
+        except OSError:  # who reads the image says why
+            return dict(path=os.path.abspath(image))
+
+    def is_current(self, name: str, image: str | np.ndarray) -> bool:
+        """Whether the output of `name` is whole, by these settings, and of this very image."""
+        record = self.records.get(name)
+        if record is None or record.get('settings') != self.key or not record.get('source'):
+            return False
+        noted = record['source']
+        if isinstance(image, str):
+            try:
+                seen = _stat(image)
+            except OSError:
+                return False
+            if all(noted.get(key) == value for key, value in seen.items()):
+                return True  # the time of the last change cannot be set by hand
+            if noted.get('size') != seen['size']:
+                return False
+        source = self.source(image)
+        if noted.get('hash') != source.get('hash'):
+            return False
+        self.done(name, source)
+        return True
+
+    def names_other_than(self, names: Mapping[str, str]) -> list[str]:
+        """Names of outputs whose source is a path of `names`, but under another name there."""
+        expected = {os.path.abspath(path): name for path, name in names.items()}
+        return [name for name, record in self.records.items() if record.get('source')
+                and expected.get(record['source'].get('path'), name) != name]
+
+
+def _stat(path: str) -> dict[str, int]:
+    stat = os.stat(path)
+    return dict(size=stat.st_size, mtime=stat.st_mtime_ns, ctime=stat.st_ctime_ns)
