@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch import nn
 
+from leopart_mm.apis.fingerprints import text_fingerprint
 from leopart_mm.apis.image_inputs import (
     FOLDER_OUTPUTS,
     ImageInput,
@@ -173,7 +174,7 @@ def model_digest(model: nn.Module) -> str:
 def config_digest(inferencer: LeopartInferencer) -> str:
     """A short fingerprint of what decides label maps beside the weights: the model's config and the transforms."""
     text = repr((_without_files(inferencer.config.model.to_dict()), inferencer.transforms))
-    return hashlib.blake2b(text.encode(errors='surrogateescape'), digest_size=12).hexdigest()
+    return text_fingerprint(text)
 
 
 def _without_files(config: Any) -> Any:

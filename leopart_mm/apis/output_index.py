@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from leopart_mm.apis.stages import file_fingerprint
+from leopart_mm.apis.fingerprints import file_fingerprint, text_fingerprint
 from leopart_mm.files import printable, write_text_whole
 
 CLAIM, JOURNAL = '.model.json', '.outputs.jsonl'
@@ -33,7 +33,7 @@ class OutputIndex:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
         self.settings = dict(settings)
-        self.key = hashlib.blake2b(json.dumps(self.settings, sort_keys=True).encode(), digest_size=12).hexdigest()
+        self.key = text_fingerprint(json.dumps(self.settings, sort_keys=True))
         self.records: dict[str, dict[str, Any]] = {}
         self.before: dict[str, Any] | None = None
 
