@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from leopart_mm.checkpoints.key_layouts import HEAD_LAYOUTS, HeadLayout, State, find_layout
+from leopart_mm.checkpoints.key_layouts import BACKBONE_LAYOUTS, HEAD_LAYOUTS, TIMM, HeadLayout, State, find_layout
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
 TEACHER_NAMES = {'teacher', 'momentum_encoder', 'ema', 'model_ema', 'state_dict_ema', 'ema_state_dict',
@@ -22,7 +22,7 @@ class NetworkKind:
 
     Args:
         name: What messages call it.
-        anchors: Ends of keys that mark such a network; what precedes them is its prefix.
+        anchors: Names of tensors that mark such a network, in timm's words for a ViT; what precedes them is its prefix.
         keys: Fits the names of the backbone's own tensors; other names under the prefix are heads and the like.
         stem: The first convolution, whose shape tells width, image bands and patch size.
     """
@@ -34,7 +34,7 @@ class NetworkKind:
 
 
 VIT = NetworkKind(
-    'ViT', ('patch_embed.proj.weight', 'patch_embed.projection.weight', 'cls_token'),
+    'ViT', ('patch_embed.proj.weight', 'cls_token'),
     re.compile(r'(cls_token|dist_token|reg_token|pos_embed)$|(patch_embed|norm_pre|blocks|norm)\.'),
     'patch_embed.proj.weight')
 RESNET = NetworkKind(
@@ -84,9 +84,19 @@ def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
     return tensors
 
 
+def anchor_names(kind: NetworkKind) -> list[str]:
+    """The anchors of a kind of network in the words of every layout, timm's first."""
+    if kind is not VIT:
+        return list(kind.anchors)
+    names = [foreign for layout in (TIMM, *BACKBONE_LAYOUTS)
+             for foreign in layout.from_timm(dict.fromkeys(kind.anchors))]
+    return list(dict.fromkeys(names))
+
+
 def find_prefixes(tensors: Mapping[str, Any], kind: NetworkKind = VIT) -> list[str]:
     """The text before the keys of every network of a kind among named tensors."""
-    prefixes = {name.removesuffix(anchor) for name in tensors for anchor in kind.anchors if name.endswith(anchor)}
+    anchors = anchor_names(kind)
+    prefixes = {name.removesuffix(anchor) for name in tensors for anchor in anchors if name.endswith(anchor)}
     return sorted(prefix for prefix in prefixes if prefix == '' or prefix.endswith('.'))
 
 
@@ -169,7 +179,7 @@ def _describe_content(tensors: State, kind: NetworkKind) -> str:
         return f'it looks like a Swin Transformer ({first}, ...). Name a {kind.name} checkpoint.'
     if len(tensors) <= 20:
         return f'it looks like a head only ({first}). Name the checkpoint of the backbone.'
-    return f'no key ends in {" or ".join(kind.anchors)}. Its first keys: {first}.'
+    return f'no key ends in {" or ".join(anchor_names(kind))}. Its first keys: {first}.'
 
 
 def _read_network(checkpoint: Any, found: FoundNetwork) -> NetworkState:

@@ -74,7 +74,7 @@ def test_results_add_up_over_parts_of_the_batch(model):
 
 
 def test_shapes_weights_and_gradients(model):
-    crops, pairs, targets = _parts(model, random_batch(4))
+    _, pairs, targets = _parts(model, random_batch(4))
     cells = model.head.kernel**2
     assert targets.weights.shape == (len(pairs.pairs), 4, cells)
     per_pair = targets.weights.sum((1, 2))  # all pairs weigh alike, but for those in which no cell counts

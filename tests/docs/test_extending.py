@@ -66,12 +66,13 @@ def test_a_self_supervised_method(registered):
         model.after_step()
         losses.append(float(loss))
     assert losses[-1] < 0.8 * losses[0]
-    assert model.health_findings(dict(teacher_spread=0.)) == ['teacher_spread is near 0: all patches have one embedding']
+    findings = model.health_findings(dict(teacher_spread=0.))
+    assert findings == ['teacher_spread is near 0: all patches have one embedding']
 
 
-def test_a_checkpoint_layout(tmp_path, monkeypatch):
-    monkeypatch.setattr(key_layouts, 'BACKBONE_LAYOUTS', list(key_layouts.BACKBONE_LAYOUTS))
+def test_a_checkpoint_layout(tmp_path, request):
     layout = run('A checkpoint layout')['MYNET']
+    request.addfinalizer(lambda: key_layouts.BACKBONE_LAYOUTS.remove(layout))
     backbone = tiny_cfg()['backbone']
     torch.manual_seed(0)
     source = MODELS.build(backbone)
