@@ -13,17 +13,10 @@ from mmengine.logging import print_log
 from torch import nn
 
 from leopart_mm.apis.fingerprints import text_fingerprint
-from leopart_mm.apis.image_inputs import (
-    FOLDER_OUTPUTS,
-    ImageInput,
-    ImageList,
-    list_images,
-    load_image,
-    mark_outputs,
-    preview,
-)
+from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation
+from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
 from leopart_mm.evaluation.label_writer import read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
 from leopart_mm.progress import progress

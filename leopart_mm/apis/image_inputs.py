@@ -1,6 +1,5 @@
 """What people hand to the inferencer: files, folders, arrays; any number of bands."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,11 +10,8 @@ import numpy as np
 
 from leopart_mm.datasets.file_lists import find_files
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, ImageReadError, read_image
-from leopart_mm.files import printable, write_text_whole
+from leopart_mm.files import printable
 
-MARKER = '.leopart_mm-outputs.json'
-# of FolderRun
-FOLDER_OUTPUTS = ('labels', 'overlays', 'legend.png', 'names.yaml', 'report.json', 'sheet.html', 'sheet.png')
 ARRAY_SUFFIXES = ('.npy', )
 TIFF_SUFFIXES = ('.tif', '.tiff')
 SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES
@@ -41,7 +37,7 @@ class ImageList:
 def list_images(inputs: ImageInput | Sequence[ImageInput]) -> ImageList:
     """Collect images; folders are searched with their sub-folders, other files than images in these are counted.
 
-    What earlier runs wrote is no image, wherever it lies, see `mark_outputs`.
+    What earlier runs wrote is no image, see `without_outputs`.
 
     Args:
         inputs: A file, a folder, an array (H, W[, C]), or a list of such. ``~`` is the home folder.
@@ -75,46 +71,13 @@ def _path(entry: object) -> str:
     return os.path.expanduser(os.fspath(entry))
 
 
-def mark_outputs(folder: str | os.PathLike, outputs: Sequence[str]) -> None:
-    """Note in a folder what a run writes there, so that no later run takes it for images.
-
-    Args:
-        folder: The run's output folder.
-        outputs: Names of the run's files and sub-folders in it.
-    """
-    write_text_whole(Path(folder) / MARKER, json.dumps(sorted(outputs)))
-
-
-def _outputs_above(place: str, top: str, known: dict[str, tuple[str, ...]]) -> bool:
-    """Whether `place` (below `top`) lies in what a run wrote."""
-    while len(place) > len(top):
-        above, name = os.path.split(place)
-        if above not in known:
-            known[above] = _marked(above)
-        if name in known[above]:
-            return True
-        place = above
-    return False
-
-
-def _marked(folder: str) -> tuple[str, ...]:
-    try:
-        return tuple(json.loads(Path(folder, MARKER).read_text()))
-    except (OSError, ValueError):
-        # a folder that version 0 of segment_folder wrote has no marker
-        return FOLDER_OUTPUTS if os.path.exists(os.path.join(folder, 'labels', '.model.json')) else ()
-
-
 def _search(folder: str) -> tuple[list[str], int]:
-    known: dict[str, tuple[str, ...]] = {}
-    top = os.path.normpath(folder)
-    every = [os.path.normpath(file) for file in find_files(folder)]
-    files = [file for file in every if not _outputs_above(file, top, known)]
+    files = find_files(folder)
     images = [file for file in files if file.lower().endswith(SUFFIXES)]
     if not images:
-        written = f' ({len(every) - len(files)} others were written by this tool)' if len(every) > len(files) else ''
         raise FileNotFoundError(f'There is no image in {printable(folder)} or below it: none of its {len(files)} files '
-                                f'ends with one of {" ".join(SUFFIXES)} (in either case){written}.')
+                                f'ends with one of {" ".join(SUFFIXES)} (in either case; what this tool wrote does not '
+                                'count).')
     return images, len(files) - len(images)
 
 

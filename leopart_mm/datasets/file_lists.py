@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from leopart_mm.datasets.output_marks import without_outputs
 from leopart_mm.files import printable, shorten
 
 
@@ -45,7 +46,10 @@ def readings(line: str) -> list[tuple[str, str | None]]:
 
 
 def find_files(folder: str | os.PathLike, suffixes: Sequence[str] = ('', ), recursive: bool = True) -> list[str]:
-    """Files with one of the (lower-case) suffixes, links followed once, hidden files and folders left out; sorted."""
+    """Files with one of the (lower-case) suffixes, links followed once, sorted.
+
+    Hidden files and folders are left out, and what runs wrote there, see `without_outputs`.
+    """
     found, seen = [], set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -56,7 +60,7 @@ def find_files(folder: str | os.PathLike, suffixes: Sequence[str] = ('', ), recu
         folders[:] = sorted(name for name in folders if recursive and not name.startswith('.'))
         found += [os.path.join(place, name) for name in files
                   if name.lower().endswith(tuple(suffixes)) and not name.startswith('.')]
-    return sorted(found)
+    return without_outputs(sorted(found), folder)
 
 
 def missing_files(paths: Iterable[str | os.PathLike]) -> list[str]:

@@ -1,0 +1,52 @@
+"""Marks in output folders, so that pictures that a run wrote are never taken for images."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from leopart_mm.files import write_text_whole
+
+MARKER = '.leopart_mm-outputs.json'
+# Of FolderRun; an older version of it left no mark, but 'labels/.model.json'.
+FOLDER_OUTPUTS = ('labels', 'overlays', 'legend.png', 'names.yaml', 'report.json', 'sheet.html', 'sheet.png')
+
+
+def mark_outputs(folder: str | os.PathLike, outputs: Sequence[str]) -> None:
+    """Note in a folder which of its entries are outputs.
+
+    Args:
+        folder: The run's output folder.
+        outputs: Names of the run's files and sub-folders in it.
+
+    Raises:
+        OSError: If the mark cannot be written.
+    """
+    write_text_whole(Path(folder) / MARKER, json.dumps(sorted(outputs)))
+
+
+def without_outputs(files: Iterable[str], top: str | os.PathLike) -> list[str]:
+    """Those files below the folder `top` that no run wrote, as the marks in `top` and below it say."""
+    top = os.path.normpath(top)
+    known: dict[str, tuple[str, ...]] = {}
+    return [file for file in files if not _is_output(os.path.normpath(file), top, known)]
+
+
+def _is_output(place: str, top: str, known: dict[str, tuple[str, ...]]) -> bool:
+    while len(place) > len(top):
+        folder, name = os.path.split(place)
+        if folder not in known:
+            known[folder] = _marked(folder)
+        if name in known[folder]:
+            return True
+        if folder == place:
+            break
+        place = folder
+    return False
+
+
+def _marked(folder: str) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, json.loads(Path(folder, MARKER).read_text())))
+    except (OSError, ValueError, TypeError):
+        return FOLDER_OUTPUTS if os.path.exists(os.path.join(folder, 'labels', '.model.json')) else ()
