@@ -61,7 +61,7 @@ class NeCoSort(Benchmark):
         self.setup(quick=True)
         ours, baseline = (_kept(side) / len(self.student) / 1000 for side in (self.ours, self.baseline))
         return [f'  {len(self.network.layers)} layers, {self.network.num_comparators} comparators; kept for the '
-                f'backward pass: {ours:.2f} kB a row, baseline {baseline:.0f} kB']
+                f'backward pass: {ours:.2f} kB per row, baseline {baseline:.0f} kB']
 
 
 def _kept(side: Callable) -> int:

@@ -20,8 +20,17 @@ def sample_crop(height: int,
                 tries: int = 10) -> Box:
     """Draw one crop by torchvision's rule of RandomResizedCrop.
 
-    The area is uniform in ``scale`` times the image's, the aspect ratio (width / height) log-uniform in ``ratio``, the
-    place uniform. If none of ``tries`` draws fits into the image: the largest centred crop of an allowed ratio.
+    The area is uniform in `scale` times the image's, the aspect ratio (width / height) log-uniform in `ratio`, the
+    place uniform. If none of `tries` draws fits into the image, the crop is the largest centred one of an allowed
+    ratio.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        scale: Range of the crop's area, as a share of the image's.
+        rng: Source of the draws.
+        ratio: Range of the crop's width / height.
+        tries: Number of draws before the fall-back.
 
     Returns:
         Integer box inside the image, at least 1x1.
@@ -46,7 +55,11 @@ def sample_crop(height: int,
 
 
 def intersect(a: Box, b: Box) -> Box:
-    """The intersection of two boxes; empty if its x2 <= x1 or y2 <= y1."""
+    """The intersection of two boxes; empty if its x2 <= x1 or y2 <= y1.
+
+    >>> intersect((0, 0, 6, 4), (2, 1, 9, 9))
+    (2, 1, 6, 4)
+    """
     return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
@@ -75,14 +88,20 @@ def sample_crops(height: int,
 
     Crop i > 0 is redrawn until its overlap with every global crop drawn so far is larger than
     ``floor(min_overlap * height * width)`` pixels, twice that among global crops. On images where this (nearly) never
-    happens, such as 1x1000 pixels, the published code loops for ever. Here, after ``max_tries`` draws, the last one is
+    happens, such as 1x1000 pixels, the published code loops for ever. Here, after `max_tries` draws, the last one is
     moved to the centre of the area that all global crops so far share. That always leaves an overlap of at least one
     pixel with every global crop (boxes that overlap pairwise have a common area), usually much more: the smaller
-    of the crop's and the shared area's side along x and along y, but not necessarily ``min_overlap``.
+    of the crop's and the shared area's side along x and along y, but not necessarily `min_overlap`.
 
     Args:
-        num_crops: crops of each kind; the first kind is the global one.
-        scales: range of the area of each kind, as a share of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        num_crops: Number of crops of each kind; the first kind is the global one.
+        scales: Range of the area of each kind, as a share of the image's.
+        rng: Source of the draws.
+        ratio: Range of a crop's width / height.
+        min_overlap: Smallest overlap, as a share of the image's area.
+        max_tries: Number of draws per crop before the fall-back.
 
     Returns:
         Boxes (V, 4) int64 in image pixels, and bool (V,): which of them come from the fall-back.
@@ -119,8 +138,8 @@ def crop_boxes(absolute: np.ndarray,
 
     Args:
         absolute: (V, 4) crop boxes in image pixels; the first ``num_crops[0]`` = T are the global ones.
-        sizes: side of the resized crops of each kind.
-        num_crops: crops of each kind.
+        sizes: Side of the resized crops of each kind in pixels.
+        num_crops: Number of crops of each kind.
         flipped: (V,) bool, crops that are mirrored after resizing. Their boxes are those of the mirrored crop
             (still x1 < x2); what lies left in the box then lies right in the image.
 
@@ -128,7 +147,7 @@ def crop_boxes(absolute: np.ndarray,
         ``gc`` (T, V, 4): overlap of crops t and v in crop t's pixels; ``all`` (V, T, 4): the same in crop v's. float32.
 
     Raises:
-        ValueError: if the sizes do not fit together or a crop does not overlap a global one.
+        ValueError: If the sizes do not fit together or a crop does not overlap a global one.
     """
     absolute = np.asarray(absolute, dtype=np.float64)
     num_crops, sizes = [int(n) for n in num_crops], [int(s) for s in sizes]

@@ -1,8 +1,8 @@
 """RoIAlign of the overlaps of crop pairs, all pairs at once, as matrix products.
 
-RoIAlign is linear in the map, and its sampling grid and its bilinear weights are products of one factor an axis. So the
-weights of a box are a small (k, h) matrix for the rows and a (k, w) matrix for the columns, and their Kronecker product
-(k·k, h·w) times the tokens (h·w, C) is the aligned grid. The result equals ``torchvision.ops.roi_align`` with
+RoIAlign is linear in the map, and its sampling grid and its bilinear weights are products of one factor per axis. So
+the weights of a box are a small (k, h) matrix for the rows and a (k, w) matrix for the columns, and their Kronecker
+product (k·k, h·w) times the tokens (h·w, C) is the aligned grid. The result equals ``torchvision.ops.roi_align`` with
 ``aligned=True`` and the automatic sampling ratio, runs on all cores, and compiles.
 """
 
@@ -17,9 +17,9 @@ def axis_weights(start: Tensor, end: Tensor, bins: int, cells: int) -> Tensor:
 
     Args:
         start: (...) lower borders of the boxes in cells (0 = left border of the first cell).
-        end: (...) upper borders.
+        end: (...) upper borders of the boxes in cells.
         bins: k, number of output bins.
-        cells: length of the map's axis.
+        cells: Length of the map's axis.
 
     Returns:
         (..., bins, cells) float32. Samples more than a cell outside the map weigh 0, as in torchvision.
@@ -28,8 +28,8 @@ def axis_weights(start: Tensor, end: Tensor, bins: int, cells: int) -> Tensor:
     extent = (end.float() - 0.5 - start)[..., None, None]
     samples = (extent / bins).ceil()
     # A box reaches at most a cell beyond the map, so this bound holds without a look at the data (no device sync).
-    most = -(-(cells + 1) // bins) + 1
-    steps = torch.arange(most, device=start.device, dtype=torch.float32)
+    max_samples = -(-(cells + 1) // bins) + 1
+    steps = torch.arange(max_samples, device=start.device, dtype=torch.float32)
     bin_index = torch.arange(bins, device=start.device, dtype=torch.float32)[:, None]
     size = extent / bins
     per_bin = samples.clamp(min=1)
@@ -46,7 +46,7 @@ def roi_matrix(boxes: Tensor, kernel: int, grid: tuple[int, int], flipped: Tenso
 
     Args:
         boxes: (..., 4) x1 y1 x2 y2 in cells.
-        kernel: k, side of the output.
+        kernel: k, side of the output in cells.
         grid: (h, w) of the map.
         flipped: (...) bool; the output of these boxes is mirrored left-right.
 
@@ -69,7 +69,7 @@ class CropPairs:
     Args:
         gc_boxes: (B, T, V, 4) overlaps x1 y1 x2 y2 in pixels of the global crop t.
         all_boxes: (B, V, T, 4) the same overlaps in pixels of crop v; the T global crops are the first of the V.
-        patch_size: pixels a token side.
+        patch_size: Pixels per side of a token.
         kernel: k; every overlap becomes k x k cells.
         flipped: (B, V) bool, crops whose *content* was mirrored (boxes are in the mirrored crop's pixels); their cells
             are mirrored back, so that the two grids of a pair show the same places.
@@ -78,7 +78,7 @@ class CropPairs:
         pairs: [(t, v), ...], t-major, v ascending; P in number.
 
     Raises:
-        ValueError: if the shapes of the boxes do not belong together, or there is only one crop.
+        ValueError: If the shapes of the boxes do not belong together, or there is only one crop.
     """
 
     def __init__(self,
@@ -92,7 +92,7 @@ class CropPairs:
             raise ValueError('gc_boxes must be (B, T, V, 4) and all_boxes (B, V, T, 4), but got '
                              f'{tuple(gc_boxes.shape)} and {tuple(all_boxes.shape)}')
         if num_crops < 2:
-            raise ValueError(f'{num_crops} crop an image: a loss over crop pairs needs at least 2')
+            raise ValueError(f'{num_crops} crop per image: a loss over crop pairs needs at least 2')
         self.gc_boxes, self.all_boxes = gc_boxes, all_boxes
         self.patch_size, self.kernel, self.flipped = patch_size, kernel, flipped
         self.num_global, self.num_crops, self.batch = num_global, num_crops, batch
@@ -129,11 +129,13 @@ class CropPairs:
     def align_teacher(self, maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         """T maps (B, h·w, C) of the global crops -> (P, B, k·k, C) float32, pairs in order."""
         aligned = [self._apply(self.teacher_matrix(t, grid), tokens) for t, tokens in enumerate(maps)]
-        return torch.cat([one.transpose(0, 1) for one in aligned])
+        return torch.cat([cells.transpose(0, 1) for cells in aligned])
 
     def align_student(self, maps: Sequence[Tensor], matrices: Sequence[Tensor]) -> Tensor:
         """V maps (B, h·w, C) and their student matrices -> (P, B, k·k, C) float32, pairs in order."""
         aligned = [self._apply(matrix, tokens) for matrix, tokens in zip(matrices, maps, strict=True)]
+        # A local crop has a grid for each of the T teachers, so teacher t's is number t. A global crop v is not paired
+        # with itself: its grids are those of the other teachers, so the ones behind v have moved one place forward.
         return torch.stack([aligned[v][:, t if v >= self.num_global or t < v else t - 1] for t, v in self.pairs])
 
     def _apply(self, matrix: Tensor, tokens: Tensor) -> Tensor:

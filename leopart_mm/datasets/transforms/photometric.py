@@ -1,4 +1,4 @@
-"""Colour jitter, grey and blur on batches of crops with parameters of their own, on any device.
+"""Colour jitter, grey and blur on batches of crops, each with its own parameters, on any device.
 
 The operations work in place on float images (n, 3, H, W) in [0, 1]. A factor is a float for all images or a tensor (n,
 1, 1, 1). They compute what PIL (and torchvision on PIL) does, without its rounding to uint8 after each operation.
@@ -32,7 +32,7 @@ def augment(images: Tensor, parameters: Tensor) -> Tensor:
         ``images``.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: If the shapes do not fit.
     """
     if images.ndim != 4 or images.shape[1] != 3 or parameters.shape != (len(images), columns.NUM_PARAMETERS):
         raise ValueError('photometric augmentation needs images (N, 3, H, W) and parameters '
@@ -56,9 +56,9 @@ Step = tuple[Callable[..., Tensor], list[int], list]
 
 
 def plan(rows: list[list[float]]) -> Iterator[Step]:
-    """The operations in order, each with the places of its images and their factors.
+    """The operations in order, each with the numbers of its images and their factors.
 
-    What would change nothing is left out.
+    Operations that would change nothing are left out.
     """
     everywhere = range(len(rows))
     orders = [columns.ORDERS[int(row[columns.ORDER])] for row in rows]
@@ -145,7 +145,8 @@ def gaussian_blur(images: Tensor, weights: Tensor | list[float]) -> Tensor:
     """Separable symmetric blur, the border pixels continued.
 
     Args:
-        weights: half kernel, centre first: r + 1 floats or (n, 1, 1, 1) tensors.
+        images: (n, 3, H, W).
+        weights: Half kernel, centre first: r + 1 floats or (n, 1, 1, 1) tensors.
     """
     radius = len(weights) - 1
     padded = F.pad(images, (radius,) * 4, mode='replicate')

@@ -27,12 +27,14 @@ def draw_photometric(num: int,
     """Draw the parameters of ``num`` crops independently (docs/methods/leopart.md §2).
 
     Args:
-        jitter: strength j of the colour jitter: factors of brightness, contrast and saturation uniform in
+        num: Number of crops.
+        rng: Source of the draws.
+        jitter: Strength j >= 0 of the colour jitter: factors of brightness, contrast and saturation uniform in
             1 ± 0.8 j (not below 0), shift of the hue uniform in ± 0.2 j of the circle, in a random order.
-        jitter_prob: probability of the jitter.
-        grey_prob: probability of turning grey.
-        blur: strength b of the Gaussian blur, its standard deviation is uniform in [0.1 b, 2 b] pixels.
-        blur_prob: probability of the blur.
+        jitter_prob: Probability of the jitter.
+        grey_prob: Probability of turning grey.
+        blur: Strength b >= 0 of the Gaussian blur, whose standard deviation is uniform in [0.1 b, 2 b] pixels.
+        blur_prob: Probability of the blur.
 
     Returns:
         (num, 7) float32; columns BRIGHTNESS, CONTRAST, SATURATION, HUE, ORDER, GREY, SIGMA of this module.
@@ -60,10 +62,10 @@ class DrawPhotometric(BaseTransform):
 
     Args:
         jitter (float): Strength of the colour jitter. Defaults to 1.0 (published configs; published default 0.2).
-        jitter_prob (float): Its probability. Defaults to 0.8.
-        grey_prob (float): Probability of grey. Defaults to 0.2.
+        jitter_prob (float): Probability of the jitter. Defaults to 0.8.
+        grey_prob (float): Probability of turning grey. Defaults to 0.2.
         blur (float): Strength of the blur. Defaults to 1.0.
-        blur_prob (float): Its probability. Defaults to 0.5.
+        blur_prob (float): Probability of the blur. Defaults to 0.5.
     """
 
     def __init__(self,
@@ -81,7 +83,7 @@ class DrawPhotometric(BaseTransform):
         return draw_photometric(len(results['crops']), sample_generator(results, 'DrawPhotometric'), **self.settings)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """See the class."""
+        """Add the key `photometric`."""
         results['photometric'] = self.draw(results)
         return results
 
@@ -93,7 +95,7 @@ def check_settings(**settings: float) -> dict[str, float]:
     """The arguments of `draw_photometric`, checked.
 
     Raises:
-        ValueError: naming the argument that is out of range.
+        ValueError: If an argument is out of range; the message names it.
     """
     for name, value in settings.items():
         high = 1.0 if name.endswith('_prob') else 2.5 if name == 'jitter' else float('inf')

@@ -169,8 +169,10 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
     def student_aligned(self, crops: Sequence[Tensor], pairs: CropPairs, weights: Tensor | None = None) -> Tensor:
         """Student embeddings of all crops, cut out where the pairs overlap: (P, B, k·k, C).
 
-        The neck works token by token, so it gets only the tokens that some cell looks at; cells of weight 0 in
-        `weights` (P, B, k·k), whose loss does not count, come out as zeros.
+        The neck works token by token, so it gets only the tokens that cells look at; cells of weight 0 in `weights` (P,
+        B, k·k), whose loss does not count, come out as zeros. For a ViT-S/16 without a mask that is 79 % of the tokens,
+        and saves a fifth of the neck's time (2.18 to 1.75 s, 3 to 4 % of a step of batch 8 on one core); a mask leaves
+        out more. To find the tokens waits for the device once per step.
         """
         tokens, grids = self._student_tokens(crops)
         matrices = [pairs.student_matrix(v, grid, weights) for v, grid in enumerate(grids)]

@@ -9,8 +9,8 @@ Comparator = tuple[int, int]
 Layer = tuple[Comparator, ...]
 
 KINDS = ('bitonic', 'odd_even')
-# Up to this size the published bitonic network is tested on every input that can matter.
-MOST_TESTED = 256
+# Up to this size the published bitonic network is verified on every input that can matter.
+MAX_VERIFIED_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class SortingNetwork:
     Args:
         kind: 'bitonic' or 'odd_even'.
         size: n, number of wires.
-        layers: comparators (lo, hi) on disjoint wires; wire lo receives the smaller value, wire hi the larger.
-        ranks: the wire that holds rank 0 (the smallest value), 1, ... after the last layer.
+        layers: Comparators (lo, hi) on disjoint wires; wire lo receives the smaller value, wire hi the larger.
+        ranks: The wire that holds rank 0 (the smallest value), 1, ... after the last layer.
     """
 
     kind: str
@@ -61,10 +61,13 @@ def sorting_network(kind: str, size: int, published: bool = False) -> SortingNet
     Args:
         kind: 'bitonic', about log2(n)² / 2 layers, or 'odd_even', n layers.
         size: n >= 1.
-        published: take the published bitonic network even where it does not sort.
+        published: Whether the published bitonic network is taken even where it does not sort.
 
     Raises:
-        ValueError: if the kind is unknown or the size not positive.
+        ValueError: If the kind is unknown or the size not positive.
+
+    >>> [len(sorting_network(kind, 8).layers) for kind in ('bitonic', 'odd_even')]
+    [6, 8]
     """
     if kind not in KINDS:
         raise ValueError(f'network={kind!r} is unknown; choose one of {KINDS}')
@@ -76,7 +79,7 @@ def sorting_network(kind: str, size: int, published: bool = False) -> SortingNet
         return SortingNetwork(kind, size, layers, wires)
     network = SortingNetwork(kind, size, _bitonic_without(size), wires)
     complete = size & (size - 1) == 0  # a power of two: no wire beyond
-    if published or complete or (size <= MOST_TESTED and sorts(network)):
+    if published or complete or (size <= MAX_VERIFIED_SIZE and sorts(network)):
         return network
     return SortingNetwork(kind, size, *_bitonic_padded(size))
 
@@ -105,8 +108,8 @@ def _bitonic_without(size: int) -> tuple[Layer, ...]:
 def _bitonic_padded(size: int) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
     """Layers and ranks of the bitonic network whose imaginary wires hold minus infinity.
 
-    Where minus infinity meets a value is known beforehand. The value goes to the upper wire: no comparator, another
-    name.
+    Where minus infinity meets a value is known beforehand. The value goes to the upper wire: this is a relabelling of
+    wires, not a comparator.
     """
     imaginary = 2**math.ceil(math.log2(size)) - size
     holds: list[int | None] = [None] * imaginary + list(range(size))  # the real wire at each place
@@ -135,8 +138,8 @@ def sorts(network: SortingNetwork) -> bool:
                 _join(parts, lo, hi)
         for wires, patterns in {id(part): part for part in parts.values()}.values():
             place = {wire: index for index, wire in enumerate(wires)}
-            mine = [(place[lo], place[hi]) for lo, hi in layer if lo in place]
-            compared = {_compared(pattern, mine) for pattern in patterns}
+            comparators = [(place[lo], place[hi]) for lo, hi in layer if lo in place]
+            compared = {_compared(pattern, comparators) for pattern in patterns}
             patterns.clear()
             patterns.update(compared)
     if any(part is not parts[0] for part in parts.values()):
