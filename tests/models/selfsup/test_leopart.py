@@ -10,6 +10,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from leopart_mm.registry import MODELS
 from tests.distributed import run_distributed
 from tests.models.selfsup.builders import gradients, random_batch, tiny_cfg, tiny_leopart
+from tests.models.selfsup.plain import plain_leopart_loss
 from tests.models.selfsup.stepping import (
     assert_same_gradients,
     loss_and_gradients,
@@ -17,7 +18,8 @@ from tests.models.selfsup.stepping import (
     results_of_process,
 )
 
-QUEUE = dict(length=64, embed_dims=6, per_image=4)
+QUEUE = dict(length=64, per_image=4)
+SMALL_MASK = dict(kernel=3, min_component=1)
 
 
 def test_loss_trains_the_student_only_and_logs_health():
@@ -44,7 +46,7 @@ def test_teacher_stays_in_evaluation_mode():
     assert torch.equal(model.teacher_output(crops).embeddings, model.teacher_output(crops).embeddings)
 
 
-@pytest.mark.parametrize('loss', [dict(), dict(mask='fg', mask_cfg=dict(kernel=3, min_component=1))], ids=['all', 'fg'])
+@pytest.mark.parametrize('loss', [dict(), dict(mask='fg', mask_cfg=SMALL_MASK)], ids=['all', 'fg'])
 def test_leaving_out_tokens_that_do_not_count_changes_nothing(monkeypatch, loss):
     model, inputs = tiny_leopart(loss=loss), random_batch(3)
     outputs, grads = loss_and_gradients(model, inputs)
@@ -65,12 +67,23 @@ def test_micro_batches_equal_the_whole_batch(parts):
     assert_same_gradients(part_grads, grads)
 
 
-@pytest.mark.parametrize('mask', ['fg', 'bg'])
-def test_masks_use_the_attention(mask):
-    model = tiny_leopart(loss=dict(mask=mask, mask_cfg=dict(kernel=3, min_component=1)))
-    outputs, grads = loss_and_gradients(model, random_batch(3))
-    assert torch.isfinite(outputs['loss'])
-    assert grads
+def assert_equals_plain_operations(model, inputs):
+    outputs, grads = loss_and_gradients(model, inputs)
+    model.zero_grad()
+    loss = plain_leopart_loss(model, inputs)
+    loss.backward()
+    torch.testing.assert_close(outputs['loss'], loss, rtol=2e-5, atol=0)
+    assert_same_gradients(grads, gradients(model), 1e-4)
+    return outputs
+
+
+@pytest.mark.parametrize('mask', ['all', 'fg', 'bg'])
+def test_equals_pair_by_pair_plain_operations_with_and_without_masks(mask):
+    inputs = random_batch(3)
+    model = tiny_leopart(loss=dict(mask=mask, mask_cfg=SMALL_MASK))
+    outputs = assert_equals_plain_operations(model, inputs)
+    everything = tiny_leopart()(inputs, mode='loss')['loss']
+    assert (abs(outputs['loss'] - everything) > 1e-3) == (mask != 'all')  # the mask leaves cells out
 
 
 def test_an_empty_mask_gives_zeroloss_and_gradients():
@@ -81,9 +94,13 @@ def test_an_empty_mask_gives_zeroloss_and_gradients():
 
 
 def test_single_image_and_more_prototypes_than_tokens():
-    outputs, grads = loss_and_gradients(tiny_leopart(num_prototypes=200), random_batch(1))
-    assert torch.isfinite(outputs['loss'])
-    assert all(torch.isfinite(one).all() for one in grads.values())
+    model, inputs = tiny_leopart(num_prototypes=200), random_batch(1)
+    outputs = assert_equals_plain_operations(model, inputs)
+    assert outputs['ce_over_log_k'].item() == pytest.approx(outputs['loss'].item() / math.log(200), rel=1e-6)
+    embeddings = model.teacher_output(inputs['crops'][:2]).embeddings.flatten(0, 2)
+    counts = (embeddings @ model.teacher.head['prototypes'].weight.T).argmax(1).bincount()
+    shares = counts[counts > 0] / 32  # 2 crops of 16 tokens, fewer than prototypes
+    assert outputs['prototype_usage'].item() == pytest.approx(-(shares * shares.log()).sum().item() / math.log(32))
 
 
 def test_without_teacher_the_student_gives_the_targets():
@@ -174,7 +191,7 @@ def test_compiled_train_step_gives_the_same_losses(loss):
 @pytest.mark.slow
 @pytest.mark.parametrize('loss', [
     dict(),
-    dict(mask='fg', mask_cfg=dict(kernel=3, min_component=1)),
+    dict(mask='fg', mask_cfg=SMALL_MASK),
     dict(queue=dict(QUEUE, partial=True)),
 ], ids=['all', 'fg', 'queue'])
 def test_two_processes_equal_one(loss):

@@ -9,6 +9,7 @@ from leopart_mm.engine.hooks import SelfSupStepHook
 from leopart_mm.engine.optimizers import BackboneHeadConstructor
 from tests.distributed import run_distributed
 from tests.models.selfsup.builders import gradients, random_batch, tiny_neco
+from tests.models.selfsup.plain import plain_neco_loss
 from tests.models.selfsup.stepping import (
     assert_same_gradients,
     loss_and_gradients,
@@ -16,7 +17,7 @@ from tests.models.selfsup.stepping import (
     results_of_process,
 )
 
-QUEUE = dict(length=64, embed_dims=6, per_image=4)
+QUEUE = dict(length=64, per_image=4)
 SMALL_MASK = dict(kernel=3, min_component=1)
 LOSSES = dict(batch=dict(), queue=dict(queue=QUEUE), fg=dict(mask='fg', mask_cfg=SMALL_MASK),
               fg_queue=dict(mask='fg', mask_cfg=SMALL_MASK, queue=QUEUE))
@@ -99,10 +100,11 @@ def test_without_teacher_the_loss_is_that_of_a_twin_and_references_learn_too():
 
 @pytest.mark.parametrize('mask', ['fg', 'bg'])
 def test_without_teacher_masks_use_the_students_attention(mask):
-    loss = dict(mask=mask, mask_cfg=SMALL_MASK)
-    outputs, grads = loss_and_gradients(tiny_neco(use_teacher=False, loss=loss), random_batch(2))
-    assert torch.isfinite(outputs['loss'])
-    assert all(torch.isfinite(one).all() for one in grads.values())
+    inputs, loss = random_batch(2), dict(mask=mask, mask_cfg=SMALL_MASK)
+    alone, twin, unmasked = (model(inputs, mode='loss')['loss'] for model in (
+        tiny_neco(use_teacher=False, loss=loss), tiny_neco(loss=loss), tiny_neco(use_teacher=False)))
+    torch.testing.assert_close(alone, twin)  # its teacher is a copy, with the same attention
+    assert abs(alone - unmasked) > 1e-3
 
 
 @pytest.mark.parametrize('loss', [dict(), dict(queue=QUEUE)], ids=['batch', 'queue'])
@@ -113,11 +115,27 @@ def test_an_empty_mask_gives_zero_loss_and_gradients(loss):
     assert all(torch.isfinite(one).all() and not one.any() for one in grads.values())
 
 
+def references_of(model, inputs):
+    return model.head.targets(model.teacher_output(inputs['crops'][:2]), model.crop_pairs(inputs)).references
+
+
 @pytest.mark.parametrize('loss', [dict(), dict(queue=QUEUE)], ids=['batch', 'queue'])
-def test_one_image_in_the_batch(loss):
-    outputs, grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss)), random_batch(1))
-    assert torch.isfinite(outputs['loss'])
-    assert all(torch.isfinite(one).all() for one in grads.values())
+@pytest.mark.parametrize('batch', [1, 3])
+def test_equals_pair_by_pair_plain_operations(loss, batch):
+    model, inputs = tiny_neco(loss={**copy.deepcopy(loss), **GENTLE}), random_batch(batch)
+    outputs, grads = loss_and_gradients(model, inputs)
+    model.zero_grad()
+    plain = plain_neco_loss(model, inputs, references_of(model, inputs))
+    plain.backward()
+    torch.testing.assert_close(outputs['loss'], plain, rtol=2e-5, atol=0)
+    assert_same_gradients(grads, gradients(model), 1e-4)
+
+
+def test_one_image_in_the_batch_is_compared_with_its_own_cells():
+    model, inputs = tiny_neco(), random_batch(1)
+    targets = model.head.targets(model.teacher_output(inputs['crops'][:2]), model.crop_pairs(inputs))
+    for queries, references in zip(targets.queries[:, 0], targets.references[:, 0], strict=True):
+        assert torch.equal(torch.cdist(references, queries).argmin(1).sort().values, torch.arange(9))
 
 
 @pytest.mark.parametrize('mode', ['pad', 'resize', 'drop'])
@@ -128,9 +146,25 @@ def test_crops_that_are_no_multiple_of_the_patch(mode):
     inputs['gc_boxes'] *= 35 / 32
     inputs['all_boxes'][:, :2] *= 35 / 32
     inputs['all_boxes'][:, 2:] *= 18 / 16
-    outputs, grads = loss_and_gradients(tiny_neco(backbone=dict(size_mode=mode)), inputs)
-    assert torch.isfinite(outputs['loss'])
-    assert all(torch.isfinite(one).all() for one in grads.values())
+    outputs, grads = loss_and_gradients(tiny_neco(backbone=dict(size_mode=mode), loss=GENTLE), inputs)
+    # The same by hand: crops that are whole patches, and boxes where the content is then.
+    sizes = (32, 32, 16, 16) if mode == 'drop' else (40, 40, 24, 24)
+    for crop, size in enumerate(sizes):
+        image = inputs['crops'][crop]
+        side = image.shape[-1]
+        if mode == 'resize':
+            image = torch.nn.functional.interpolate(image, size, mode='bilinear')
+            inputs['all_boxes'][:, crop] *= size / side
+            if crop < 2:
+                inputs['gc_boxes'][:, crop] *= size / side
+        else:
+            image = torch.nn.functional.pad(image, (0, size - side, 0, size - side))  # cuts where it is negative
+        inputs['crops'][crop] = image
+    by_hand, grads_by_hand = loss_and_gradients(tiny_neco(loss=GENTLE), inputs)
+    torch.testing.assert_close(outputs['loss'], by_hand['loss'], rtol=1e-5, atol=0)
+    assert_same_gradients(grads, grads_by_hand)
+    plain = plain_neco_loss(tiny_neco(loss=GENTLE), inputs, references_of(tiny_neco(loss=GENTLE), inputs))
+    torch.testing.assert_close(outputs['loss'], plain, rtol=2e-5, atol=0)
 
 
 def test_nan_in_an_image_shows_in_the_loss():
