@@ -8,6 +8,6 @@ model = dict(
               queue=dict(counting='shared', gather=False)))
 custom_hooks = [
     dict(type='leopart_mm.StepSeedHook'),
-    dict(type='leopart_mm.EMATeacherHook', momentum=0.9995, end_momentum=1., before_optimizer=True),
+    dict(type='leopart_mm.SelfSupStepHook', momentum=0.9995, end_momentum=1., before_optimizer=True),
     dict(type='leopart_mm.HealthHook'),
 ]

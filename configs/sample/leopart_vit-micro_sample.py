@@ -40,6 +40,6 @@ default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=iterations))
 custom_hooks = [
     dict(type='leopart_mm.StepSeedHook'),
-    dict(type='leopart_mm.EMATeacherHook', momentum=0.99, end_momentum=1.),
+    dict(type='leopart_mm.SelfSupStepHook', momentum=0.99, end_momentum=1.),
     dict(type='leopart_mm.HealthHook'),
 ]

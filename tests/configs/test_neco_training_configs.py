@@ -90,7 +90,7 @@ def test_config_says_what_the_table_says(name):
     assert cfg.train_cfg.max_epochs == expected['epochs']
     assert {(one['T_max'], one['end']) for one in cfg.param_scheduler} == {(expected['epochs'], ) * 2}
     assert [one['eta_min'] for one in cfg.param_scheduler] == [0, 0.5]
-    ema, = [hook for hook in cfg.custom_hooks if hook['type'] == 'leopart_mm.EMATeacherHook']
+    ema, = [hook for hook in cfg.custom_hooks if hook['type'] == 'leopart_mm.SelfSupStepHook']
     assert (ema['momentum'], ema['end_momentum']) == (0.9995, 1)
     assert cfg.default_hooks.checkpoint.interval == 1
     assert cfg.randomness.seed == 400

@@ -20,6 +20,6 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'))
 custom_hooks = [
     dict(type='leopart_mm.StepSeedHook'),
-    dict(type='leopart_mm.EMATeacherHook', momentum=0.9995, end_momentum=1.),
+    dict(type='leopart_mm.SelfSupStepHook', momentum=0.9995, end_momentum=1.),
     dict(type='leopart_mm.HealthHook'),
 ]

@@ -11,7 +11,7 @@ log_processor = dict(by_epoch=False)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=3))
 custom_hooks = [
     dict(type='leopart_mm.StepSeedHook'),
-    dict(type='leopart_mm.EMATeacherHook', momentum=0.996, end_momentum=1.),
+    dict(type='leopart_mm.SelfSupStepHook', momentum=0.996, end_momentum=1.),
     dict(type='leopart_mm.HealthHook'),
     dict(type='leopart_mm.BackboneCheckpointHook'),
 ]

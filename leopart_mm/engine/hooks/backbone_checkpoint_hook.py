@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from leopart_mm.checkpoints.conversion import convert_checkpoint
 from leopart_mm.checkpoints.matching import load_backbone_state
 from leopart_mm.checkpoints.networks import VIT
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
+from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.files import shorten
 from leopart_mm.models.backbones import PretrainedBackbone
 from leopart_mm.registry import HOOKS
@@ -47,7 +47,7 @@ class BackboneCheckpointHook(Hook):
         Raises:
             BackboneCheckpointError: If the file holds no network of this shape.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         backbones = {f'{path}.' if path else '': module for path, module in model.named_modules()
                      if isinstance(module, PretrainedBackbone)}
         resumed = getattr(runner, '_resume', False)

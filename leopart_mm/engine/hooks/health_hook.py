@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
+from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.registry import HOOKS
 
 
@@ -45,7 +44,7 @@ class HealthHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Say which thresholds the model does not have; a mistyped argument is among them."""
-        model = _unwrapped(runner.model)
+        model = unwrap(runner.model)
         unknown = sorted(set(self.limits) - set(getattr(model, 'health_limits', {})))
         if unknown:
             runner.logger.warning(f'HealthHook: {type(model).__name__} has no threshold {", ".join(unknown)}; it has '
@@ -69,7 +68,7 @@ class HealthHook(Hook):
             self._report(runner)
 
     def _report(self, runner: Runner) -> None:
-        model = _unwrapped(runner.model)
+        model = unwrap(runner.model)
         if not hasattr(model, 'health_findings'):
             return
         means = {name: sum(map(float, values)) / len(values) for name, values in self.history.items()}
@@ -102,7 +101,3 @@ class HealthHook(Hook):
         raise DivergenceError(f'The loss is {loss} at iteration {runner.iter + 1} (learning rates '
                                f'{", ".join(f"{rate:.3g}" for rate in rates)}; precision {precision}): {cause}. '
                                'Continue from the last checkpoint with --resume after the change.')
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

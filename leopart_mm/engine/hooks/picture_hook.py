@@ -10,11 +10,11 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
 from leopart_mm.datasets.image_reading import read_image
+from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.evaluation.label_writer import unique_names
 from leopart_mm.files import printable, write_image_whole
 from leopart_mm.registry import HOOKS
@@ -229,4 +229,4 @@ def find_matching(evaluator: Evaluator) -> np.ndarray | None:
 def _model(runner: Runner, loop: Any) -> Any:
     """The model that predicts: the loop's own segmentor, else the runner's."""
     model = getattr(loop, 'segmentor', None) or getattr(runner, 'model', None)
-    return model.module if is_model_wrapper(model) else model
+    return unwrap(model)

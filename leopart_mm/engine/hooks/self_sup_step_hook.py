@@ -4,11 +4,11 @@ import math
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.registry import HOOKS
 
 
@@ -44,7 +44,7 @@ class SelfSupStepHook(Hook):
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             raise TypeError('SelfSupStepHook needs a single optimiser, but optim_wrapper is a '
                             f'{type(runner.optim_wrapper).__name__}')
-        self.attach(_unwrapped(runner.model), runner.optim_wrapper.optimizer)
+        self.attach(unwrap(runner.model), runner.optim_wrapper.optimizer)
 
     def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Let every step of `optimizer` move the teacher of `model` by `self.momentum`."""
@@ -65,7 +65,7 @@ class SelfSupStepHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Set this iteration's momentum and let the model prepare its parameters."""
         self.momentum = cosine_value(self.start_momentum, self.end_momentum, runner.iter, runner.max_iters)
-        _unwrapped(runner.model).before_step()
+        unwrap(runner.model).before_step()
 
     def after_train_iter(self,
                          runner: Runner,
@@ -73,7 +73,7 @@ class SelfSupStepHook(Hook):
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         """Let the model finish the iteration."""
-        _unwrapped(runner.model).after_step()
+        unwrap(runner.model).after_step()
 
 
 EMATeacherHook = SelfSupStepHook  # its name in configs and code written before
@@ -88,7 +88,3 @@ def cosine_value(start: float, end: float, step: int, total: int) -> float:
     if step >= total:
         return end
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * step / total))
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -7,21 +7,16 @@ import torch
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import TestLoop, ValLoop, autocast
 from torch import nn
 from torch.utils.data import DataLoader
 
 from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
 from leopart_mm.engine.loops.undisturbed import undisturbed
+from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
 from leopart_mm.models.fitting.stream import FeatureStream, dataset_paths
 from leopart_mm.registry import LOOPS, MODELS
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside a distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
 
 
 def fit_stream(model: nn.Module, fit_dataloader: DataLoader, test_dataloader: DataLoader, cache: Any,

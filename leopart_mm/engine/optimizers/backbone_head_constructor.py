@@ -8,6 +8,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
+from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 OPTIONS = {'head_lr', 'backbone_prefix', 'decay_tokens'}
@@ -42,7 +43,7 @@ class BackboneHeadConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimiser wrapper for a model or a distributed wrapper of it."""
-        model = getattr(model, 'module', model)
+        model = unwrap(model)
         groups = self.param_groups(model)
         if not groups:
             raise ValueError('no parameter of the model is trainable: check frozen_stages')
