@@ -17,6 +17,7 @@ REQUIRES = [
     'ftfy', 'regex',  # imported by mmseg, which does not declare them
     'setuptools<82',  # `_base_ = ['mmseg::...']` needs pkg_resources at run time
 ]
+NOT_INSTALLED = ('benchmark.py', )  # it needs benchmarks/, which only a checkout has
 EXTRAS = {
     'mmcv-lite': ['mmcv-lite==2.1.0'],
     'mmdet': ['mmdet==3.3.0'],  # Mask2Former
@@ -35,14 +36,14 @@ class BuildWithConfigs(build_py):
         target = Path(self.build_lib) / 'leopart_mm' / '.mim'
         for name in ('configs', 'tools'):
             shutil.copytree(ROOT / name, target / name, dirs_exist_ok=True,
-                            ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+                            ignore=shutil.ignore_patterns('__pycache__', '*.pyc', *NOT_INSTALLED))
         shutil.copy(ROOT / 'model-index.yml', target)
 
 
 setup(
     name='leopart_mm',
     version=VERSION['__version__'],
-    description='Dense self-supervised learning and unsupervised segmentation (Leopart) as an OpenMMLab plugin',
+    description='Dense self-supervised learning and unsupervised segmentation (Leopart, NeCo) as an OpenMMLab plugin',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

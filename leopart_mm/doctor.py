@@ -1,4 +1,4 @@
-"""Say what is installed, what is wrong with it and how to mend it: `python -m leopart_mm.doctor`.
+"""Diagnose an installation and suggest fixes: `python -m leopart_mm.doctor`.
 
 `python tools/doctor.py` is the same for a machine on which not even the package can be imported. Standard library only
 at import time: everything examined here may be missing.
@@ -21,7 +21,8 @@ PACKAGES = (('mmengine', '0.10.4', '1.0'), ('mmsegmentation', '1.2.2', '1.3'), (
 
 @dataclass
 class Finding:
-    """One line of the report; `fix` is there exactly when something is wrong."""
+    """A line of the report; `fix` is empty if nothing is wrong."""
+
     name: str
     text: str
     fix: str = ''
@@ -32,7 +33,7 @@ class Finding:
 
 
 def version_of(distribution: str) -> str | None:
-    """The installed version of a distribution, None where it is not installed."""
+    """The installed version of a distribution; None if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -124,11 +125,11 @@ def check_pkg_resources() -> Finding:
 
 def check_package(name: str, lowest: str, too_new: str | None) -> Finding:
     version = version_of(name)
-    wanted = f'{name}>={lowest}' + (f',<{too_new}' if too_new else '')
+    requirement = f'{name}>={lowest}' + (f',<{too_new}' if too_new else '')
     if version is None:
-        return Finding(name, 'not installed', f'pip install "{wanted}"')
+        return Finding(name, 'not installed', f'pip install "{requirement}"')
     if _numbers(version) < _numbers(lowest) or (too_new and _numbers(version) >= _numbers(too_new)):
-        return Finding(name, version, f'pip install "{wanted}"')
+        return Finding(name, version, f'pip install "{requirement}"')
     return Finding(name, version)
 
 
@@ -151,7 +152,7 @@ def check_leopart_mm() -> Finding:
         import mmseg.models  # noqa: F401
     except Exception as error:
         return Finding('leopart_mm', f'does not work ({type(error).__name__}: {str(error)[:300]})',
-                       'mend what is marked above first, then: pip install -e ".[mmcv-lite]"')
+                       'fix what is marked above first, then: pip install -e ".[mmcv-lite]"')
     return Finding('leopart_mm', f'{leopart_mm.__version__}, builds a ViT of width {vit.embed_dims}')
 
 
@@ -167,7 +168,7 @@ def check_machine() -> Finding:
 
 
 def examine() -> list[Finding]:
-    """Run every check; a check that fails itself becomes a finding, never an exception."""
+    """Run every check; a check that raises becomes a finding, never an exception."""
     checks: list[tuple[str, Callable[[], Finding]]] = [('Python', check_python), ('torch', check_torch),
                                                        ('torchvision', check_torchvision), ('mmcv', check_mmcv),
                                                        ('setuptools', check_pkg_resources), ('opencv', check_opencv)]
@@ -188,7 +189,7 @@ def main() -> int:
     for finding in findings:
         print(finding)
     problems = [finding.name for finding in findings if finding.fix]
-    print(f'\n{len(problems)} to mend: {", ".join(problems)}' if problems else '\nAll well.')
+    print(f'\n{len(problems)} to fix: {", ".join(problems)}' if problems else '\nAll well.')
     return 1 if problems else 0
 
 

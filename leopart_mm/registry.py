@@ -1,7 +1,6 @@
 """The registries of leopart_mm: children of MMEngine's root registries under the scope ``leopart_mm``.
 
-``type='leopart_mm.X'`` in any MMEngine config finds ``X`` here; the ``locations`` make MMEngine import the module
-that holds it by itself.
+``type='leopart_mm.X'`` in any MMEngine config finds ``X`` here; the ``locations`` let MMEngine import its module.
 """
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
@@ -13,10 +12,8 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
 
@@ -33,7 +30,5 @@ HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
 LOOPS = _child('loop', MMENGINE_LOOPS, 'engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
 OPTIM_WRAPPERS = _child('optimizer wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')
-PARAM_SCHEDULERS = _child('parameter scheduler', MMENGINE_PARAM_SCHEDULERS, 'engine')
-VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
 INFERENCERS = _child('inferencer', MMENGINE_INFERENCERS, 'apis')
 TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'models')

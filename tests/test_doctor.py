@@ -97,7 +97,7 @@ def test_a_failing_check_is_a_finding(monkeypatch, capsys):
     assert doctor.main() == 1
     out = capsys.readouterr().out
     assert '[!!] machine: OSError: disk on fire' in out
-    assert '1 to mend: machine' in out
+    assert '1 to fix: machine' in out
 
 
 def test_script_runs_without_the_package(tmp_path):

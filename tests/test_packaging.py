@@ -22,6 +22,9 @@ def test_wheel_holds_configs_that_others_inherit(tmp_path):
     with zipfile.ZipFile(wheels[0]) as archive:
         archive.extractall(installed)
     assert (installed / 'leopart_mm/.mim/tools/train.py').is_file()
+    assert not list(installed.rglob('benchmark*'))  # benchmarks compare with published code: a checkout's business
+    description = next(installed.glob('*.dist-info')).joinpath('METADATA').read_text()
+    assert '\nSummary: Dense self-supervised learning and unsupervised segmentation (Leopart, NeCo)' in description
     (tmp_path / 'child.py').write_text("_base_ = ['leopart_mm::leopart/leopart_dino-vits16_coco.py']\nseed = 1\n")
     code = ('import leopart_mm; from mmengine.config import Config; cfg = Config.fromfile("child.py"); '
             'print(leopart_mm.__file__, cfg.model.type, cfg.seed)')

@@ -1,4 +1,4 @@
-"""What makes the OpenMMLab stack run on today's torch; `install` is called when leopart_mm is imported."""
+"""Repairs that make the OpenMMLab stack run on today's torch; importing leopart_mm calls `install`."""
 
 from leopart_mm.compat.allocator import tune_cpu_allocator
 from leopart_mm.compat.config_scope import register_config_scope
@@ -6,7 +6,7 @@ from leopart_mm.compat.mmcv_ops import has_compiled_ops, install_mmcv_ops
 
 
 def install() -> None:
-    """Put every repair in place. Safe to call more than once; does nothing where nothing is broken."""
+    """Apply every repair. Safe to call more than once; does nothing where nothing is broken."""
     install_mmcv_ops()
     register_config_scope()
 

@@ -14,9 +14,9 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 
 
 def tune_cpu_allocator() -> bool:
-    """Make glibc keep and reuse freed memory. Returns whether it was done.
+    """Make glibc keep and reuse freed memory; returns whether it was changed.
 
-    Done on Linux with glibc where no GPU is used; ``LEOPART_MM_TUNE_ALLOCATOR=0`` leaves the allocator alone. The price
+    Only on Linux with glibc and without a GPU; ``LEOPART_MM_TUNE_ALLOCATOR=0`` leaves the allocator as it is. The price
     is that freed memory stays with the process until it ends.
     """
     if os.environ.get('LEOPART_MM_TUNE_ALLOCATOR', '1') == '0' or torch.cuda.is_available():

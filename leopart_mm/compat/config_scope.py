@@ -4,8 +4,8 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 
 def register_config_scope() -> None:
-    """Enter leopart_mm into MMEngine's list of packages that may stand before ``::``.
+    """Add leopart_mm to MMEngine's list of packages that may precede ``::``.
 
-    The configs are looked for in ``leopart_mm/.mim`` of an installed wheel; a checkout names them by path instead.
+    The configs are those in ``leopart_mm/.mim`` of an installed wheel; in a checkout they are named by path.
     """
     MODULE2PACKAGE.setdefault('leopart_mm', 'leopart_mm')

@@ -1,7 +1,7 @@
 """A stand-in for mmcv's compiled operators where mmcv-lite is installed.
 
 `import mmseg.models` needs `mmcv._ext`, which mmcv-lite lacks. The stand-in answers every operator name, so that the
-import works; `nms` and `roi_align` are backed by torchvision and any other operator raises when it is called.
+import works; `nms` and `roi_align` are computed by torchvision, and any other operator raises when it is called.
 """
 
 import importlib
@@ -17,7 +17,7 @@ EXTENSION = 'mmcv._ext'
 
 
 def has_compiled_ops() -> bool:
-    """Whether the real `mmcv._ext` is there: compiled by mmcv, not put in place by us."""
+    """Whether `mmcv._ext` is the real one: compiled by mmcv, not our stand-in."""
     module = sys.modules.get(EXTENSION)
     if module is not None:
         return not getattr(module, 'is_leopart_mm_fallback', False)
@@ -29,7 +29,7 @@ def has_compiled_ops() -> bool:
 
 
 def install_mmcv_ops() -> bool:
-    """Install the stand-in if mmcv is there without compiled operators. Returns True if it is (now) in use."""
+    """Install the stand-in if mmcv has no compiled operators; returns whether it is (now) in use."""
     try:
         import mmcv
     except ImportError:

@@ -13,13 +13,19 @@ class ADE20K151(PairedFolders):
     """ADE20K's 150 scene-parsing classes as labels 1..150, with label 0 for everything else, as its masks have them.
 
     Scores leave label 0 out: ``ignore_index=0`` in heads and metrics. mmseg's ADE20KDataset shifts the labels by one
-    instead; this one is what NeCo's evaluations have (docs/methods/neco.md §9), and takes parts of the data.
+    instead; NeCo's evaluations keep them as here (docs/methods/neco.md §9).
+
+    ::
+
+        data_root (ADEChallengeData2016)
+        ├── images/validation/ADE_val_00000001.jpg
+        └── annotations/validation/ADE_val_00000001.png
 
     Args:
-        data_root: ``images/{training,validation}`` and ``annotations/{training,validation}`` (ADEChallengeData2016).
+        data_root: The folder above.
         split: 'training' (20,210 images) or 'validation' (2,000).
-        data_prefix: Other places of ``img_path`` and ``seg_map_path``.
-        **kwargs: As in PairedFolders (``num_samples``, ``subset_seed``, ``pipeline``, ...).
+        data_prefix: Other folders for ``img_path`` and ``seg_map_path``.
+        **kwargs: Arguments of PairedFolders (``num_samples``, ``subset_seed``, ``pipeline``, ...).
     """
 
     METAINFO = dict(classes=('other', *ADE20KDataset.METAINFO['classes']),

@@ -12,18 +12,23 @@ NUM_PARTS = 111
 
 @DATASETS.register_module()
 class ADE20KStreetParts(VOCLayoutDataset):
-    """111 first-level part classes in ADE20K's street scenes; what is no part is ignored (docs/methods/leopart.md §12).
+    """111 first-level part classes in ADE20K's street scenes; other pixels are ignored (docs/methods/leopart.md §12).
 
-    The folder comes from ``tools/dataset_converters/ade20k_street.py``, which also finds out which parts occur and
-    writes their names to ``meta.json``.
+    The folder comes from ``tools/dataset_converters/ade20k_street.py``, which also finds the parts that occur::
+
+        data_root
+        ├── JPEGImages/ADE_val_00000001.jpg
+        ├── SegmentationClass/ADE_val_00000001.png
+        ├── ImageSets/Segmentation/val.txt
+        └── meta.json                              names and ids of the parts
 
     Args:
         data_root: That folder.
         split: 'train' or 'val'.
-        **kwargs: As in VOCLayoutDataset.
+        **kwargs: Arguments of VOCLayoutDataset.
 
     Raises:
-        FileNotFoundError: The folder, or its ``meta.json``, is missing.
+        FileNotFoundError: If the folder, or its ``meta.json``, is missing.
     """
 
     METAINFO = dict(classes=tuple(f'part {index}' for index in range(NUM_PARTS)),

@@ -25,13 +25,17 @@ class _COCOSuperCategories(PairedFolders):
 class COCOStuff15(_COCOSuperCategories):
     """COCO-Stuff merged to 15 super-categories; things and 'other' are ignored (docs/methods/leopart.md §12).
 
-    Masks come from ``tools/dataset_converters/coco_stuff15.py``.
+    Masks come from ``tools/dataset_converters/coco_stuff15.py``::
+
+        data_root
+        ├── images/val2017/000000000139.jpg
+        └── annotations/stuff15/val2017/000000000139.png
 
     Args:
-        data_root: COCO's folder, with ``images/<split>`` and ``annotations/stuff15/<split>``.
+        data_root: COCO's folder.
         split: 'train2017' or 'val2017'.
-        data_prefix: Other places of ``img_path`` and ``seg_map_path``.
-        **kwargs: As in PairedFolders (``num_samples``, ``subset_seed``, ``pipeline``, ...).
+        data_prefix: Other folders for ``img_path`` and ``seg_map_path``.
+        **kwargs: Arguments of PairedFolders (``num_samples``, ``subset_seed``, ``pipeline``, ...).
     """
 
     FOLDER = 'stuff15'
@@ -43,7 +47,8 @@ class COCOStuff15(_COCOSuperCategories):
 class COCOThings12(_COCOSuperCategories):
     """COCO's thing classes merged to 12 super-categories; stuff is ignored (docs/methods/leopart.md §12).
 
-    Masks come from ``tools/dataset_converters/coco_things12.py``. Arguments as in COCOStuff15.
+    Masks come from ``tools/dataset_converters/coco_things12.py``, in ``annotations/things12/<split>``. Arguments as in
+    COCOStuff15.
     """
 
     FOLDER = 'things12'

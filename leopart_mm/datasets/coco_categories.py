@@ -41,7 +41,11 @@ STUFF_SUPERCATEGORIES = {
 
 
 def class_of_category(groups: Mapping[str, Sequence[int]]) -> np.ndarray:
-    """(256,) uint8: category id -> index of its group, 255 for every other id (things in stuff, 'other', void)."""
+    """(256,) uint8: category id -> index of its group, 255 for every other id (things in stuff, 'other', void).
+
+    >>> class_of_category(dict(person=(1, ), animal=(16, 17)))[[1, 17, 2]].tolist()
+    [0, 1, 255]
+    """
     table = np.full(256, IGNORE, np.uint8)
     for index, ids in enumerate(groups.values()):
         table[list(ids)] = index

@@ -1,6 +1,7 @@
-"""What the data set converters in tools/dataset_converters share."""
+"""Shared steps of the data set converters in tools/dataset_converters."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from leopart_mm.files import write_whole
 from leopart_mm.progress import progress
 
 
@@ -19,7 +21,7 @@ def require(path: str | Path, what: str, where_from: str) -> Path:
     """The path, if it exists.
 
     Raises:
-        ConversionError: It does not; the message says what it should be and where it comes from.
+        ConversionError: If it does not exist; the message says what it should be and where it comes from.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -29,17 +31,15 @@ def require(path: str | Path, what: str, where_from: str) -> Path:
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
     """Write a label map (h, w) uint8 as PNG; a reader or a later run never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    Image.fromarray(mask).save(temporary, format='PNG')
-    os.replace(temporary, path)
+    with write_whole(path) as temporary:
+        Image.fromarray(mask).save(temporary, format='PNG')
 
 
 def read_png(path: Path) -> np.ndarray:
     """A PNG as it is stored: (h, w) values or palette indices, or (h, w, 3).
 
     Raises:
-        ConversionError: It is missing or damaged.
+        ConversionError: If it is missing or damaged.
     """
     try:
         with Image.open(path) as image:
@@ -50,24 +50,24 @@ def read_png(path: Path) -> np.ndarray:
 
 def convert_masks(targets: dict[Path, object], convert: Callable[[object], np.ndarray], phase: str,
                   workers: int = 4) -> int:
-    """Write ``convert(source)`` to every target that is not there yet; a stopped run goes on where it was.
+    """Write ``convert(source)`` to every target that does not exist yet; an interrupted run resumes.
 
     Args:
-        targets: Output file -> what `convert` gets.
-        convert: Gives the label map (h, w) uint8.
+        targets: Output file -> argument of `convert`.
+        convert: Returns the label map (h, w) uint8.
         phase: Name on the progress bar.
-        workers: Threads (PNG coding and NumPy release Python's lock).
+        workers: Number of threads (PNG coding and NumPy release Python's lock).
 
     Returns:
-        How many were written.
+        Number of files written.
     """
     todo = {target: source for target, source in targets.items() if not target.is_file()}
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
 
-        def one(item: tuple[Path, object]) -> None:
+        def convert_item(item: tuple[Path, object]) -> None:
             write_mask(item[0], convert(item[1]))
 
-        for _ in progress(_in_batches(pool, one, list(todo.items())), phase, len(todo)):
+        for _ in progress(_in_batches(pool, convert_item, list(todo.items())), phase, len(todo)):
             pass
     return len(todo)
 
@@ -79,14 +79,12 @@ def _in_batches(pool: ThreadPoolExecutor, function: Callable, items: list, size:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard link where the file system can (no space needed), else copy; nothing if it is there."""
+    """Hard link where the file system can (no space needed), else copy; nothing if the target exists."""
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:
-        import shutil
-        temporary = target.with_name(f'.{target.name}.tmp')
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
+        with write_whole(target) as temporary:
+            shutil.copyfile(source, temporary)

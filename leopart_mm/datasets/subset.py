@@ -12,12 +12,15 @@ def take_subset(items: Sequence[Item], num_samples: int | None, seed: int | None
     """At most `num_samples` of the items, in their order.
 
     Args:
-        items: All of them.
-        num_samples: How many to keep; None or more than there are keeps all.
-        seed: None takes the first ones; a number takes a random choice that depends on nothing else.
+        items: All items.
+        num_samples: Number of items to take; None, or a number above theirs, takes all.
+        seed: None takes the first items, a number a random choice that depends on nothing else.
 
     Raises:
-        ValueError: `num_samples` is less than 1.
+        ValueError: If `num_samples` is less than 1.
+
+    >>> take_subset('abcd', 2), take_subset('abcd', 2, seed=0)
+    (['a', 'b'], ['a', 'c'])
     """
     if num_samples is None:
         return list(items)

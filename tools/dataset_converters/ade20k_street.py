@@ -66,14 +66,14 @@ def parts_file(image: Path) -> Path:
 
 
 def part_names(image: Path) -> dict[int, str]:
-    """Id -> name of the parts of an image, from its json (2021 release); empty where there is none."""
+    """Id -> name of the parts of an image, from its json (2021 release); empty if it has none."""
     description = image.with_suffix('.json')
     if not description.is_file():
         return {}
     for encoding in ('utf-8', 'latin-1'):
         try:
             objects = json.loads(description.read_text(encoding=encoding))['annotation']['object']
-            return {int(one['name_ndx']): str(one['name']).split(',')[0].strip() for one in objects}
+            return {int(part['name_ndx']): str(part['name']).split(',')[0].strip() for part in objects}
         except (ValueError, KeyError, TypeError):
             continue
     return {}
@@ -82,7 +82,7 @@ def part_names(image: Path) -> dict[int, str]:
 def collect_parts(images: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[int, str]]:
     """The images in which a part is marked, and id -> name of all parts that occur."""
     kept, names, ids = {split: [] for split in images}, {}, set()
-    flat = [(split, image) for split, some in images.items() for image in some]
+    flat = [(split, image) for split, members in images.items() for image in members]
     for split, image in progress(flat, 'Looking for parts', len(flat)):
         here = set(np.unique(read_ids(parts_file(image))).tolist()) - {0}
         if here:
@@ -98,7 +98,7 @@ def write_meta(out: Path, parts: dict[int, str]) -> None:
     """Class names and their ids.
 
     Raises:
-        ConversionError: The folder holds masks made with other part ids.
+        ConversionError: If the folder holds masks made with other part ids.
     """
     previous = out / 'meta.json'
     if previous.is_file() and json.loads(previous.read_text()).get('ade20k_ids') != list(parts):
@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         position = np.searchsorted(ids, values).clip(max=len(ids) - 1)
         return np.where(ids[position] == values, position, 255).astype(np.uint8)
 
-    images = [image for some in kept.values() for image in some]
+    images = [image for members in kept.values() for image in members]
     for image in images:
         link_or_copy(image, out / 'JPEGImages' / image.name)
     targets = {out / 'SegmentationClass' / f'{image.stem}.png': image for image in images}

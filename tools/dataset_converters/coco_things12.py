@@ -50,7 +50,7 @@ def convert(source: tuple[Path, list[dict]]) -> np.ndarray:
 def read_segments(path: Path) -> dict[str, list[dict]]:
     """File name -> its segments."""
     try:
-        return {one['file_name']: one['segments_info'] for one in json.loads(path.read_text())['annotations']}
+        return {image['file_name']: image['segments_info'] for image in json.loads(path.read_text())['annotations']}
     except (ValueError, KeyError, TypeError) as error:
         raise ConversionError(f'{path} is no COCO panoptic json ({type(error).__name__}: {error}).') from error
 

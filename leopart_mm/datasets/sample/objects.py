@@ -1,8 +1,8 @@
-"""The objects of the sample scenes: each class is a few parts, each part a shape with a pattern of its own.
+"""The objects of the sample scenes: each class has a few parts, each part a shape and a pattern.
 
 Coordinates are the object's: x to the right, y downwards, about [-1, 1] both. A part's shape is a function that is
 positive inside (roughly the distance to its border). A part has a typical hue, but how bright and how saturated it
-looks is drawn for every object and scene anew: patterns and shapes tell the classes apart more surely.
+looks is drawn anew for every object and scene: patterns and shapes tell the classes apart more surely.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,16 @@ Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Part:
-    """One part: where it is, how it is painted, how long the pattern's period is (1 = usual), and its hue (0..1)."""
+    """A part of an object.
+
+    Args:
+        name: Name of the part; parts of one name share a label.
+        shape: Positive inside the part.
+        texture: Pattern, a function of `textures`.
+        period: Period of the pattern, 1 is the usual one.
+        origin: Centre of the pattern in the object's coordinates.
+        hue: Typical hue, 0..1.
+    """
 
     name: str
     shape: Field

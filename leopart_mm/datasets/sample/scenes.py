@@ -1,4 +1,4 @@
-"""Scenes: a clouded background and a few objects, each with its own colours, size, place, turn and light."""
+"""Scenes: a clouded background and a few objects that differ in colours, size, place, rotation and light."""
 
 import colorsys
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from leopart_mm.datasets.sample import textures
 from leopart_mm.datasets.sample.objects import CLASSES, OBJECTS, Part
 
-PERIOD_PIXELS = 6.5  # usual period of a pattern; a part's and an object's own factor are multiplied to it
+PERIOD_PIXELS = 6.5  # usual period of a pattern; the factors of the part and of the object are multiplied to it
 
 
 class Scene(NamedTuple):
@@ -20,7 +20,7 @@ class Scene(NamedTuple):
 
 
 def part_names() -> list[str]:
-    """Names of the values of the part maps: background, then ``class/part`` (like parts of a class share one)."""
+    """Names of the values of the part maps: background, then ``class/part`` (equal parts of a class share a name)."""
     names = ['background']
     for class_name, parts in OBJECTS.items():
         for part in parts:
@@ -33,11 +33,14 @@ def part_names() -> list[str]:
 def draw_scene(size: int, rng: np.random.Generator, max_objects: int = 4) -> Scene:
     """Draw one square scene of `size` pixels with 2 to `max_objects` objects, later ones in front.
 
-    The classes, places, sizes (0.3 to 0.55 of the side), turns (up to 25 degrees, half of them mirrored), all colours,
-    the light and the noise are random; every number comes from `rng`.
+    The classes, places, sizes (0.3 to 0.55 of the side), rotations (up to 25 degrees, half of them mirrored), all
+    colours, the light and the noise are random; every number comes from `rng`.
+
+    Raises:
+        ValueError: If `size` is less than 32.
     """
     if size < 32:
-        raise ValueError(f'A scene needs at least 32 pixels a side, not {size}.')
+        raise ValueError(f'A scene needs at least 32 pixels per side, not {size}.')
     image = _background(size, rng)
     classes = np.zeros((size, size), np.uint8)
     parts = np.zeros((size, size), np.uint8)
@@ -114,10 +117,10 @@ def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
     return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
-def _free_place(size: int, others: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def _free_place(size: int, occupied: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     """Of twelve random places the one farthest from the objects painted so far, so that few are hidden."""
     places = rng.uniform(0.17 * size, 0.83 * size, (12, 2))
-    if not others:
+    if not occupied:
         return places[0]
-    distances = np.linalg.norm(places[:, None] - np.array(others)[None], axis=-1).min(axis=1)
+    distances = np.linalg.norm(places[:, None] - np.array(occupied)[None], axis=-1).min(axis=1)
     return places[distances.argmax()]

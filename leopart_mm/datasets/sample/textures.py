@@ -1,7 +1,7 @@
-"""Two-tone patterns as functions of position: what tells the parts of the sample objects apart.
+"""Two-tone patterns as functions of position; they tell the parts of the sample objects apart.
 
-Each function takes coordinates x, y (arrays of one shape, in units of the pattern's period) and returns in [0, 1] how
-much of the second colour shows.
+Each function takes coordinates x, y (arrays of equal shape, in units of the pattern's period) and returns the share of
+the second colour, in [0, 1].
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ TURN = 2 * np.pi
 
 
 def plain(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Nothing: one colour."""
+    """A single colour."""
     return np.zeros_like(x)
 
 
@@ -38,7 +38,7 @@ def rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def bricks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thin joints between bricks, each row shifted by half a brick."""
     row = np.floor(y)
-    along = np.abs(_centred(0.5 * x + 0.5 * row)) * 2  # joints across a row stand at half a brick
+    along = np.abs(_centred(0.5 * x + 0.5 * row)) * 2  # joints across a row lie at half a brick
     return np.clip(np.maximum(2 * np.abs(_centred(y)) - 0.55, 1.6 * (along - 0.72)) * 6, 0, 1)
 
 

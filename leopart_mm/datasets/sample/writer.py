@@ -8,6 +8,7 @@ from PIL import Image
 
 from leopart_mm.datasets.sample.objects import CLASSES, PALETTE
 from leopart_mm.datasets.sample.scenes import draw_scene, part_names
+from leopart_mm.palette import distinct_colours
 
 
 def write_sample(folder: str | Path, num_images: int = 400, size: int = 160, seed: int = 0,
@@ -18,17 +19,17 @@ def write_sample(folder: str | Path, num_images: int = 400, size: int = 160, see
     ``ImageSets/Segmentation/{train,val}.txt``, ``meta.json``. Scene i depends on (seed, i, size) only.
 
     Args:
-        folder: Created if it is not there.
-        num_images: At least 2; the last `val_share` of them are the val split.
-        size: Side in pixels.
-        seed: Of all random choices.
-        val_share: Between 0 and 1.
+        folder: Folder to write to; created if it does not exist.
+        num_images: Number of images, at least 2; the last `val_share` of them are the val split.
+        size: Side of an image in pixels.
+        seed: Seed of all random choices.
+        val_share: Share of the val split, between 0 and 1.
 
     Returns:
         Number of images in each split.
 
     Raises:
-        ValueError: Too few images for two splits, or a share out of range.
+        ValueError: If there are too few images for two splits, or the share is out of range.
     """
     if num_images < 2:
         raise ValueError(f'The sample needs at least 2 images (train and val), not {num_images}.')
@@ -59,5 +60,4 @@ def _save_labels(labels: np.ndarray, palette: tuple, path: Path) -> None:
 
 
 def _part_palette() -> list[tuple[int, int, int]]:
-    from leopart_mm.palette import distinct_colours
     return [(0, 0, 0), *(tuple(int(value) for value in colour) for colour in distinct_colours(len(part_names()) - 1))]

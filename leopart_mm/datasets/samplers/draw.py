@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, number of the draw), whatever worker or process makes the sample."""
+"""Randomness as a function of (seed, number of the draw), independent of worker and process."""
 
 import zlib
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 
 
 class Draw(int):
-    """A data set index that knows which draw of the training run it is.
+    """A data set index with the number of its draw in the training run.
 
-    A sampler hands it out in place of a plain index; MMEngine's data sets put it, unchanged, into
+    A sampler yields it instead of a plain index; MMEngine's data sets put it, unchanged, into
     ``results['sample_idx']``. A transform that takes its generator from there draws the same numbers with any number
     of workers and after a resume, which numpy's global state (a stream per worker, reseeded at each start) cannot give.
 
     Args:
-        index: position in the data set; what the int itself is.
-        number: running number of the sample over the whole run and all processes, from 0.
-        seed: the sampler's seed.
+        index: Position in the data set; the value of the int.
+        number: Running number of the sample over the whole run and all processes, from 0.
+        seed: Seed of the sampler.
     """
 
     number: int
@@ -41,10 +41,10 @@ class Draw(int):
 
 
 def sample_generator(results: dict[str, Any], stream: str) -> np.random.Generator:
-    """The generator with which a transform draws for this sample.
+    """The random generator of a transform for this sample.
 
-    From the `Draw` in ``results['sample_idx']`` if the sampler gives one; else seeded from numpy's global state, as
-    other mmcv transforms are.
+    It comes from the `Draw` in ``results['sample_idx']`` if the sampler yields one; else it is seeded from numpy's
+    global state, as other mmcv transforms are.
     """
     draw = results.get('sample_idx')
     if isinstance(draw, Draw):

@@ -16,7 +16,7 @@ class DrawSampler(DefaultSampler):
     """MMEngine's `DefaultSampler` (by epochs) whose indices are `Draw` objects.
 
     The number of a draw is ``epoch * samples per epoch + place in the shuffled epoch``: it does not depend on the
-    number of workers or processes, and a run resumed at an epoch goes on with the numbers of that epoch. Use it with
+    number of workers or processes, and a run resumed at an epoch continues with the numbers of that epoch. Use it with
     `EpochBasedTrainLoop`. Arguments are those of `DefaultSampler`.
     """
 
@@ -34,16 +34,16 @@ class InfiniteDrawSampler(Sampler):
     of (seed, pass).
 
     Args:
-        dataset: the data set; only its length is used.
-        shuffle: whether each pass has a new random order.
-        seed: must be the same on all processes; by default one is drawn and shared.
+        dataset: The data set; only its length is used.
+        shuffle: Whether each pass has a new random order.
+        seed: Seed, the same on all processes; by default one is drawn and shared.
 
     Attributes:
-        start (int): draws of this rank to leave out at the beginning. MMEngine's loop reads all past batches again when
-            it resumes; a loop that sets ``start = iterations * batch size`` instead need not.
+        start (int): Number of draws of this rank to leave out at the beginning. MMEngine's loop reads all past batches
+            again when it resumes; a loop that sets ``start = iterations * batch size`` need not.
 
     Raises:
-        ValueError: if the data set is empty.
+        ValueError: If the data set is empty.
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:

@@ -21,17 +21,17 @@ OPERATIONS: dict[str, Callable[[Tensor, float], Tensor]] = dict(
 
 @TRANSFORMS.register_module()
 class RandomColourJitter(BaseTransform):
-    """Change brightness, contrast, saturation and hue, each with a probability of its own (docs/methods/neco.md §8.1).
+    """Change brightness, contrast, saturation and hue, each with probability `prob` (docs/methods/neco.md §8.1).
 
     Required key: ``img``, (H, W, 3) uint8 BGR. Randomness: see `sample_generator`.
 
     Args:
-        brightness, contrast, saturation: b: the factor is uniform in 1 - b .. 1 + b.
-        hue: The shift is uniform in -hue .. hue of the colour circle.
-        prob: Of each of the four, independently.
+        brightness, contrast, saturation: Strength b; the factor is uniform in 1 - b .. 1 + b.
+        hue: Strength; the shift is uniform in -hue .. hue of the colour circle.
+        prob: Probability of each of the four, independently.
 
     Raises:
-        ValueError: A strength is not in 0..1 (hue: 0..0.5), or `prob` is not in 0..1.
+        ValueError: If a strength is not in 0..1 (hue: 0..0.5), or `prob` is not in 0..1.
     """
 
     def __init__(self,
@@ -56,7 +56,7 @@ class RandomColourJitter(BaseTransform):
                 for name, is_chosen, amount in zip(OPERATIONS, chosen, amounts, strict=True) if is_chosen}
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """See the class."""
+        """Jitter the image."""
         image = as_planes(results['img'][..., ::-1])
         for name, amount in self.draw(results).items():
             image = OPERATIONS[name](image, amount)

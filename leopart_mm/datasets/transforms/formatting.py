@@ -12,16 +12,16 @@ from leopart_mm.registry import TRANSFORMS
 class PackMultiCrop(BaseTransform):
     """Pack the output of `RoIAlignedMultiCrop` (and `DrawPhotometric`) so that `default_collate` makes a batch of it.
 
-    Returns ``dict(inputs=dict(...))`` and nothing else; after `default_collate` of B samples:
+    Returns only ``dict(inputs=dict(...))``; after `default_collate` of B samples:
         crops: list of V tensors (B, C, S, S), gc_boxes: (B, T, V, 4), all_boxes: (B, V, T, 4), flipped: (B, V) bool,
         photometric: (B, V, P), if parameters were drawn.
 
     Raises:
-        KeyError: if no crops were made before.
+        KeyError: If no crops were made before.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """See the class."""
+        """The sample as ``dict(inputs=...)``."""
         if 'crops' not in results:
             raise KeyError("PackMultiCrop finds no 'crops' in the sample: put RoIAlignedMultiCrop before it")
         inputs = dict(

@@ -1,4 +1,4 @@
-"""The loading step of training pipelines over folders of mixed pictures."""
+"""The loading step of training pipelines over folders of pictures of any kind."""
 
 from mmcv.transforms import BaseTransform
 
@@ -18,7 +18,7 @@ class LoadImage(BaseTransform):
         channel_order: ``'bgr'`` as mmcv loads images (default) or ``'rgb'``.
 
     Raises:
-        ImageReadError: The file is missing, empty, damaged or no image.
+        ImageReadError: If the file is missing, empty, damaged or no image.
     """
 
     def __init__(self, channel_order: str = 'bgr') -> None:

@@ -17,7 +17,7 @@ from leopart_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RoIAlignedMultiCrop(BaseTransform):
-    """Cut an image into global and local crops and tell where each pair of them overlaps (docs/methods/leopart.md §2).
+    """Cut an image into global and local crops and compute the overlap of each pair (docs/methods/leopart.md §2).
 
     Only the geometry is done here, on the worker; colours follow in `MultiCropDataPreprocessor` on the model's device.
     Randomness: see `sample_generator`; reproducible over workers and resumes with `DrawSampler`.
@@ -30,8 +30,8 @@ class RoIAlignedMultiCrop(BaseTransform):
         gc_boxes: (T, V, 4) float32, overlap of global crop t and crop v in pixels of crop t, x1 y1 x2 y2, x1 < x2.
         all_boxes: (V, T, 4) float32, the same overlap in pixels of crop v.
         flipped: (V,) bool, crops that are mirrored. Boxes are in the mirrored crop's pixels; RoIAlign therefore gives a
-            mirrored grid for them, and whoever compares the cells of two crops has to flip the aligned grid of each
-            flipped crop back along x. Then cell (i, j) is the same place of the image in all crops.
+            mirrored grid for them, and the aligned grid of each flipped crop has to be flipped back along x before
+            cells of two crops are compared. Then cell (i, j) is the same place of the image in all crops.
 
     Args:
         num_crops (Sequence[int]): Crops of each kind; the first kind is the global one. Defaults to (2, 4).
@@ -87,7 +87,7 @@ class RoIAlignedMultiCrop(BaseTransform):
         return absolute, rng.random(len(absolute)) < self.flip_prob
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """See the class."""
+        """Add the crops and their boxes."""
         image = as_planes(results['img'])
         absolute, flipped = self.draw(results)
         sides = np.repeat(self.sizes, self.num_crops).tolist()
@@ -116,8 +116,8 @@ def as_planes(image: np.ndarray) -> Tensor:
     uint16 is scaled to 0..255, floats are left as they are.
 
     Raises:
-        ValueError: on an empty image or another number of dimensions.
-        TypeError: on another type of pixel.
+        ValueError: If the image is empty or does not have 2 or 3 dimensions.
+        TypeError: If the pixels are not uint8, uint16 or float.
     """
     if image.ndim not in (2, 3) or image.size == 0:
         raise ValueError(f'an image must be a non-empty HxW or HxWxC array; got the shape {image.shape}')

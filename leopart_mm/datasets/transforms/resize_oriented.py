@@ -9,16 +9,16 @@ from leopart_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ResizeOriented(BaseTransform):
-    """Resize landscape images to ``scale`` and portrait ones to the same turned upright; the aspect ratio gives way.
+    """Resize landscape images to ``scale`` and portrait images to the transposed size, without keeping the ratio.
 
     mmcv's Resize with ``keep_ratio=False`` would press portrait images into landscape.
 
     Args:
         scale: (long side, short side) in pixels.
-        **kwargs: As in mmcv's Resize (interpolation, backend).
+        **kwargs: Arguments of mmcv's Resize (interpolation, backend).
 
     Raises:
-        ValueError: The first side is the shorter one.
+        ValueError: If the first side is the shorter one.
     """
 
     def __init__(self, scale: tuple[int, int], **kwargs: Any) -> None:

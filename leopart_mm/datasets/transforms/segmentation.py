@@ -25,10 +25,11 @@ class SegRandomResizedCrop(BaseTransform):
 
     Args:
         size: Side of the result.
-        scale: Range of the area, as a share of the image's. Areas above 1 are drawn in vain: with (0.5, 2) (NeCo,
-            §8.1) crops cover a half of the image to all of it, and after ten vain draws the whole image is taken.
+        scale: Range of the area, as a share of the image's. Areas above 1 are rejected and drawn again: with (0.5, 2)
+            (docs/methods/neco.md §8.1) crops cover a half of the image to all of it, and after ten rejected draws the
+            whole image is taken.
         ratio: Range of width / height.
-        rule: How masks are resized: 'centre', as Pillow does, or 'corner', as ``F.interpolate`` does.
+        rule: Nearest rule for masks: 'centre', as Pillow does, or 'corner', as ``F.interpolate`` does.
     """
 
     def __init__(self, size: int, scale: tuple[float, float] = (0.8, 1.), ratio: tuple[float, float] = (3 / 4, 4 / 3),
@@ -44,7 +45,7 @@ class SegRandomResizedCrop(BaseTransform):
         return sample_crop(*results['img'].shape[:2], self.scale, rng, self.ratio)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """See the class."""
+        """Crop and resize image and masks."""
         x1, y1, x2, y2 = self.draw(results)
         crop = resize(as_planes(results['img'][y1:y2, x1:x2]), self.size)
         results['img'] = np.ascontiguousarray(crop.permute(1, 2, 0).numpy())
@@ -56,20 +57,20 @@ class SegRandomResizedCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeSegMap(BaseTransform):
-    """Resize the masks only (nearest), where the loss is taken at another size than the image's.
+    """Resize only the masks (nearest), where the loss is computed at another size than the image's.
 
     Source: docs/methods/leopart.md §9.
 
     Args:
-        size: (h, w).
-        rule: 'corner', as ``F.interpolate`` does (published), or 'centre', as Pillow does.
+        size: (h, w) of the result.
+        rule: Nearest rule: 'corner', as ``F.interpolate`` does (published), or 'centre', as Pillow does.
     """
 
     def __init__(self, size: tuple[int, int], rule: str = 'corner') -> None:
         self.size, self.rule = tuple(size), rule
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """See the class."""
+        """Resize the masks."""
         for key in results.get('seg_fields', []):
             results[key] = resize_mask(results[key], self.size, self.rule)
         return results
@@ -83,7 +84,7 @@ class KeepNetworkSize(BaseTransform):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """See the class."""
+        """Set ``ori_shape`` to the size of the image now."""
         results['ori_shape'] = tuple(results['img'].shape[:2])
         return results
 

@@ -11,13 +11,13 @@ from leopart_mm.registry import MODELS
 
 @MODELS.register_module()
 class FeatureToSize(BaseModule):
-    """Resizes every map to a fixed size, so that the head works there (docs/methods/leopart.md §9).
+    """Resizes every map to a fixed size, at which the head then works (docs/methods/leopart.md §9).
 
     Args:
         size: (h, w) in training; None keeps the maps.
-        eval_size: (h, w) in evaluation; None keeps the maps: for a 1x1 convolution it makes no difference whether maps
-            or logits are resized, but the logits are fewer.
-        mode: Of ``F.interpolate``.
+        eval_size: (h, w) in evaluation; None keeps the maps: for a 1x1 convolution resizing maps or logits gives the
+            same, but the logits are fewer.
+        mode: Mode of ``F.interpolate``.
     """
 
     def __init__(self,
@@ -36,7 +36,7 @@ class FeatureToSize(BaseModule):
         if size is None:
             return tuple(maps)
         aligned = False if self.mode in ('bilinear', 'bicubic') else None
-        return tuple(F.interpolate(one, size, mode=self.mode, align_corners=aligned) for one in maps)
+        return tuple(F.interpolate(level, size, mode=self.mode, align_corners=aligned) for level in maps)
 
 
 @MODELS.register_module()
@@ -45,4 +45,4 @@ class MeanReadout(BaseModule):
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
         """Maps (B, C, h, w) to pairs of the map and (B, C)."""
-        return tuple((one, one.mean((2, 3))) for one in maps)
+        return tuple((level, level.mean((2, 3))) for level in maps)
