@@ -30,6 +30,11 @@ def heads(seed=0):
     return {key: random(*shape, seed=seed + number) for number, (key, shape) in enumerate(shapes.items())}
 
 
+def single_head():
+    """The head of one Linear layer, which carries no layer number in published files."""
+    return {'projection_head.weight': random(16, 32, seed=1), 'projection_head.bias': random(16, seed=2)}
+
+
 def leopart(seed=0):
     return prefixed({**tiny_vit(seed=seed).state_dict(), **heads(seed)}, 'model.')
 
@@ -53,6 +58,8 @@ SOURCES = {
     'leopart': leopart,
     'leopart with teacher': leopart_pair,
     'neco': neco,
+    'neco single layer': lambda: {**PLAIN, **single_head()},
+    'leopart single layer': lambda: prefixed({**PLAIN, **single_head()}, 'model.'),
     'dino': lambda: dict(PLAIN),
     'timm': classified,
     'timm v2': lambda: dict(V2),
@@ -65,7 +72,8 @@ SOURCES = {
 # Where every tensor of the source has a place.
 ROUND_TRIPS = [
     ('leopart', 'leopart_mm'), ('leopart', 'neco'), ('leopart with teacher', 'leopart_mm'), ('neco', 'leopart'),
-    ('neco', 'leopart_mm'), ('leopart_mm', 'leopart'), ('timm', 'mmpretrain'), ('mmpretrain', 'timm'),
+    ('neco', 'leopart_mm'), ('neco single layer', 'leopart_mm'), ('neco single layer', 'leopart'),
+    ('leopart single layer', 'neco'), ('leopart_mm', 'leopart'), ('timm', 'mmpretrain'), ('mmpretrain', 'timm'),
     *[('dino', target) for target in TARGETS], *[('mmseg', target) for target in TARGETS],
     *[('timm v2', target) for target in ('mmpretrain', 'dinov2', 'neco', 'leopart_mm')],
     ('timm registers', 'leopart_mm'), ('dinov2', 'mmpretrain'), ('dinov2', 'timm'),
@@ -89,6 +97,13 @@ def test_round_trips_are_bit_exact(source, target, dtype):
     assert {*there.dropped, *back.dropped} <= {'mask_token'}  # written as zeros, which it is here
     assert there.num_kept == len(original.keys() - {'mask_token'})
     assert_equal(flat_tensors(back.checkpoint), original)
+
+
+def test_a_head_of_a_single_layer_is_our_layer_0():
+    ours = convert_checkpoint(SOURCES['neco single layer'](), 'leopart_mm').checkpoint['state_dict']
+    assert {key: tuple(value.shape) for key, value in ours.items() if key.startswith('neck.')} == {
+        'neck.mlp.0.weight': (16, 32), 'neck.mlp.0.bias': (16, )}
+    assert torch.equal(ours['neck.mlp.0.weight'], single_head()['projection_head.weight'])
 
 
 def test_the_keys_of_a_leopart_file_become_ours():

@@ -5,7 +5,6 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from leopart_mm.checkpoints.sources import read_checkpoint
 from leopart_mm.models.backbones import BackboneCheckpointError, DenseViT, load_backbone_state
 from tests.checkpoints.layouts import LAYOUTS, chunked, dinov2, dinov2_registers, lightning, moco_v3, other, ours
 from tests.models.backbones.builders import TINY, tiny_vit
@@ -204,39 +203,6 @@ def test_what_does_not_fit_is_refused_by_name(change, message, tmp_path):
         vit.load_pretrained(path)
     assert path in str(error.value)
     assert all(torch.equal(value, before[key]) for key, value in vit.state_dict().items())
-
-
-def test_a_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match=r'nowhere\.pth.*checkpoint=FILE'):
-        tiny_vit().load_pretrained('nowhere.pth')
-
-
-@pytest.mark.parametrize('name', ['timm://vit_tiny_patch16_224', 'timm://', 'hf-hub:someone/something',
-                                  'https://example.invalid/weights.pth'])
-def test_hubs_that_cannot_be_reached_say_what_to_do(name, monkeypatch, tmp_path):
-
-    def offline(*args, **kwargs):
-        raise ConnectionError('no route to host')
-
-    monkeypatch.setattr(timm, 'create_model', offline)
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', offline)
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    with pytest.raises(BackboneCheckpointError, match=r'could not be fetched.*no route to host.*checkpoint=FILE'):
-        read_checkpoint(name, 'vit_tiny_patch16_224')
-
-
-def test_hub_weights_of_the_arch(monkeypatch):
-    source, asked = tiny_vit(), []
-
-    def fake_hub(name, pretrained, **kwargs):
-        asked.append((name, pretrained))
-        return source
-
-    vit = tiny_vit(seed=1, checkpoint='timm://')
-    monkeypatch.setattr(timm, 'create_model', fake_hub)
-    vit.init_weights()
-    assert asked == [('vit_tiny_patch16_224', True)]
-    assert_same(vit, source)
 
 
 def test_a_checkpoint_that_was_not_read_is_not_forgotten(tmp_path):

@@ -1,10 +1,14 @@
 """Checkpoint files: every safe kind loads, everything else is refused by name."""
 
 import argparse
+import gzip
+import io
 import os
 import pickle
 import sys
+import tarfile
 import types
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -12,6 +16,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
+from safetensors.torch import save_file
 
 from leopart_mm.checkpoints.safe_reading import UNSAFE_ENV, Inert, UnsafeCheckpointError, load_checkpoint_file
 
@@ -117,7 +122,6 @@ def test_opt_in_reads_a_trusted_file(tmp_path, monkeypatch):
 
 
 def test_safetensors_loads(tmp_path):
-    from safetensors.torch import save_file
     save_file({'w': WEIGHT.half()}, str(tmp_path / 'w.safetensors'))
     assert torch.equal(load_checkpoint_file(tmp_path / 'w.safetensors')['w'], WEIGHT.half())
 
@@ -134,9 +138,69 @@ def test_missing_empty_and_damaged_files_are_named(tmp_path):
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'whole.pth').read_bytes()[:900])
     with pytest.raises(RuntimeError, match=r'cut\.pth.*damaged'):
         load_checkpoint_file(tmp_path / 'cut.pth')
-    (tmp_path / 'text.pth').write_text('not a checkpoint')
-    with pytest.raises(RuntimeError, match=r'text\.pth'):
-        load_checkpoint_file(tmp_path / 'text.pth')
     (tmp_path / 'list.pth').write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(RuntimeError, match=r'list\.pth'):
         load_checkpoint_file(tmp_path / 'list.pth')
+
+
+def packed(pack):
+    """The content of an archive that `pack` fills."""
+    buffer = io.BytesIO()
+    pack(buffer)
+    return buffer.getvalue()
+
+
+def a_zip(buffer):
+    with zipfile.ZipFile(buffer, 'w') as archive:
+        archive.writestr('weights/dino.pth', b'x')
+
+
+def a_tar(buffer):
+    with tarfile.open(fileobj=buffer, mode='w') as archive:
+        archive.addfile(tarfile.TarInfo('dino.pth'), io.BytesIO(b''))
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (b'<!DOCTYPE html>\n<html><body>Sign in</body></html>', r'is a web page \(HTML\).*raw file'),
+    (b'\xef\xbb\xbf\n  <HTML lang="en">', r'is a web page \(HTML\)'),
+    (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', r'is a web page'),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n', r'Git LFS pointer.*git lfs pull'),
+    (b'/annex/objects/SHA256E-s123--abc.pth\n', 'git-annex pointer.*git annex get'),
+    (b'{"message": "Not Found"}', r'is a text file that begins "{"message": "Not Found"}", not weights'),
+    ('gr\u00fc\u00df Gott, no checkpoint'.encode(), 'is a text file that begins "gr\u00fc\u00df Gott'),
+    (gzip.compress(b'weights'), 'compressed by gzip: unpack it'),
+    (packed(a_zip), r'is a ZIP archive \(weights/dino.pth, ...\): unpack it'),
+    (packed(a_tar), 'is a tar archive: unpack it'),
+    (packed(lambda buffer: np.savez(buffer, kernel=np.zeros(3))), 'is a NumPy archive.*take the PyTorch file'),
+    (packed(lambda buffer: np.save(buffer, np.zeros(3))), 'is a NumPy array'),
+    (b'\x89HDF\r\n\x1a\n' + bytes(100), 'is an HDF5 file'),
+    (b'\x89PNG\r\n\x1a\n' + bytes(100), 'is a PNG picture'),
+    (bytes(range(128, 228)), r'\(100 bytes\) could not be read: it is damaged'),
+])
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_what_is_no_checkpoint_is_called_what_it_is(content, message, suffix, tmp_path):
+    path = tmp_path / f'dino{suffix}'
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=message) as error:
+        load_checkpoint_file(path)
+    assert str(path) in str(error.value)
+    with pytest.raises(RuntimeError, match=message):
+        CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+
+
+def test_the_content_decides_and_not_the_name(tmp_path):
+    save_file({'w': WEIGHT}, str(tmp_path / 'really_safetensors.pth'))
+    torch.save({'w': WEIGHT}, tmp_path / 'really_torch.safetensors')
+    for name in ('really_safetensors.pth', 'really_torch.safetensors'):
+        assert torch.equal(load_checkpoint_file(tmp_path / name)['w'], WEIGHT)
+
+
+def test_open_files_and_buffers(tmp_path):
+    torch.save({'w': WEIGHT, 'args': argparse.Namespace(a=1)}, tmp_path / 'w.pth')
+    with open(tmp_path / 'w.pth', 'rb') as file:
+        assert torch.equal(load_checkpoint_file(file)['w'], WEIGHT)
+    buffer = io.BytesIO((tmp_path / 'w.pth').read_bytes())
+    assert torch.equal(load_checkpoint_file(buffer)['w'], WEIGHT)
+    with pytest.raises(RuntimeError, match='in memory could not be read') as error:
+        load_checkpoint_file(io.BytesIO(b'\x80nonsense'))
+    assert 'BytesIO' not in str(error.value)

@@ -9,20 +9,16 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
+from leopart_mm.checkpoints.key_layouts import LEOPART_HEADS
 from leopart_mm.engine.hooks.self_sup_step_hook import SelfSupStepHook, cosine_value
 from leopart_mm.engine.optimizers import BackboneHeadConstructor
 from leopart_mm.registry import MODELS
 from tests.golden.cases import golden_case
 
-HEADS = {'projection_head.': 'neck.mlp.', 'prototypes.': 'head.prototypes.'}
-
 
 def our_name(published: str) -> str:
     """The name of a published parameter in our models."""
-    for theirs, ours in HEADS.items():
-        if published.startswith(theirs):
-            return ours + published[len(theirs):]
-    return f'backbone.{published}'
+    return LEOPART_HEADS.to_ours(published) or f'backbone.{published}'
 
 
 def tiny_leopart(weights: dict, grid: int, heads: int, kernel: int, loss: dict | None = None, **kwargs) -> nn.Module:

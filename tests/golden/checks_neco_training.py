@@ -274,7 +274,7 @@ def _parameters(arrays, prefix):
             if name.startswith(prefix)}
 
 
-def _tiny_neco(weights, kernel, network, num_heads, trainable_blocks):
+def tiny_neco(weights, kernel, network, num_heads, trainable_blocks):
     """A NeCo whose sizes follow the published arrays `weights` (a student's)."""
     width, _, patch, _ = weights['patch_embed.proj.weight'].shape
     grid = math.isqrt(weights['pos_embed'].shape[1] - 1)
@@ -316,13 +316,13 @@ def check_train_steps(arrays):
 def _check_train_steps(arrays, network, num_heads):
     start, steps = _parameters(arrays, 'student0/'), len(arrays['losses'])
     trainable = _trainable_blocks(start, arrays['group_sizes'])
-    model = _tiny_neco(start, arrays['references'].shape[-1], network, num_heads, trainable)
+    model = tiny_neco(start, arrays['references'].shape[-1], network, num_heads, trainable)
     model.backbone.load_pretrained(start)
     model.reset_teacher()
-    heads = {**start, **{f'teacher/{name}': value for name, value in _parameters(arrays, 'teacher0/').items()}}
-    for name, value in heads.items():
-        if 'projection_head' in name:
-            model.get_parameter(name.replace('/', '.').replace('projection_head', 'neck.mlp')).data.copy_(value)
+    for root, weights in (('', start), ('teacher.', _parameters(arrays, 'teacher0/'))):
+        for name, value in weights.items():
+            if name.startswith('projection_head'):
+                model.get_parameter(root + our_name(name)).data.copy_(value)
     model.train()
 
     # Everything is scheduled over twice the steps, says the README.

@@ -1,11 +1,11 @@
 """Small networks and recorded arrays for the backbone tests."""
 
-import re
 from math import isqrt
 
 import torch
 from torch import Tensor
 
+from leopart_mm.checkpoints.networks import read_networks
 from leopart_mm.models.backbones import DenseViT
 from leopart_mm.models.necks import ProjectionHead
 
@@ -36,12 +36,11 @@ def vit_and_head(weights: dict[str, Tensor], num_heads: int) -> tuple[DenseViT, 
         arch, kwargs['reg_tokens'] = 'vit_small_patch14_reg4_dinov2', weights['register_tokens'].shape[1]
     vit = DenseViT(arch, kwargs).eval()
     vit.load_pretrained(weights)
-    linears = sorted((key for key in weights if re.fullmatch(r'projection_head\.\d+\.weight', key)),
-                     key=lambda key: int(key.split('.')[1]))
-    shapes = [weights[key].shape for key in linears]
+    layers = {key.removeprefix('neck.'): value for key, value in read_networks(weights)['student'].heads.items()
+              if key.startswith('neck.')}
+    shapes = [value.shape for _, value in sorted(layers.items()) if value.ndim == 2]
     head = ProjectionHead(width, shapes[0][0], shapes[-1][0], len(shapes))
-    head.load_state_dict({key.replace('projection_head', 'mlp'): value for key, value in weights.items()
-                          if key.startswith('projection_head.')})
+    head.load_state_dict(layers)
     return vit, head
 
 
