@@ -96,6 +96,9 @@ def _read(file: Path | BinaryIO, name: str, map_location: Any, unsafe: bool) -> 
             from safetensors.torch import load_file
             state = load_file(str(file))
             return state if map_location == 'cpu' else {key: value.to(map_location) for key, value in state.items()}
+        if isinstance(file, Path) and file.suffix == '.safetensors':  # it is none, but torch.load goes by the name
+            with open(file, 'rb') as opened:
+                return _read(opened, name, map_location, unsafe)
         if unsafe:
             return torch.load(file, map_location=map_location, weights_only=False)
         return _load_safely(file, name, map_location)

@@ -8,7 +8,7 @@ import warnings
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from leopart_mm.files import printable
 
@@ -126,7 +126,9 @@ def _decode_with_pillow(content: bytes, path: str) -> np.ndarray:
     # Pillow does not know some TIFFs (16-bit RGB, floating point with three channels); OpenCV does.
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if _is_tiff(content) else None
     if image is None:
-        raise ImageReadError(path, f'damaged, cut off or no image ({pillow_error})') from pillow_error
+        # Pillow's own text for this names the buffer by its address.
+        cause = 'of no known format' if isinstance(pillow_error, UnidentifiedImageError) else pillow_error
+        raise ImageReadError(path, f'damaged, cut off or no image ({cause})') from pillow_error
     return _to_three_bytes(image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image)
 
 

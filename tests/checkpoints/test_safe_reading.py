@@ -176,7 +176,8 @@ def a_tar(buffer):
     (b'\x89HDF\r\n\x1a\n' + bytes(100), 'is an HDF5 file'),
     (b'\x89PNG\r\n\x1a\n' + bytes(100), 'is a PNG picture'),
     (bytes(range(128, 228)), r'\(100 bytes\) could not be read: it is damaged'),
-])
+], ids=['html', 'html bom', 'xml', 'lfs', 'annex', 'json', 'text', 'gzip', 'zip', 'tar', 'npz', 'npy', 'hdf5', 'png',
+        'noise'])
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_what_is_no_checkpoint_is_called_what_it_is(content, message, suffix, tmp_path):
     path = tmp_path / f'dino{suffix}'
