@@ -11,13 +11,13 @@ Item = TypeVar('Item')
 
 
 def progress(items: Iterable[Item], phase: str, total: int, lines: int = 10) -> Iterator[Item]:
-    """Yield the items and show on the main process how far `phase` is.
+    """Yield the items, and show on the main process how many are done.
 
     Args:
-        items: What to go through.
-        phase: Its name, e.g. 'Reading features'.
+        items: Items to pass on.
+        phase: Name of the work, such as 'Reading features'.
         total: Number of items.
-        lines: How many lines to log where the output is no terminal.
+        lines: Number of lines to log where the output is no terminal.
     """
     if not is_main_process():
         yield from items

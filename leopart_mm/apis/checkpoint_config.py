@@ -15,15 +15,15 @@ class ConfigTextError(ValueError):
 
 
 def config_of(checkpoint: Mapping, name: str, config: str | Path | Config | None = None) -> Config:
-    """The config of a fitted checkpoint: the one given, or the one in its `meta.cfg`.
+    """The config of a fitted checkpoint: `config`, or what its `meta.cfg` holds.
 
     Args:
         checkpoint: A loaded checkpoint.
-        name: What messages call it.
+        name: What messages call the checkpoint.
         config: A config file, a Config, or None.
 
     Raises:
-        ValueError: No config was given and the checkpoint has none, or none that can be read.
+        ValueError: If no config was given and the checkpoint has none, or none that can be read.
     """
     if config is not None:
         return config if isinstance(config, Config) else load_config(config)
@@ -43,7 +43,7 @@ def parse_config_text(text: str) -> dict[str, Any]:
     MMEngine would import the text as a Python module, so that loading a checkpoint would run code in it.
 
     Raises:
-        ConfigTextError: The text holds anything else.
+        ConfigTextError: If the text holds anything else.
     """
     values = {}
     for statement in ast.parse(text).body:
@@ -76,7 +76,7 @@ def test_pipeline_of(config: Config) -> list[dict]:
     """The test transforms of a config.
 
     Raises:
-        ValueError: It has none.
+        ValueError: If it has none.
     """
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
     while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):

@@ -42,7 +42,8 @@ class FolderRun:
         overwrite: Segment all images again, also where `out` holds label maps of another model.
         read_names: Take names and colours from ``names.yaml`` in `out`, if it exists.
 
-    A ``names.yaml`` of another model is kept as ``names.<model>.yaml``: its names do not fit this model's clusters.
+    A ``names.yaml`` of another model does not fit this model's clusters: it is kept as ``names.<model>.yaml``, and
+    comes back with its model.
 
     Raises:
         ValueError: If `out` holds label maps of another model or with other tiles, and `overwrite` is off; if it holds
@@ -72,15 +73,19 @@ class FolderRun:
         return self.images.report.num_present
 
     def _keep_names_of_another_model(self) -> None:
-        if not self.names_file.exists():
-            return
-        owner = ClusterNames.model_of(self.names_file) or self._before.get('model')
-        if owner in (None, self.model):
-            return
-        kept = self.names_file.with_name(f'names.{owner[:8]}.yaml')
-        os.replace(self.names_file, kept)
-        print_log(f'{printable(self.names_file)} names the clusters of another model: it is kept as {kept.name}, and a '
-                  'new one is written.', logger='current', level=logging.WARNING)
+        if self.names_file.exists():
+            owner = ClusterNames.model_of(self.names_file) or self._before.get('model')
+            if owner in (None, self.model):
+                return
+            kept = self._names_of(owner)
+            os.replace(self.names_file, kept)
+            print_log(f'{printable(self.names_file)} names the clusters of another model: it is kept as {kept.name}.',
+                      logger='current', level=logging.WARNING)
+        if self._names_of(self.model).exists():  # the folder was this model's before
+            os.replace(self._names_of(self.model), self.names_file)
+
+    def _names_of(self, model: str) -> Path:
+        return self.names_file.with_name(f'names.{model[:8]}.yaml')
 
     def run(self, inputs: ImageInput | list[ImageInput]) -> Report:
         """Segment everything; returns what happened.

@@ -113,16 +113,16 @@ def _choices(image: str, root: str) -> list[str]:
 
 
 def load_image(image: str | np.ndarray, bands: int = 3) -> np.ndarray:
-    """An image as (H, W, bands): 8-bit BGR for three bands (as mmcv loads it), else numbers as they stand.
+    """An image as (H, W, bands): 8-bit BGR for three bands (as mmcv loads it), else the numbers in the file.
 
-    `.npy` files and TIFFs without compression are memory maps: of a large one only the tile at work is read.
+    `.npy` files and TIFFs without compression are memory maps: of a large one only the current tile is read.
 
     Args:
         image: A file, or an array (H, W), (H, W, C) or (C, H, W); of three bands in BGR order.
-        bands: How many the network takes.
+        bands: Number of bands that the network takes.
 
     Raises:
-        ImageReadError: A file that cannot be read, or that has another number of bands.
+        ImageReadError: If the file cannot be read or has another number of bands.
     """
     name = image if isinstance(image, str) else '<array>'
     if isinstance(image, str):
@@ -139,7 +139,7 @@ def bands_last(array: np.ndarray, bands: int, name: str) -> np.ndarray:
     """(H, W), (H, W, C) or (C, H, W) to a view (H, W, bands); a grey image is repeated over three bands.
 
     Raises:
-        ImageReadError: Another number of bands or axes, no pixel, or no real numbers.
+        ImageReadError: If the number of bands or axes is another one, or there is no pixel, or no real number.
     """
     if array.dtype.kind not in 'buif' or array.size == 0:
         raise ImageReadError(name, f'it holds {array.dtype} values of shape {array.shape}, no picture')
@@ -179,12 +179,14 @@ def _read_tiff(path: str) -> np.ndarray:
 
 
 def preview(image: np.ndarray, bands: int, max_side: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image for pictures: of more bands the first three, stretched to 2..98 percent.
+    """An image for pictures, (h, w, 3) uint8 RGB.
+
+    Of more bands the first three are taken, each stretched between its 2nd and 98th percentile.
 
     Args:
-        image: As `load_image` gives it.
-        bands: How many it has.
-        max_side: Take every n-th pixel so that the picture is little larger than this. None: full size.
+        image: (H, W, bands), see `load_image`.
+        bands: Number of bands.
+        max_side: Take every n-th pixel, so that the longest side is below twice this number. None: full size.
     """
     step = 1 if max_side is None else max(max(image.shape[:2]) // max_side, 1)
     image = image[::step, ::step]

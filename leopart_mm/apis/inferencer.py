@@ -1,4 +1,4 @@
-"""LeopartInferencer: images of any kind and size to label maps, one at a time."""
+"""LeopartInferencer: images of any kind and size to label maps, one by one."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -33,8 +33,8 @@ class Segmentation:
     """What was found in one image.
 
     Args:
-        name: Name of the image, unique among those of a call; no suffix.
-        path: Its file, or None for an array.
+        name: Name of the image without suffix, unique among those of a call.
+        path: File of the image; None for an array.
         labels: (H, W) cluster ids, uint8 for up to 256 clusters, else uint16.
         names: Names and colours of all clusters.
         image: (H, W, bands) as it was read.
@@ -48,7 +48,7 @@ class Segmentation:
 
     @cached_property
     def groups(self) -> tuple[np.ndarray, ClusterNames]:
-        """(H, W) label map in which clusters of one name are one, and the names and colours of its labels."""
+        """(H, W) label map in which clusters of the same name are merged, and the names and colours of its labels."""
         group_of, names = self.names.merged()
         return group_of.astype(self.labels.dtype)[self.labels], names
 
@@ -70,8 +70,8 @@ class LeopartInferencer:
         print(inferencer.report.summary())
 
     Images are prepared by the config's test transforms without the loading steps. An image whose longer side exceeds
-    `max_side` is segmented in tiles, and with `tile_size` every image larger than a tile is: each tile is prepared like
-    an image of its own, and each pixel takes the label of the tile whose centre is nearest.
+    `max_side` is segmented in tiles, and with `tile_size` every image larger than a tile: each tile is prepared as an
+    image by itself, and each pixel takes the label of the tile whose centre is nearest.
 
     Args:
         checkpoint: A fitted checkpoint (tools/test.py --save-fitted), a loaded one, or any of a trained mmseg model.
@@ -80,9 +80,9 @@ class LeopartInferencer:
         device: Such as 'cuda:1'; None: a GPU if there is one.
         tile_size: Side of a tile in pixels of the image. None: no tiles up to `max_side`; beyond, tiles of the size
             that the transforms resize images to, else of 448.
-        overlap: By how many pixels tiles overlap at least; None: a quarter of a tile.
-        max_side: Longest side that is segmented as a whole.
-        parts: Of a model with CommunityDetection give the clusters before they are merged to communities.
+        overlap: Least number of pixels that tiles share; None: a quarter of a tile.
+        max_side: Longest side in pixels that is segmented as a whole.
+        parts: Return the clusters before they are merged to communities, of a model with CommunityDetection.
 
     Attributes:
         model: The segmentor.
@@ -94,7 +94,7 @@ class LeopartInferencer:
         report: A `Report` of the latest call.
 
     Raises:
-        ValueError: There is no config, it has no test transforms, the model is not fitted, or `parts` is asked of a
+        ValueError: If there is no config, it has no test transforms, the model is not fitted, or `parts` is asked of a
             model without communities.
     """
 
@@ -193,7 +193,8 @@ class LeopartInferencer:
                 `list_images` returned.
 
         Raises:
-            FileNotFoundError: No such file or folder, or no image in the folder; at once, not when iterated.
+            FileNotFoundError: If a file or folder does not exist, or a folder holds no image; at once, not during
+                iteration.
         """
         images = inputs if isinstance(inputs, ImageList) else list_images(inputs)
         self.report = Report(num_skipped=images.num_skipped)
@@ -212,10 +213,10 @@ class LeopartInferencer:
         Args:
             image: A file, or an array (H, W), (H, W, C) or (C, H, W); three bands in BGR order, 0..255, as OpenCV reads
                 them.
-            name: Name of the result; None: the file's.
+            name: Name of the result; None: that of the file.
 
         Raises:
-            ImageReadError: It cannot be read or has another number of bands than the network takes.
+            ImageReadError: If it cannot be read, or has another number of bands than the network takes.
         """
         path = None if isinstance(image, np.ndarray) else os.fspath(image)
         array = load_image(image if path is None else path, self.bands)

@@ -10,21 +10,34 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Span:
-    """A tile along one axis: it reads pixels start..stop-1 and decides pixels own_start..own_stop-1."""
+    """A tile along one axis.
+
+    Args:
+        start, stop: The tile is made of the pixels start..stop-1.
+        core_start, core_stop: Of these, the tile decides the labels of the pixels core_start..core_stop-1.
+    """
 
     start: int
     stop: int
-    own_start: int
-    own_stop: int
+    core_start: int
+    core_stop: int
 
 
 def spans(length: int, tile: int, overlap: int) -> list[Span]:
-    """Tiles along an axis of `length` pixels: of equal size, evenly spread, overlapping by `overlap` at least.
+    """Tiles along an axis: of equal size, evenly spread, each pixel decided by the tile whose centre is nearest.
 
-    Each pixel is decided by the tile whose centre is nearest. On a grid of tiles this holds for both axes together.
+    On a grid of tiles this holds for both axes together.
+
+    Args:
+        length: Length of the axis in pixels.
+        tile: Side of a tile in pixels.
+        overlap: Least number of pixels that neighbours share.
 
     Raises:
-        ValueError: A tile of no size, or an overlap that is not in 0..tile-1.
+        ValueError: If `tile` is less than 1, or `overlap` not in 0..tile-1.
+
+    >>> [(span.start, span.stop, span.core_start, span.core_stop) for span in spans(10, 6, 2)]
+    [(0, 6, 0, 5), (4, 10, 5, 10)]
     """
     if tile < 1 or not 0 <= overlap < tile:
         raise ValueError(f'Tiles of {tile} px with an overlap of {overlap} px: the overlap must be smaller than the '
@@ -33,23 +46,23 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
         return [Span(0, length, 0, length)]
     count = math.ceil((length - overlap) / (tile - overlap))
     starts = [round(index * (length - tile) / (count - 1)) for index in range(count)]
-    borders = [0, *((one + other + tile) // 2 for one, other in pairwise(starts)), length]
-    return [Span(start, start + tile, *own) for start, own in zip(starts, pairwise(borders), strict=True)]
+    borders = [0, *((left + right + tile) // 2 for left, right in pairwise(starts)), length]
+    return [Span(start, start + tile, *core) for start, core in zip(starts, pairwise(borders), strict=True)]
 
 
 def segment_tiles(image: np.ndarray, tile: int, overlap: int, predict: Callable[[np.ndarray], np.ndarray],
                   dtype: np.dtype | type = np.int64) -> np.ndarray:
     """Label map of an image, tile by tile; one tile is in memory at a time.
 
-    Cluster ids cannot be averaged where tiles overlap, so each pixel takes the tile whose centre is nearest: the one
-    that saw most around it.
+    Cluster ids cannot be averaged where tiles overlap, so each pixel takes its label from the tile whose centre is
+    nearest, which saw most around it.
 
     Args:
-        image: (H, W, C), maybe a memory map.
+        image: (H, W, C), also a memory map.
         tile: Side of a tile in pixels.
-        overlap: By how much neighbours overlap at least.
-        predict: (h, w, C) to labels (h, w).
-        dtype: Type of the result.
+        overlap: Least number of pixels that neighbours share.
+        predict: Function of a tile (h, w, C) that returns its labels (h, w).
+        dtype: Type of the returned labels.
 
     Returns:
         (H, W) labels.
@@ -58,7 +71,7 @@ def segment_tiles(image: np.ndarray, tile: int, overlap: int, predict: Callable[
     for rows in spans(image.shape[0], tile, overlap):
         for columns in spans(image.shape[1], tile, overlap):
             part = predict(np.ascontiguousarray(image[rows.start:rows.stop, columns.start:columns.stop]))
-            labels[rows.own_start:rows.own_stop, columns.own_start:columns.own_stop] = part[
-                rows.own_start - rows.start:rows.own_stop - rows.start,
-                columns.own_start - columns.start:columns.own_stop - columns.start]
+            labels[rows.core_start:rows.core_stop, columns.core_start:columns.core_stop] = part[
+                rows.core_start - rows.start:rows.core_stop - rows.start,
+                columns.core_start - columns.start:columns.core_stop - columns.start]
     return labels

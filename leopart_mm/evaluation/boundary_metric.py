@@ -1,4 +1,4 @@
-"""BoundaryF1Metric: how well predicted borders lie on true ones."""
+"""BoundaryF1Metric: how well predicted borders match true ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,19 +26,19 @@ class BoundaryF1Metric(BaseMetric):
     point is near another (0/0, as published), does not count; one where only one map has it counts 0.
 
     Args:
-        threshold: A contour point is right if it lies less than so many pixels from the other contour.
-        target: 'classes': every class but 0 by itself (class 0 too with `skip_background=False`). 'foreground': one
-            mask, all labels but the background. 'background': its inverse, as published; the two differ at the
+        threshold: A contour point is right if its distance from the other contour, in pixels, is below this.
+        target: 'classes': each class but 0 by itself (class 0 too with `skip_background=False`). 'foreground': a
+            single mask, all labels but the background. 'background': its inverse, as published; the two differ at the
             ignored label, which is foreground, and at the image's border.
         eval_size: (h, w) to which both maps are resized first (nearest, corner rule as published); None keeps the size
             of the ground truth.
-        skip_background: Leave class 0 out, with target 'classes'.
+        skip_background: With target 'classes', leave class 0 out.
         pred_background: Predicted labels that mean background, with the other targets.
         ignore_index: Label of the ground truth that is no class.
-        mask_ignored: Take the ground truth's ignored pixels out of the prediction too. Default: no, as published.
+        mask_ignored: Also remove the ignored pixels of the ground truth from the prediction. Default: no, as published.
 
     Raises:
-        ValueError: Unknown target or a threshold that is not positive.
+        ValueError: If the target is unknown, or the threshold not positive.
     """
 
     default_prefix = None
@@ -71,7 +71,7 @@ class BoundaryF1Metric(BaseMetric):
         """What is scored: class names, or the target.
 
         Raises:
-            ValueError: target='classes' and the data set names none.
+            ValueError: If the target is 'classes' and the data set names none.
         """
         if self.target != 'classes':
             return [self.target]
@@ -85,7 +85,7 @@ class BoundaryF1Metric(BaseMetric):
         """Score a batch of predictions (data samples as dicts).
 
         Raises:
-            ValueError: A sample without ground truth.
+            ValueError: If a sample has no ground truth.
         """
         for sample in data_samples:
             if 'gt_sem_seg' not in sample:
@@ -100,7 +100,7 @@ class BoundaryF1Metric(BaseMetric):
         return (labels if size is None else upsample_labels(labels, size, rule='corner')).cpu().numpy()
 
     def score(self, gt: np.ndarray, pred: np.ndarray) -> np.ndarray:
-        """Boundary F1 of two label maps (h, w), one number for each of `names`; NaN where there is none."""
+        """Boundary F1 of two label maps (h, w), a number per entry of `names`; NaN where there is none."""
         ignored = gt == self.ignore_index
         if self.target == 'classes':
             if self.mask_ignored:
@@ -117,7 +117,7 @@ class BoundaryF1Metric(BaseMetric):
         """Means over the images' scores.
 
         Raises:
-            ValueError: No image was processed.
+            ValueError: If no image was processed.
         """
         if not results:
             raise ValueError('BoundaryF1Metric saw no image: the test data set is empty.')
@@ -134,7 +134,7 @@ class BoundaryF1Metric(BaseMetric):
 
 
 def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Mean of what is not NaN; NaN, without NumPy's warning, where all is."""
+    """Mean of the values that are not NaN; NaN, without NumPy's warning, where all are."""
     valid = ~np.isnan(values)
     count = valid.sum(axis)
     return np.where(count > 0, np.where(valid, values, 0).sum(axis) / np.maximum(count, 1), np.nan)

@@ -37,7 +37,16 @@ def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np.ndarray:
-    """The window of the image in which the cluster covers most; what is not of the cluster is dimmed."""
+    """The window of the image in which the cluster covers most, as (side, side, 3) uint8 RGB.
+
+    Pixels of other clusters are dimmed.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        labels: (h, w) integers.
+        cluster: The label.
+        side: Side of the result in pixels.
+    """
     mask = resize((labels == cluster).astype(np.uint8), image.shape[:2], labels=True).astype(np.float32)
     window = max(min(image.shape[:2]) // 3, 8)
     density = cv2.boxFilter(mask, -1, (window, window), borderType=cv2.BORDER_CONSTANT)

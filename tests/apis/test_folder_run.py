@@ -225,6 +225,8 @@ def test_names_of_another_model_are_kept_but_not_used(tmp_path):
     assert len(ClusterNames.load(file, 256).names) == 256
     kept, = (tmp_path / 'out').glob('names.*.yaml')
     assert ClusterNames.load(kept, 512).names[300] == 'cat'
+    job = FolderRun(stub(step=0.5), tmp_path / 'out', overwrite=True, read_names=True)  # back to the first model
+    assert job.inferencer.names.names[300] == 'cat'
 
 
 def test_names_of_an_older_version_are_known_by_the_folders_stamp(tmp_path):

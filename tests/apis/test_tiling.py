@@ -10,16 +10,16 @@ from leopart_mm.apis.tiling import segment_tiles, spans
 
 @pytest.mark.parametrize(('length', 'tile', 'overlap'), [(100, 40, 10), (41, 40, 39), (40, 40, 0), (7, 40, 5),
                                                          (1000, 33, 8), (81, 40, 0), (5, 2, 1), (10_000, 448, 112)])
-def test_every_pixel_is_owned_once_by_the_nearest_centre(length, tile, overlap):
+def test_every_pixel_is_decided_once_by_the_nearest_centre(length, tile, overlap):
     found = spans(length, tile, overlap)
-    assert [span.own_start for span in found] == [0, *(span.own_stop for span in found[:-1])]
-    assert found[-1].own_stop == length
-    assert all(0 <= span.start <= span.own_start < span.own_stop <= span.stop <= length for span in found)
+    assert [span.core_start for span in found] == [0, *(span.core_stop for span in found[:-1])]
+    assert found[-1].core_stop == length
+    assert all(0 <= span.start <= span.core_start < span.core_stop <= span.stop <= length for span in found)
     assert all(span.stop - span.start == min(tile, length) for span in found)
     assert all(one.stop - other.start >= overlap for one, other in pairwise(found))
     centres = np.array([(span.start + span.stop) / 2 for span in found])
     for span in found:
-        for pixel in {span.own_start, (span.own_start + span.own_stop) // 2, span.own_stop - 1}:
+        for pixel in {span.core_start, (span.core_start + span.core_stop) // 2, span.core_stop - 1}:
             distances = np.abs(pixel + 0.5 - centres)
             own = abs(pixel + 0.5 - (span.start + span.stop) / 2)
             assert own <= distances.min() + 0.5  # half a pixel where a border falls within one
