@@ -87,7 +87,7 @@ class OverclusterScore(Benchmark):
         head.fit(self._stream())
         metric = _metric()
         for batch in self._stream():
-            labels = head.predict_labels(batch.features.maps)
+            labels = head.predict(batch).labels
             for index, sample in enumerate(batch.data_samples):
                 sample.set_metainfo(dict(num_clusters=self.clusters))
                 sample.set_field(PixelData(data=labels[:, index]), 'pred_clusters')

@@ -10,6 +10,7 @@ import torch
 from benchmarks import published_unsupervised as published
 from benchmarks.base import Benchmark, benchmark
 from benchmarks.memory import PeakMemory
+from leopart_mm.masks import MaskInputs, MaskSource
 
 GRID = 28
 NUM_CLASSES = 21
@@ -120,7 +121,7 @@ class FeatureSource:
         return features, masks, gt
 
     def __iter__(self) -> Iterator[Any]:
-        """FeatureBatches; the noisy masks stand in `inputs`."""
+        """FeatureBatches; the noisy masks are their `inputs`."""
         from mmengine.structures import PixelData
         from mmseg.structures import SegDataSample
 
@@ -136,14 +137,10 @@ class FeatureSource:
                                inputs=torch.from_numpy(masks))
 
 
-class _GivenMasks:
-    needs_attention = needs_inputs = False
+class _GivenMasks(MaskSource):
 
-    def __call__(self, batch: Any) -> torch.Tensor:
-        return batch.inputs
-
-    def release(self) -> None:
-        pass
+    def __call__(self, inputs: MaskInputs) -> torch.Tensor:
+        return inputs.images
 
 
 def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int = 200, parts: int = 149,
@@ -154,17 +151,14 @@ def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int
     from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
     from leopart_mm.models import UnsupervisedSegmentor
     from leopart_mm.models.fitting.stage_stream import StageStream
-    from leopart_mm.models.postprocessors import CBFE
     model = UnsupervisedSegmentor(
         torch.nn.Identity(),
         dict(type='leopart_mm.OverclusterHead', num_clusters=clusters, seeds=1, spherical=True, niter=steps,
              nredo=redo),
-        postprocessors=[
-            dict(type='leopart_mm.CBFE', masks=_GivenMasks(), threshold=threshold),
-            dict(type='leopart_mm.ForegroundClustering', num_clusters=parts, niter=steps, nredo=redo),
-            dict(type='leopart_mm.CommunityDetection', weight_threshold=0.02)
-        ]).eval()
-    assert isinstance(model.postprocessors[0], CBFE)
+        postprocessors=dict(
+            foreground=dict(type='leopart_mm.CBFE', masks=_GivenMasks(), threshold=threshold),
+            clusters=dict(type='leopart_mm.ForegroundClustering', num_clusters=parts, niter=steps, nredo=redo),
+            communities=dict(type='leopart_mm.CommunityDetection', weight_threshold=0.02))).eval()
     seconds, start = {}, time.perf_counter()
 
     def lap(name: str) -> None:
@@ -174,20 +168,20 @@ def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int
     with torch.no_grad():
         model.decode_head.fit(source)
         lap('clusters')
-        for index, stage in enumerate(model.postprocessors):
-            stage.fit(StageStream(model, source, index))
+        for name, stage in model.postprocessors.items():
+            stage.fit(StageStream(model, source, name))
             lap(type(stage).__name__)
         cells = cell_indices((GRID, GRID), (100, 100), None, 'corner')
         tables: Any = 0
         for batch in source:
-            labels = model.label_batch(batch)
+            labels = model.run_stages(batch).labels
             for index, sample in enumerate(batch.data_samples):
                 gt = upsample_labels(sample.gt_sem_seg.data[0], (100, 100), rule='corner')
                 histogram = cell_histogram(gt, cells, GRID * GRID, NUM_CLASSES)
                 tables = tables + table_from_cells(labels[:, index].flatten(1), histogram, model.num_labels)
         miou = [scores(table.numpy(), 'hungarian').miou for table in tables]
         lap('scores')
-    return dict(miou=miou, seconds=seconds, threshold=float(model.postprocessors[0].thresholds[0]))
+    return dict(miou=miou, seconds=seconds, threshold=float(model.postprocessors['foreground'].thresholds[0]))
 
 
 def published_chain(source: FeatureSource, clusters: int = 200, parts: int = 149, redo: int = 5, steps: int = 100,

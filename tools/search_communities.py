@@ -62,9 +62,9 @@ def main() -> None:
     best = run_study(search.score, space, args.trials, args.seed, args.storage, key, tell)
     record = dict(criterion=args.criterion, value=best.value, trials=best.trials, **best.settings, **best.found)
     print(f'Best by {args.criterion}: {json.dumps(record)}')
-    print(f'--cfg-options model.postprocessors.1.num_clusters={best.settings["num_clusters"]} '
-          f'model.postprocessors.2.weight_threshold={best.settings["weight_threshold"]:.4g} '
-          f'model.postprocessors.2.markov_time={best.settings["markov_time"]:.4g}')
+    print(f'--cfg-options model.postprocessors.clusters.num_clusters={best.settings["num_clusters"]} '
+          f'model.postprocessors.communities.weight_threshold={best.settings["weight_threshold"]:.4g} '
+          f'model.postprocessors.communities.markov_time={best.settings["markov_time"]:.4g}')
     if args.out is not None:
         write_text_whole(args.out, json.dumps(record, indent=1) + '\n')
 
@@ -74,23 +74,23 @@ def prepare(args: argparse.Namespace) -> tuple[CommunitySearch, str]:
     from mmengine.runner import Runner
 
     from leopart_mm.engine.loops import FeatureStream
+    from leopart_mm.models.fitting.chain import named_stages
     from leopart_mm.models.fitting.stage_stream import StageStream
     cfg = config_from_args(args)
     if args.checkpoint is not None:
         cfg.load_from = args.checkpoint
-    stages = cfg.model.postprocessors
-    preferred = stages[2].get('preferred_modules', 20)
-    map_size = tuple(stages[2].get('map_size', (100, 100)))
-    cfg.model.postprocessors = stages[:1]
+    stages = named_stages(cfg.model.postprocessors)
+    preferred = stages['communities'].get('preferred_modules', 20)
+    map_size = tuple(stages['communities'].get('map_size', (100, 100)))
+    cfg.model.postprocessors = dict(foreground=stages['foreground'])
     runner = Runner.from_cfg(cfg)
     loop = runner.build_test_loop(cfg.test_cfg)
     runner.load_or_resume()
     model = runner.model.eval()
-    model.need_reduced = True
     stream = FeatureStream(model, loop.fit_dataloader, cache=loop.cache)
     try:
         model.fit(stream)
-        search = CommunitySearch(StageStream(model, stream, 1), map_size, preferred, args.criterion,
+        search = CommunitySearch(StageStream(model, stream), map_size, preferred, args.criterion,
                                  len(loop.dataloader.dataset.metainfo['classes']))
     finally:
         stream.close()

@@ -2,9 +2,9 @@
 # It is not label-free: CBFE's threshold is chosen with the ground truth of train. Noisy masks are DINO ViT-S/16's.
 _base_ = './_base_/fully_unsup.py'
 dino = 'checkpoints/dino_deitsmall16_pretrain.pth'
-_stages = _base_.model.postprocessors
-_stages[0].update(
-    threshold='published', threshold_split='train', per_split=True,
-    masks=dict(type='leopart_mm.AttentionMasks', mass=0.65,
-               backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch16_224', checkpoint=dino)))
-model = dict(postprocessors=_stages)
+model = dict(
+    postprocessors=dict(
+        foreground=dict(
+            threshold='published', threshold_split='train', per_split=True,
+            masks=dict(
+                backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch16_224', checkpoint=dino)))))

@@ -2,7 +2,7 @@
 # 1.2, edge threshold 0.07 (published settings; everything else is Leopart's). Published: 55.1 mIoU from DINOv2R-XR
 # (paper, table 1).
 _base_ = '../leopart/_base_/fully_unsup.py'
-_stages = _base_.model.postprocessors
-_stages[1].update(num_clusters=189)
-_stages[2].update(weight_threshold=0.07, markov_time=1.2)
-model = dict(backbone=dict(arch='vit_small_patch14_dinov2'), postprocessors=_stages)
+model = dict(
+    backbone=dict(arch='vit_small_patch14_dinov2'),
+    postprocessors=dict(
+        clusters=dict(num_clusters=189), communities=dict(weight_threshold=0.07, markov_time=1.2)))

@@ -35,7 +35,7 @@ class CommunitySearch:
     Memory: the reduced features of the foreground in half precision (about 80 MB for the 2,913 images of VOC).
 
     Args:
-        stream: Of a segmentor whose stages up to CBFE are fitted; batches with `labels` (masks) and
+        stream: Of a segmentor whose stages up to CBFE are fitted; batches with a `prediction` (masks) and
             `features.reduced`, see `UnsupervisedSegmentor`.
         map_size: Where neighbours are counted.
         preferred: Number of communities wanted.
@@ -68,8 +68,8 @@ class CommunitySearch:
 
     def _read(self, batch: FeatureBatch) -> Iterable[_Image]:
         for index in range(len(batch)):
-            rows, columns, extent = batch.content(index, tuple(batch.labels.shape[-2:]))
-            inside = batch.labels[0, index, rows, columns] != 0
+            rows, columns, extent = batch.content(index, batch.prediction.grid)
+            inside = batch.prediction.labels[0, index, rows, columns] != 0
             features = batch.features.reduced[index, :, rows, columns].permute(1, 2, 0)[inside].half().cpu()
             yield _Image(features, inside.cpu(), extent, self._histogram(batch, index, tuple(inside.shape), extent))
 

@@ -145,14 +145,12 @@ class LeopartInferencer:
 
     def _stop_before_communities(self) -> list[int]:
         """Cut the stage with a network of clusters and what follows off; returns the community of each cluster."""
-        stages = getattr(self.model, 'postprocessors', nn.ModuleList())
-        named = list(stages.named_children())
-        index = next((index for index, (_, stage) in enumerate(named) if hasattr(stage, 'network')), None)
-        if index is None:
+        stages = getattr(self.model, 'postprocessors', {})
+        name = next((name for name, stage in stages.items() if hasattr(stage, 'network')), None)
+        if name is None:
             raise ValueError('parts=True needs a model with CommunityDetection; this one has no communities.')
-        communities = named[index][1].network().communities.tolist()
-        for name, _ in reversed(named[index:]):
-            del stages[name if isinstance(stages, nn.ModuleDict) else int(name)]
+        communities = stages[name].network().communities.tolist()
+        stages.stop_before(name)
         return communities
 
     def _build_pipeline(self) -> Compose:

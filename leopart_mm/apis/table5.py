@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from leopart_mm.models.fitting.chain import named_stages
+
 PROTOCOLS = ('label-free', 'published')
 
 
@@ -61,9 +63,9 @@ def row_config(base: Config, row: Row, checkpoint: str, seeds: int, num_classes:
     cfg = Config(ConfigDict(base._cfg_dict.to_dict()))
     cfg.load_from = checkpoint
     cfg.launcher = cfg.get('launcher', 'none')
-    stages = cfg.model.postprocessors
+    stages = cfg.model.postprocessors = ConfigDict(named_stages(cfg.model.postprocessors))
     if row.name in ('dino', 'leopart'):
-        cfg.model.postprocessors = []
+        cfg.model.postprocessors = {}
         cfg.model.decode_head.update(num_clusters=num_classes, seeds=seeds, spherical=False)
         cfg.test_cfg.fit_dataloader = None  # these rows cluster the val images alone
         return cfg
@@ -71,18 +73,18 @@ def row_config(base: Config, row: Row, checkpoint: str, seeds: int, num_classes:
         if dino is None:
             raise ValueError('The published protocol reads noisy masks of DINO: give --checkpoints dino=FILE too.')
         backbone = dict(cfg.model.backbone, checkpoint=str(dino))
-        stages[0].update(threshold='published', threshold_split='train', per_split=True)
-        stages[0].masks = dict(stages[0].get('masks', dict(type='leopart_mm.AttentionMasks')), backbone=backbone)
+        stages.foreground.update(threshold='published', threshold_split='train', per_split=True)
+        stages.foreground.masks = dict(stages.foreground.get('masks', dict(type='leopart_mm.AttentionMasks')),
+                                       backbone=backbone)
     if row.name == 'cd':
-        stages[2].update(seeds=seeds, preferred_modules=max(1, num_classes - 1))
+        stages.communities.update(seeds=seeds, preferred_modules=max(1, num_classes - 1))
         return cfg
-    cfg.model.postprocessors = stages[:2]
+    del stages['communities']
     if row.name == 'cbfe':
-        stages[1].update(num_clusters=max(1, num_classes - 1))
+        stages.clusters.update(num_clusters=max(1, num_classes - 1))
     else:
         cfg.test_evaluator.matching = 'precision'
-    stages[1].update(seeds=seeds)
-    cfg.model.postprocessors = stages[:2]
+    stages.clusters.update(seeds=seeds)
     return cfg
 
 

@@ -1,6 +1,7 @@
 """The patch grid of an image: where the image lies on it, and the way from maps on the grid to pixels."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -59,6 +60,15 @@ def content_of(extent: Extent, grid: tuple[int, int]) -> tuple[slice, slice, Ext
     top, bottom, left, right = extent
     rows, columns = _cover(top, bottom, grid[0]), _cover(left, right, grid[1])
     return rows, columns, Extent(top - rows.start, bottom - rows.start, left - columns.start, right - columns.start)
+
+
+def content_groups(extents: Sequence[Extent],
+                   grid: tuple[int, int]) -> list[tuple[list[int], tuple[slice, slice, Extent]]]:
+    """Indices of the images of equal extent, each group with its `content_of`, so that they are treated at once."""
+    groups: dict[Extent, list[int]] = {}
+    for index, extent in enumerate(extents):
+        groups.setdefault(extent, []).append(index)
+    return [(members, content_of(extent, grid)) for extent, members in groups.items()]
 
 
 def _cover(start: float, end: float, cells: int) -> slice:

@@ -72,23 +72,11 @@ def layers_of(sample: Any, stages: bool = False) -> list[Layer]:
     """
     meta = sample.metainfo
     if stages and meta.get('stages'):
-        return [_of_today(name, stage) for name, stage in meta['stages'].items()]
+        return [Layer(**stage) for stage in meta['stages'].values()]
     if 'pred_clusters' in sample:
         return [Layer('clusters', sample.pred_clusters.data[0].cpu(), meta.get('cluster_extent'),
                       int(meta['num_clusters']))]
     return [Layer('prediction', sample.pred_sem_seg.data[0].cpu())]
-
-
-def _of_today(name: str, stage: Mapping[str, Any]) -> Layer:
-    """A layer of metainfo ``stages``; until `predict(pictures=True)` gives titles they follow from class names."""
-    if 'title' in stage:
-        return Layer(**stage)
-    number = stage['num_labels']
-    today = {'noisy foreground': ('noisy foreground', 2, 0), 'CBFE': ('foreground', 2, 0),
-             'ForegroundClustering': ('foreground clusters', number, number - 1),
-             'CommunityDetection': ('communities', number, 0)}
-    title, number, background = today.get(name, (name, number, None))
-    return Layer(title, stage['labels'], stage['extent'], number, background)
 
 
 def layer_row(image: np.ndarray, layers: Sequence[Layer], matching: np.ndarray | None = None,

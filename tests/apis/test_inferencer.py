@@ -247,8 +247,8 @@ class Communities(BasePostprocessor):
     def network(self):
         return SimpleNamespace(communities=self.communities[0].numpy())
 
-    def forward(self, labels, features, data_samples):
-        return self.communities[0][labels]
+    def forward(self, prediction, batch):
+        return prediction.with_labels(self.communities[0][prediction.labels], 2)
 
 
 def test_parts_of_communities(fitted):

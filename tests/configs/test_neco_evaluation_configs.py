@@ -107,8 +107,8 @@ def test_probe_says_what_its_name_says(path):
 @pytest.mark.parametrize(('arch', 'clusters', 'time'), [('vits14', 189, 1.2), ('vitb14', 149, 1.7)])
 def test_fully_unsupervised_settings(arch, clusters, time):
     stages = Config.fromfile(FOLDER / f'fully_unsup_neco-{arch}_voc.py').model.postprocessors
-    assert stages[1].num_clusters == clusters
-    assert (stages[2].weight_threshold, stages[2].markov_time) == (0.07, time)
+    assert stages.clusters.num_clusters == clusters
+    assert (stages.communities.weight_threshold, stages.communities.markov_time) == (0.07, time)
 
 
 def save(path, array):

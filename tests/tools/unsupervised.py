@@ -8,16 +8,15 @@ from tests.paths import REPO
 
 CONFIG = """
 _base_ = '{base}'
-_stages = _base_.model.postprocessors
-_stages[1].update(num_clusters=12, niter=10, nredo=1, map_size=(40, 40))
-_stages[2].update(weight_threshold=0.01, seeds=2, preferred_modules=4, map_size=(40, 40))
-_stages[0].update(map_size=(40, 40))
 data_root = '{data}'
 model = dict(
     backbone=dict(arch='vit_tiny_patch16_224',
                   model_kwargs=dict(img_size=64, patch_size=8, embed_dim=24, depth=2, num_heads=2)),
     decode_head=dict(num_clusters=24, pca_dim=8, niter=10, nredo=1),
-    postprocessors=_stages)
+    postprocessors=dict(
+        foreground=dict(map_size=(40, 40)),
+        clusters=dict(num_clusters=12, niter=10, nredo=1, map_size=(40, 40)),
+        communities=dict(weight_threshold=0.01, seeds=2, preferred_modules=4, map_size=(40, 40))))
 pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='Resize', scale=(64, 64)),
             dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'split'))]
 test_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(data_root=data_root, pipeline=pipeline))

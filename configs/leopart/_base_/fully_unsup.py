@@ -14,12 +14,13 @@ model = dict(
     data_preprocessor=data_preprocessor,
     backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch16_224'),
     decode_head=dict(type='leopart_mm.OverclusterHead', num_clusters=200, seeds=1, spherical=True),
-    postprocessors=[
-        dict(type='leopart_mm.CBFE', masks=dict(type='leopart_mm.AttentionMasks', mass=0.65), map_size=mask_size),
-        dict(type='leopart_mm.ForegroundClustering', num_clusters=149, map_size=mask_size),
-        dict(type='leopart_mm.CommunityDetection', weight_threshold=0.09, markov_time=2., preferred_modules=20,
-             seeds=10, map_size=mask_size),
-    ])
+    postprocessors=dict(
+        foreground=dict(
+            type='leopart_mm.CBFE', masks=dict(type='leopart_mm.AttentionMasks', mass=0.65), map_size=mask_size),
+        clusters=dict(type='leopart_mm.ForegroundClustering', num_clusters=149, map_size=mask_size),
+        communities=dict(
+            type='leopart_mm.CommunityDetection', weight_threshold=0.09, markov_time=2., preferred_modules=20, seeds=10,
+            map_size=mask_size)))
 
 # Masks are resized with the images (nearest), then to mask_size by the metric: the published two steps.
 test_pipeline = [

@@ -98,14 +98,6 @@ class PictureHook(Hook):
         self._names: ClusterNames | None = None
         self._page: ChainPage | None = None
 
-    def before_test(self, runner: Runner) -> None:
-        """Ask a model of today's kind for its stages; `predict(pictures=True)` replaces this."""
-        model = _model(runner, None)
-        if self.draw and self.needs_stages and hasattr(model, 'keep_stages'):
-            model.keep_stages = True
-            for stage in model.postprocessors:
-                stage.keep_pictures = True
-
     def before_test_epoch(self, runner: Runner) -> None:
         """Forget the images of the last run."""
         self._forget()

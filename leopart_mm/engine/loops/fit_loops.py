@@ -16,6 +16,7 @@ from leopart_mm.engine.loops.undisturbed import undisturbed
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
 from leopart_mm.models.fitting.stream import FeatureStream, dataset_paths
+from leopart_mm.models.segmentors import FittableSegmentor
 from leopart_mm.registry import LOOPS, MODELS
 
 
@@ -29,11 +30,17 @@ def fit_stream(model: nn.Module, fit_dataloader: DataLoader, test_dataloader: Da
     return FeatureStream(model, fit_dataloader, 'Reading features to fit', cache, fp16, predicted)
 
 
-def predict(stream: FeatureStream, data_batch: dict) -> list:
+def predict(stream: FeatureStream, data_batch: dict, pictures: bool = False) -> list:
     """Predictions of the stream's fitted model for a batch of the test loader; as `test_step`, from the cache."""
     model = stream.model
     with autocast(enabled=stream.fp16):
-        return model.predict_batch(stream.extract(data_batch, model.requests(), reduced=True))
+        batch = stream.extract(data_batch, model.requests(pictures=pictures), reduced=True)
+        return model.predict_batch(batch, pictures)
+
+
+def draws_stages(runner: Any, draw: str) -> bool:
+    """Whether a hook draws the maps of all stages: it has `needs_stages`, and its option `draw` is on."""
+    return any(getattr(hook, 'needs_stages', False) and getattr(hook, draw, False) for hook in runner.hooks)
 
 
 @LOOPS.register_module()
@@ -90,7 +97,7 @@ class FitTestLoop(TestLoop):
     def fit(self) -> None:
         """Fit the model unless it is fitted; write `save_fitted`."""
         model = unwrap(self.runner.model)
-        if not hasattr(model, 'fit'):
+        if not isinstance(model, FittableSegmentor):
             raise TypeError(f"FitTestLoop needs a model with fit(stream), such as leopart_mm.UnsupervisedSegmentor; "
                             f"{type(model).__name__} has none: use test_cfg=dict(type='TestLoop').")
         if model.is_fitted and not self.refit:
@@ -100,7 +107,7 @@ class FitTestLoop(TestLoop):
             self._stream = fit_stream(model, self.fit_dataloader, self.dataloader, self.features or self.cache,
                                       self.fp16)
             model.fit(self._stream)
-        if getattr(model, 'runs_in_step', False):
+        if model.runs_in_step:
             self._check_steps()
         if self.save_fitted is not None:
             self._save(model)
@@ -108,11 +115,14 @@ class FitTestLoop(TestLoop):
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Predict and process one batch."""
-        if self._stream is None:
-            super().run_iter(idx, data_batch)
-            return
         self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
-        outputs = predict(self._stream, data_batch)
+        pictures = draws_stages(self.runner, 'draw')
+        if self._stream is not None:
+            outputs = predict(self._stream, data_batch, pictures)
+        else:
+            model = unwrap(self.runner.model)
+            with autocast(enabled=self.fp16):
+                outputs = model.predict(**model.data_preprocessor(data_batch, False), pictures=pictures)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         self.runner.call_hook('after_test_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
@@ -125,9 +135,9 @@ class FitTestLoop(TestLoop):
                              'round_up=True) in test_dataloader.')
 
     def _save(self, model: nn.Module) -> None:
-        state = model.gathered_state_dict() if hasattr(model, 'gathered_state_dict') else model.state_dict()
+        state = model.gathered_state_dict()
         meta = None
-        if getattr(model, 'predicts_classes', False):
+        if model.predicts_classes:
             names = self.fit_dataloader.dataset.metainfo
             colours = [list(colour) for colour in names.get('palette') or ()]
             meta = dict(classes=tuple(names['classes']), palette=colours)
@@ -233,7 +243,7 @@ class FitValLoop(ValLoop):
         """Predict and process one batch."""
         if hooks:
             self.runner.call_hook('before_val_iter', batch_idx=idx, data_batch=data_batch)
-        outputs = predict(self._stream, data_batch)
+        outputs = predict(self._stream, data_batch, hooks and draws_stages(self.runner, 'draw_val'))
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         if hooks:
             self.runner.call_hook('after_val_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)

@@ -1,4 +1,4 @@
-"""Reading a patch memory from a stream of labelled features: one process's share (docs/methods/neco.md §8.3)."""
+"""Reading the patch memory of a process from a stream of labelled features (docs/methods/neco.md §8.3)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,19 +32,19 @@ class MemorySettings:
 def read_memory(stream: Iterable[FeatureBatch], settings: MemorySettings) -> tuple[Tensor, Tensor, dict[str, int]]:
     """Keys, label counts and statistics of the images that this process reads.
 
-    Besides a batch of features nothing is in memory but what is kept; the buffers grow in place.
+    Besides a batch of features only what is kept is in memory; the buffers grow in place.
 
     Args:
         stream: Read `passes` times. Its batches carry `data_samples` with ``gt_sem_seg``. An attribute `num_images`
             (images of all processes together) saves a pass that counts them.
-        settings: See there.
+        settings: Which patches are kept.
 
     Returns:
         Keys (n, D), unit vectors; counts (n, C) in the smallest integer type that holds them; and numbers: images,
         void_images (not a pixel with a class), patches (with a class, whether kept or not).
 
     Raises:
-        ValueError: An image has no labels, or labels that are no classes, or features with NaN.
+        ValueError: If an image has no labels, labels that are no classes, or features with NaN.
     """
     num_images = _count_images(stream)
     share = None

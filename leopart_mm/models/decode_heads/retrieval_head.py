@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import gather_object, get_dist_info
 from mmengine.logging import print_log
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from leopart_mm.models.decode_heads.patch_memory import MemorySettings, read_memory
 from leopart_mm.models.decode_heads.sharded_search import gather_queries, merge_shards
+from leopart_mm.models.fitting.base import FittableHead
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
-from leopart_mm.models.fitting.state import FittedState
 from leopart_mm.registry import MODELS
 from leopart_mm.retrieval.mixing import mix_labels
 from leopart_mm.retrieval.patch_labels import VOID_RULES, soft_labels
@@ -25,44 +25,45 @@ LABEL_CHUNK = 2**24  # entries of neighbours' labels at a time
 
 
 @MODELS.register_module()
-class RetrievalHead(FittedState, BaseModule):
-    """Dense nearest-neighbour retrieval: each patch takes the labels of the most similar known patches.
+class RetrievalHead(FittableHead):
+    """Dense nearest-neighbour retrieval: each patch takes the labels of the most similar patches in a memory.
 
     Source: docs/methods/neco.md §8.
 
-    `fit` fills the memory from labelled images: unit features as keys, pixel counts of the classes as values. On
-    several processes each keeps the patches that it read and all search together, which is exact. Works as
+    `fit` fills the memory from labelled images: unit features as keys, pixel counts of the classes as values. With
+    several processes each keeps the patches that it read and all search together, which is exact. It works as
     `decode_head` of RetrievalSegmentor (labels at pixels, in steps that never hold all scores) and of mmseg's
     EncoderDecoder. There is no gradient anywhere.
 
     Args:
-        num_classes: C.
-        k: Neighbours.
-        temperature: Of the softmax over their cosines.
-        memory_size: Patches kept, in equal parts from all images and passes, rare classes of an image first (published:
-            1024 * 10^2, 10^3 and 10^4). An image gives at least one patch and at most all it has, so small memories
-            are exceeded and large ones not filled. None keeps every patch.
-        passes: How often the images are read, each time with fresh augmentation (published: 1, its table: 2). Wants
-            DrawSampler and no cache, see FeatureStream.
-        ignore_index: Label without a class in the images that fill the memory; 255 is always one.
+        num_classes: Number of classes C.
+        k: Number of neighbours.
+        temperature: Temperature > 0 of the softmax over their cosines.
+        memory_size: Number of patches kept, in equal parts from all images and passes, rare classes of an image first
+            (published: 1024 * 10^2, 10^3 and 10^4). An image gives at least one patch and at most all it has, so that
+            small memories are exceeded and large ones not filled. None keeps every patch.
+        passes: Number of times the images are read, each time with fresh augmentation (published: 1; its table: 2).
+            More than 1 needs DrawSampler and no cache, see FeatureStream.
+        ignore_index: Label without a class in the images that fill the memory, besides 255.
         void: 'exclude': pixels without a class do not count, and patches of nothing else are not kept. 'class0':
             255 becomes class 0 and nothing is ignored, as published.
-        seed: Of the choice of patches, and of the inverted file.
+        seed: Seed of the choice of patches, and of the inverted file.
         key_dtype: 'float16' halves the memory; see `search` for what it changes.
         index: 'torch' and 'faiss' (CPU) are exact, 'auto' is torch; 'ivf' is approximate (CPU) and holds a second copy
             of the keys.
-        num_lists, num_probes: Of 'ivf'; the published benchmark's ScaNN has 512 leaves of which it searches 32.
-        in_index: Which map of the backbone.
+        num_lists: Number of lists of 'ivf' (the published benchmark's ScaNN has 512 leaves).
+        num_probes: Number of lists of 'ivf' that a query searches (published: 32).
+        in_index: Which map of the backbone is read.
 
-    Attributes: `num_classes` (also as `num_clusters`, `out_channels`), and once fitted `keys` (N, D), `counts` (N, C)
-    and `info`. With several processes keys and counts are this process's share.
+    Attributes:
+        num_clusters, out_channels: C.
+        keys, counts: Fitted: (N, D) and (N, C). With several processes those of this process.
 
     Raises:
-        ValueError: A setting out of range.
+        ValueError: If a setting is out of range.
     """
 
     STATE = ('keys', 'counts')
-    align_corners = False
 
     def __init__(self,
                  num_classes: int,
@@ -89,7 +90,7 @@ class RetrievalHead(FittedState, BaseModule):
         for name, value, known in (('void', void, VOID_RULES), ('key_dtype', key_dtype, KEY_DTYPES),
                                    ('index', index, INDEXES)):
             if value not in known:
-                raise ValueError(f'RetrievalHead: {name}={value!r} is unknown; there are: {", ".join(known)}.')
+                raise ValueError(f'RetrievalHead: {name}={value!r} is unknown; known are: {", ".join(known)}.')
         self.num_classes = self.num_clusters = self.out_channels = num_classes
         self.k = k
         self.temperature = temperature
@@ -118,25 +119,25 @@ class RetrievalHead(FittedState, BaseModule):
         """Fill the memory; with several processes each from its own images.
 
         Raises:
-            ValueError: No image, no labels, labels out of range, features with NaN, not one pixel with a class, or
-                fewer patches than `k`. With several processes it is raised on all of them.
+            ValueError: If there is no image, no label, no pixel with a class, a label out of range, a feature with NaN,
+                or fewer patches than `k`. With several processes it is raised on all of them.
         """
         settings = MemorySettings(self.num_classes, self.memory_size, self.passes, self.ignore_index, self.void,
                                   self.seed, KEY_DTYPES[self.key_dtype], self.in_index)
         self.reset()
-        mine: dict[str, Tensor] = {}
+        memory: dict[str, Tensor] = {}
 
         def read() -> dict[str, int]:
-            mine['keys'], mine['counts'], numbers = read_memory(stream, settings)
-            rows, channels = mine['keys'].shape
-            return dict(numbers, rows=rows, channels=channels, bits=torch.iinfo(mine['counts'].dtype).bits)
+            memory['keys'], memory['counts'], numbers = read_memory(stream, settings)
+            rows, channels = memory['keys'].shape
+            return dict(numbers, rows=rows, channels=channels, bits=torch.iinfo(memory['counts'].dtype).bits)
 
         parts = gather_parts(read)
         info, bits = broadcast_result(lambda: self._total(parts))
-        if not len(mine['keys']):  # this process read no image, or void ones
-            mine['keys'] = torch.zeros(0, info['channels'], dtype=settings.key_dtype)
-        mine['counts'] = mine['counts'].to({8: torch.uint8, 16: torch.int16, 32: torch.int32}[bits])
-        self.keep(mine, info)
+        if not len(memory['keys']):  # this process read no image, or void ones
+            memory['keys'] = torch.zeros(0, info['channels'], dtype=settings.key_dtype)
+        memory['counts'] = memory['counts'].to({8: torch.uint8, 16: torch.int16, 32: torch.int32}[bits])
+        self.keep(memory, info)
         self.sharded = get_dist_info()[1] > 1
 
     def _total(self, parts: Sequence[dict[str, int]]) -> tuple[dict[str, int], int]:
@@ -162,7 +163,7 @@ class RetrievalHead(FittedState, BaseModule):
         return info, max(part['bits'] for part in parts)
 
     def gathered_state(self) -> dict[str, Tensor] | None:
-        """The memory of all processes on the main one, as entries of `state_dict`; None elsewhere. Collective."""
+        """The memory of all processes, as entries of `state_dict`, on the main one; None elsewhere. Collective."""
         if not self.sharded:
             return {name: getattr(self, name) for name in self.STATE}
         parts = gather_object([getattr(self, name).cpu() for name in self.STATE], dst=0)
@@ -180,8 +181,8 @@ class RetrievalHead(FittedState, BaseModule):
         """Soft labels (B, C, h, w) float32 of the backbone's maps; they sum to 1 over the classes.
 
         Raises:
-            NotFittedError: The memory is empty.
-            ValueError: The maps have other channels than the keys, or `k` is larger than the memory.
+            NotFittedError: If nothing was fitted or loaded.
+            ValueError: If the maps have another number of channels than the keys, or the memory fewer keys than `k`.
         """
         self.require_fitted()
         features = maps[self.in_index]
@@ -204,8 +205,8 @@ class RetrievalHead(FittedState, BaseModule):
             for part in queries.split(step):
                 yield self._search(part)
             return
-        for owner, others in enumerate(gather_queries(queries)):
-            for part in others.split(step):
+        for owner, asked in enumerate(gather_queries(queries)):
+            for part in asked.split(step):
                 found = merge_shards(*self._search(part), self.k, owner)
                 if found is not None:
                     yield found
@@ -223,20 +224,13 @@ class RetrievalHead(FittedState, BaseModule):
             similarities, rows = self._inverted_file.search(queries, k)
         return similarities, self.counts[rows.clamp(min=0)]
 
-    def predict_labels(self, maps: Sequence[Tensor]) -> Tensor:
-        """Most likely class (1, B, h, w) int64 of every patch."""
-        return self(maps).argmax(1)[None]
+    def predict(self, batch: FeatureBatch | Sequence[Tensor], batch_img_metas: list[dict] | None = None,
+                test_cfg: dict | None = None) -> Prediction | Tensor:
+        """Soft labels as scores (1, B, C, h, w).
 
-    def predict(self, inputs: Sequence[Tensor], batch_img_metas: list[dict], test_cfg: dict) -> Tensor:
-        """Soft labels at the size of the image, as mmseg's EncoderDecoder wants them."""
-        size = batch_img_metas[0].get('pad_shape', batch_img_metas[0]['img_shape'])[:2]
-        return F.interpolate(self(inputs), tuple(size), mode='bilinear', align_corners=False)
-
-    def loss(self, *args: Any, **kwargs: Any) -> dict:
-        """There is none.
-
-        Raises:
-            NotImplementedError: Always.
+        mmseg's EncoderDecoder calls this with maps and metainfo instead: it gets scores at the size of the image.
         """
-        raise NotImplementedError('RetrievalHead has no loss: its memory is filled without gradients, by FitTestLoop '
-                                  'or fit(stream).')
+        if batch_img_metas is not None:
+            return self.image_scores(batch, batch_img_metas)
+        scores = self(batch.features.maps)
+        return Prediction(None, batch.extents_on(tuple(scores.shape[-2:])), self.num_classes, scores[None])

@@ -1,4 +1,4 @@
-"""Searching a memory whose rows are spread over the processes: all see all queries, their lists are merged."""
+"""Search in a memory whose rows are spread over the processes: each searches for all queries, results are merged."""
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,8 @@ def merge_shards(similarities: Tensor, counts: Tensor, k: int, owner: int) -> tu
     Args:
         similarities: (Q, m) of this process, m <= k (a shard may hold fewer keys).
         counts: (Q, m, C) pixel counts of the neighbours, in the same integer type on all processes.
-        k: Neighbours wanted.
-        owner: Who gets the result.
+        k: Number of neighbours.
+        owner: Rank of the process that gets the result.
 
     Returns:
         (Q, k) and (Q, k, C), or None on the other processes.

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
@@ -60,6 +61,11 @@ class FittableHead(FittedState, BaseModule):
         """
         raise TypeError(f'A post-processor needs reduced features, which {type(self).__name__} does not give: use '
                         "decode_head=dict(type='leopart_mm.OverclusterHead').")
+
+    def image_scores(self, maps: Sequence[Tensor], batch_img_metas: list[dict]) -> Tensor:
+        """`forward`'s scores (B, K, h, w) at the size of the padded images, as mmseg's EncoderDecoder wants them."""
+        size = batch_img_metas[0].get('pad_shape', batch_img_metas[0]['img_shape'])[:2]
+        return F.interpolate(self(maps), tuple(size), mode='bilinear', align_corners=False)
 
     def loss(self, *args: Any, **kwargs: Any) -> dict:
         """Refuse: a fitted head has no loss.
@@ -122,6 +128,9 @@ class Postprocessor(BaseModule):
     def pictures(self, batch: FeatureBatch) -> dict[str, Tensor]:
         """Maps (B, h, w) of small ids to look at beside the stage's labels, by title."""
         return {}
+
+
+BasePostprocessor = Postprocessor  # the name that stages of users may import
 
 
 class FittedPostprocessor(FittedState, Postprocessor):

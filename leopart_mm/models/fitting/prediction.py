@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from leopart_mm.geometry.patch_grid import Extent, content_of, upsample_labels, upsample_scores
+from leopart_mm.geometry.patch_grid import Extent, content_groups, content_of, upsample_labels, upsample_scores
 
 
 @dataclass
@@ -81,24 +82,19 @@ class Prediction:
         return replace(self, labels=None if self.labels is None else self.labels[:, images], extents=extents,
                        scores=None if self.scores is None else self.scores[:, images])
 
-    def to_pixels(self, index: int, size: tuple[int, int]) -> 'Prediction':
-        """The prediction of image `index` at (H, W) pixels, without padding: labels nearest, scores bilinear."""
+    def to_pixels(self, index: int, size: tuple[int, int], variants: slice = slice(None)) -> 'Prediction':
+        """The prediction of image `index` at (H, W) pixels, without padding: labels nearest, scores bilinear.
+
+        Args:
+            index: Which image.
+            size: (H, W) of the whole image, whatever the grid is.
+            variants: Which of the S maps.
+        """
         rows, columns, extent = self.content(index)
         labels = scores = None
         if self.scores is not None:
-            maps = self.scores[:, index, :, rows, columns]
-            scores = maps.new_empty(len(maps), 1, self.num_labels, *size)
-            for target, variant in zip(scores, maps, strict=True):
-                target[0] = upsample_scores(variant, size, extent)
+            maps = [upsample_scores(part[index, :, rows, columns], size, extent) for part in self.scores[variants]]
+            scores = maps[0][None, None] if len(maps) == 1 else torch.stack(maps)[:, None]
         else:
-            labels = upsample_labels(self.labels[:, index, rows, columns], size, extent)[:, None]
+            labels = upsample_labels(self.labels[variants, index, rows, columns], size, extent)[:, None]
         return Prediction(labels, [Extent(0, size[0], 0, size[1])], self.num_labels, scores)
-
-
-def content_groups(extents: Sequence[Extent], grid: tuple[int, int]
-                   ) -> list[tuple[list[int], tuple[slice, slice, Extent]]]:
-    """Indices of the images of equal extent, each group with the `content_of` that extent."""
-    groups: dict[Extent, list[int]] = {}
-    for index, extent in enumerate(extents):
-        groups.setdefault(extent, []).append(index)
-    return [(members, content_of(extent, grid)) for extent, members in groups.items()]

@@ -31,6 +31,7 @@ class _Record:
     cache_keys: list[str]
     names: list[str]
     keys: list[str]
+    input_size: tuple[int, int]
     samples: list[PackedSample] | None
 
 
@@ -85,6 +86,7 @@ class FeatureStream:
     def serve(self, model: Any) -> None:
         """Read for a model that is about to be fitted: what another fit made of the features is dropped."""
         self.model = model
+        self.fit_id = getattr(model, 'fit_id', None)
         if self._passes:
             self.results.close()
         self.results = ImageCache(self.cache.tensors.place, self.cache.tensors.half, self.cache.tensors.images,
@@ -118,7 +120,7 @@ class FeatureStream:
         return len(getattr(self.model, 'postprocessors', ()))
 
     def _requests(self) -> Requests:
-        return self.model.requests() if hasattr(self.model, 'requests') else Requests()
+        return self.model.requests(fitting=True) if hasattr(self.model, 'requests') else Requests()
 
     @property
     def device(self) -> torch.device:
@@ -162,7 +164,8 @@ class FeatureStream:
                                                      samples and [samples[index] for index in unknown], requests)))
             batch = self._join(parts)
         return replace(batch, data_samples=samples, cache_keys=keys, inputs=inputs if requests.images else None,
-                       names=[str(meta.get('img_path', '')) for meta in metas], input_size=tuple(inputs.shape[-2:]))
+                       names=[str(meta.get('img_path', '')) for meta in metas], input_size=tuple(inputs.shape[-2:]),
+                       fit_id=self.fit_id)
 
     def keep(self, batch: FeatureBatch, tensors: dict[str, Tensor]) -> None:
         """Keep what the stages made of a batch, (B, ...) by name; with REDUCED among them, its maps are dropped."""
@@ -206,7 +209,7 @@ class FeatureStream:
 
     def _compute(self, keys: list[str], inputs: Tensor, samples: Any, requests: Requests) -> FeatureBatch:
         self.cache.computed += len(inputs)
-        batch = replace(self.model.extract_batch(inputs, samples), cache_keys=keys)
+        batch = replace(self.model.extract_batch(inputs, samples, requests), cache_keys=keys)
         again = [index for index, name in enumerate(batch.names) if self._is_read_again(name)] if keys else []
         if again:
             self.cache.put(batch if len(again) == len(batch) else pick(batch, again), self.in_index, requests)
@@ -234,13 +237,14 @@ class FeatureStream:
                 if self._caches:
                     samples = None if batch.data_samples is None else [
                         PackedSample.pack(sample) for sample in batch.data_samples]
-                    records.append(_Record(batch.cache_keys, batch.names, batch.keys, samples))
+                    records.append(_Record(batch.cache_keys, batch.names, batch.keys, batch.input_size, samples))
                 yield batch
         self._records = records if self._caches else None
 
     def _replay(self, record: _Record, requests: Requests, reduced: bool) -> FeatureBatch:
         batch = self._cached(record.cache_keys, requests, reduced)
-        batch.names, batch.keys = record.names, record.keys
+        batch.names, batch.keys, batch.fit_id = record.names, record.keys, self.fit_id
+        batch.input_size = record.input_size
         if record.samples is not None:
             batch.data_samples = [sample.unpack(self.device) for sample in record.samples]
         return batch

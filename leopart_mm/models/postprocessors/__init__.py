@@ -1,11 +1,10 @@
-from leopart_mm.models.fitting.postprocessor import BasePostprocessor
+from leopart_mm.models.fitting.base import BasePostprocessor, FittedPostprocessor, Postprocessor
 from leopart_mm.models.postprocessors.cbfe import CBFE
 from leopart_mm.models.postprocessors.community_detection import CommunityDetection
-from leopart_mm.models.postprocessors.fitted import FittedPostprocessor
 from leopart_mm.models.postprocessors.foreground_clustering import ForegroundClustering
 from leopart_mm.models.postprocessors.mask_sources import AttentionMasks, MaskFiles
 
 __all__ = [
     'CBFE', 'AttentionMasks', 'BasePostprocessor', 'CommunityDetection', 'FittedPostprocessor', 'ForegroundClustering',
-    'MaskFiles'
+    'MaskFiles', 'Postprocessor'
 ]

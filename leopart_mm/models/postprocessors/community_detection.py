@@ -1,6 +1,7 @@
 """CommunityDetection: clusters that lie beside each other become one object."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,22 @@ from torch import Tensor
 
 from leopart_mm.clustering.communities import UNCONNECTED, all_seeds, require_infomap
 from leopart_mm.clustering.cooccurrence import PUBLISHED_ANGLES, CoOccurrence, cooccurrence_edges
+from leopart_mm.clustering.kmeans_fit import seed_tuple
 from leopart_mm.clustering.network import ClusterNetwork
-from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.base import FittedPostprocessor
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
-from leopart_mm.models.postprocessors.fitted import FittedPostprocessor
 from leopart_mm.registry import MODELS
+
+
+@dataclass
+class _Part:
+    """What a process has counted: a counter per label map of the stage before."""
+
+    counters: list[CoOccurrence] = field(default_factory=list)
+    num_clusters: int = 0
+    images: int = 0
 
 
 @MODELS.register_module()
@@ -26,28 +37,33 @@ class CommunityDetection(FittedPostprocessor):
 
     `fit` reads the maps once and keeps a K x K matrix, whatever the number of images. Infomap then runs with every
     seed: M maps before become M * seeds, those of the first map first. Label 0 is background: clusters without an edge
-    (the background is usually one, since it touches everything a little); communities count from 1.
+    (the background is usually among them, since it touches everything a little); communities count from 1.
 
     Args:
-        weight_threshold: Two clusters are joined where both directed co-occurrences reach this value.
-        markov_time: Infomap's: above 1 fewer and larger communities.
-        preferred_modules: Infomap is drawn to this number; None leaves it free. There may be fewer or more.
-        seeds: Infomap seeds or their number.
-        num_trials: Infomap runs for each seed, of which the shortest code is kept.
-        distances: Of neighbours, in pixels of a map of `map_size`.
-        angles: Of neighbours; the default is the published one (sixth: 4/3 pi).
+        weight_threshold: Two clusters are joined where both directed co-occurrences reach this value, > 0.
+        markov_time: Markov time of Infomap: above 1 fewer and larger communities.
+        preferred_modules: Number of communities that Infomap prefers; None leaves it free. There may be fewer or more.
+        seeds: Infomap seeds, or their number.
+        num_trials: Infomap runs per seed, of which the shortest code is kept.
+        distances: Distances of neighbours, in pixels of a map of `map_size`.
+        angles: Directions of neighbours, in radians; the default is the published one (sixth: 4/3 pi).
         map_size: Label maps are resized to this size (nearest) before neighbours are counted; None: the patch grid.
         unconnected: What becomes of clusters without an edge: 'background' (published), or 'nearest': the community of
             the connected cluster that they lie beside most.
 
-    Attributes: `communities` (S, K) int64, `matrix` (M, K, K) directed co-occurrence, `frequencies` (M, K) int64, in
-    pixels.
+    Attributes:
+        communities: Fitted: (S, K) int64.
+        matrix: Fitted: (M, K, K) directed co-occurrence.
+        frequencies: Fitted: (M, K) int64, in pixels.
 
     Raises:
-        ValueError: A setting is unknown or out of range.
+        ValueError: If a setting is unknown or out of range.
     """
 
     STATE = ('communities', 'matrix', 'frequencies')
+    name = 'communities'
+    title = 'communities'
+    background = 0
 
     def __init__(self,
                  weight_threshold: float = 0.09,
@@ -61,12 +77,12 @@ class CommunityDetection(FittedPostprocessor):
                  unconnected: str = 'background',
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
-        self.seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+        self.seeds = seed_tuple(seeds)
         if not self.seeds or not weight_threshold > 0 or not distances or not angles:
             raise ValueError(f'CommunityDetection: seeds={seeds!r}, distances={distances!r} and angles must not be '
                              f'empty, and weight_threshold={weight_threshold} must be positive.')
         if unconnected not in UNCONNECTED:
-            raise ValueError(f'CommunityDetection: unconnected={unconnected!r} is unknown; there are: '
+            raise ValueError(f'CommunityDetection: unconnected={unconnected!r} is unknown; known are: '
                              f'{", ".join(UNCONNECTED)}.')
         self.weight_threshold = weight_threshold
         self.options = dict(markov_time=markov_time, preferred_modules=preferred_modules, num_trials=num_trials)
@@ -101,36 +117,40 @@ class CommunityDetection(FittedPostprocessor):
         """Count neighbours in the maps of all processes and find communities.
 
         Raises:
-            ImportError: Infomap is missing.
-            ValueError: No edge reaches `weight_threshold`, so that everything would be background.
+            ImportError: If Infomap is missing.
+            ValueError: If no edge reaches `weight_threshold`, so that everything would be background.
         """
         require_infomap()
         parts = gather_parts(lambda: self._read(stream))
-        values, info = broadcast_result(lambda: self._solve(parts, stream.num_labels))
-        self.keep(values, info)
+        self.keep(*broadcast_result(lambda: self._solve(parts)))
 
-    def _read(self, stream: Iterable[FeatureBatch]) -> dict[str, Any]:
-        counters: list[CoOccurrence] = []
-        images = 0
+    def _counter(self, num_clusters: int) -> CoOccurrence:
+        return CoOccurrence(num_clusters, self.distances, self.angles, self.map_size)
+
+    def _read(self, stream: Iterable[FeatureBatch]) -> _Part:
+        part = _Part()
         for batch in stream:
-            counters = counters or [CoOccurrence(stream.num_labels, self.distances, self.angles, self.map_size)
-                                    for _ in batch.labels]
-            for members, (rows, columns, extent) in batch.content_groups(tuple(batch.labels.shape[-2:])):
-                for counter, maps in zip(counters, batch.labels, strict=True):
+            prediction, labels = batch.prediction, batch.prediction.hard_labels
+            if not part.counters:
+                part.num_clusters = prediction.num_labels
+                part.counters = [self._counter(part.num_clusters) for _ in labels]
+            for members, (rows, columns, extent) in prediction.content_groups():
+                for counter, maps in zip(part.counters, labels, strict=True):
                     counter.update(maps[members, rows, columns].cpu().numpy(), extent)
-            images += len(batch)
-        return dict(counters=[counter.state() for counter in counters], images=images)
+            part.images += len(batch)
+        return part
 
-    def _solve(self, parts: Sequence[dict[str, Any]], num_clusters: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        filled = [part['counters'] for part in parts if part['counters']]
+    def _solve(self, parts: Sequence[_Part]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        filled = [part for part in parts if part.counters]
         if not filled:
             raise ValueError('CommunityDetection saw no image: the data set for fitting is empty.')
-        images = sum(part['images'] for part in parts)
+        num_clusters = filled[0].num_clusters
+        images = sum(part.images for part in parts)
         labels, matrices, frequencies, networks = [], [], [], []
-        for counters in zip(*filled, strict=True):
-            counter = CoOccurrence(num_clusters, self.distances, self.angles, self.map_size)
-            for state in counters:
-                counter.merge(state)
+        for counters in zip(*(part.counters for part in filled), strict=True):
+            counter = self._counter(num_clusters)
+            for other in counters:
+                counter.merge(other.state())
             matrix = counter.matrix
             edges = cooccurrence_edges(matrix, self.weight_threshold)
             if not len(edges):
@@ -153,19 +173,20 @@ class CommunityDetection(FittedPostprocessor):
         return values, dict(images=images, networks=networks)
 
     @torch.no_grad()
-    def forward(self, labels: Tensor, features: DenseFeatures, data_samples: Sequence[Any] | None) -> Tensor:
+    def forward(self, prediction: Prediction, batch: FeatureBatch) -> Prediction:
         """Cluster ids (M, B, h, w) to communities (M * seeds, B, h, w) int64, 0 for background.
 
         Raises:
-            NotFittedError: Nothing was fitted or loaded.
-            ValueError: Fitted on another number of label maps.
+            NotFittedError: If nothing was fitted or loaded.
+            ValueError: If it was fitted on another number of label maps.
         """
         self.require_fitted()
-        number = len(self.seeds)
+        labels, number = prediction.hard_labels, len(self.seeds)
         if len(labels) * number != len(self.communities):
-            raise ValueError(f'CommunityDetection was fitted on {len(self.communities) // number} label maps an image, '
-                             f'but the stage before gives {len(labels)}: fit again.')
-        return torch.stack([mapping[labels[index // number]] for index, mapping in enumerate(self.communities)])
+            raise ValueError(f'CommunityDetection was fitted on {len(self.communities) // number} label maps per '
+                             f'image, but the stage before gives {len(labels)}: fit again.')
+        merged = torch.stack([mapping[labels[index // number]] for index, mapping in enumerate(self.communities)])
+        return prediction.with_labels(merged, self.num_labels)
 
 
 def _report(network: dict[str, Any], num_clusters: int) -> None:

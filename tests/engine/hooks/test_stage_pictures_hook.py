@@ -32,15 +32,11 @@ def draw(model, folder, **options):
     hook = StagePicturesHook(draw=True, max_side=SIDE, **options)
     hook.before_test(runner)
     for batch in Scenes(6, batch=2):
-        record = {}
-        labels = model.label_batch(batch, record=record)
-        for index, (name, sample) in enumerate(zip(batch.names, batch.data_samples, strict=True)):
+        for name, sample in zip(batch.names, batch.data_samples, strict=True):
             path = folder / f'{name}.png'
             cv2.imwrite(str(path), np.full((SIDE, SIDE, 3), GREY, np.uint8))
-            stages = {title: dict(labels=maps[index], extent=None, num_labels=number)
-                      for title, (maps, number) in record.items()}
-            sample.set_metainfo(dict(img_path=str(path), stages=stages))
-            assert labels.shape[1] == 2
+            sample.set_metainfo(dict(img_path=str(path), ori_shape=(SIDE, SIDE)))
+        model.predict_batch(batch, pictures=True)
         hook.after_test_iter(runner, 0, None, batch.data_samples)
     hook.after_test_epoch(runner)
     return folder / 'pictures' / 'stages'

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,10 @@ def stream_of(maps, batch=2, extents=None):
     return batches
 
 
+def labels_of(head, maps):
+    return head.predict(stream_of(maps, batch=len(maps))[0]).labels
+
+
 def make_head(**kwargs):
     return OverclusterHead(**dict(dict(num_clusters=4, seeds=(3, 5), pca_dim=3, niter=20, nredo=20), **kwargs))
 
@@ -47,7 +53,7 @@ def test_separate_groups_are_found_by_every_seed(options):
     maps, groups = feature_maps()
     head = make_head(**options)
     head.fit(stream_of(maps))
-    labels = head.predict_labels((maps, ))
+    labels = labels_of(head, maps)
     assert labels.shape == (2, 6, *GRID)
     assert same_partition(labels[0], groups)
     assert same_partition(labels[1], groups)
@@ -61,7 +67,7 @@ def test_projection_equals_scikit_learn():
     head.fit(stream_of(maps))
     tokens = maps.permute(0, 2, 3, 1).reshape(-1, CHANNELS).double().numpy()
     reference = PCA(3).fit_transform(StandardScaler().fit_transform(tokens))
-    vectors = head._reduced((maps, ))[0].double().numpy()
+    vectors = head.reduce((maps, )).permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
     signs = np.sign((vectors * reference).sum(0))
     np.testing.assert_allclose(vectors, reference * signs, atol=1e-4)
 
@@ -90,7 +96,7 @@ def test_features_resized_before_clustering():
     head = make_head(feature_size=(10, 12))
     head.fit(stream_of(maps))
     assert head.info['tokens'] == 6 * 120
-    assert head.predict_labels((maps, )).shape == (2, 6, 10, 12)
+    assert labels_of(head, maps).shape == (2, 6, 10, 12)
 
 
 def test_a_fitted_state_loads_into_a_new_head_also_non_strictly(tmp_path):
@@ -103,21 +109,47 @@ def test_a_fitted_state_loads_into_a_new_head_also_non_strictly(tmp_path):
         other.load_state_dict(torch.load(tmp_path / 'head.pth', weights_only=True), strict=strict)
         assert other.is_fitted
         assert other.info == head.info
-        assert torch.equal(other.predict_labels((maps, )), head.predict_labels((maps, )))
+        assert torch.equal(labels_of(other, maps), labels_of(head, maps))
 
 
 def test_a_state_of_another_shape_is_refused_whole():
     maps, _ = feature_maps()
     head = make_head()
     head.fit(stream_of(maps))
-    for other in (make_head(num_clusters=5), make_head(seeds=3)):
-        with pytest.raises(ValueError, match='fitted with 4 clusters and 2 seeds'):
+    for other, message in ((make_head(num_clusters=5), r'fitted with num_clusters=4 \(config: 5\)'),
+                           (make_head(seeds=3), r'fitted with seeds=\[3, 5\] \(config: \[0, 1, 2\]\)')):
+        with pytest.raises(ValueError, match=message):
             other.load_state_dict(head.state_dict(), strict=False)
         assert not other.is_fitted
     state = head.state_dict()
     del state['projection']
     with pytest.raises(ValueError, match='projection is missing'):
         make_head().load_state_dict(state, strict=False)
+
+
+def test_a_state_of_before_settings_were_recorded_loads():
+    maps, _ = feature_maps()
+    head = make_head()
+    head.fit(stream_of(maps))
+    state = head.state_dict()
+    state['fit_info'] = torch.tensor(list(json.dumps(head.info).encode()), dtype=torch.uint8)
+    other = make_head()
+    other.load_state_dict(state)
+    assert other.info == head.info
+    assert torch.equal(labels_of(other, maps), labels_of(head, maps))
+    for wrong in (make_head(num_clusters=5), make_head(seeds=3)):
+        with pytest.raises(ValueError, match='fitted with'):
+            wrong.load_state_dict(state)
+
+
+def test_reduced_features_are_enough_to_predict():
+    maps, _ = feature_maps()
+    head = make_head()
+    head.fit(stream_of(maps))
+    batch = stream_of(maps, batch=6)[0]
+    batch.features.reduced = head.reduce(batch.features.maps)
+    batch.features.maps = ()
+    assert torch.equal(head.predict(batch).labels, labels_of(head, maps))
 
 
 def test_a_checkpoint_without_the_head_leaves_it_unfitted():
@@ -127,7 +159,7 @@ def test_a_checkpoint_without_the_head_leaves_it_unfitted():
     head.load_state_dict(make_head().state_dict())
     assert not head.is_fitted
     with pytest.raises(NotFittedError, match='FitTestLoop'):
-        head.predict_labels((feature_maps()[0], ))
+        labels_of(head, feature_maps()[0])
 
 
 def test_bad_input_is_named():
@@ -143,7 +175,7 @@ def test_bad_input_is_named():
     head = make_head()
     head.fit(stream_of(maps))
     with pytest.raises(ValueError, match='fitted on 8 channels, but the backbone gives 5'):
-        head.predict_labels((maps[:, :5], ))
+        labels_of(head, maps[:, :5])
     with pytest.raises(NotImplementedError, match='no loss'):
         head.loss()
     maps[1, 0, 0, 0] = float('inf')

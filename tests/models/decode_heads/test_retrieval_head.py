@@ -60,14 +60,16 @@ def test_soft_labels_equal_brute_force(index):
     maps, labels = data()
     head = make_head(index=index, k=5)
     head.fit(stream_of(maps, labels))
-    queries, _ = data(2, seed=1)
+    queries, unseen = data(2, seed=1)
     soft = head((queries, ))
     assert soft.shape == (2, CLASSES, *GRID)
     for image in range(2):
         for row, column in ((0, 0), (2, 3), (1, 2)):
             wanted = brute_force(queries[image, :, row, column].numpy().astype(float), maps, labels, 5)
             np.testing.assert_allclose(soft[image, :, row, column], wanted, atol=1e-5)
-    assert torch.equal(head.predict_labels((queries, ))[0], soft.argmax(1))
+    prediction = head.predict(stream_of(queries, unseen, batch=2)[0])
+    assert torch.equal(prediction.scores[0], soft)
+    assert prediction.num_labels == CLASSES
     torch.testing.assert_close(soft.sum(1), torch.ones(2, *GRID))
 
 

@@ -32,7 +32,7 @@ class Model:
     def data_preprocessor(self, data, training):
         return dict(inputs=torch.stack(data['inputs']), data_samples=None)
 
-    def extract_batch(self, inputs, data_samples):
+    def extract_batch(self, inputs, data_samples, requests):
         self.calls += 1
         assert not torch.is_grad_enabled()
         features = DenseFeatures((inputs, ), (2, 2))

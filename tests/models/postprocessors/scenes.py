@@ -8,6 +8,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 import leopart_mm.models  # noqa: F401
+from leopart_mm.geometry.patch_grid import Extent
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.segmentors import UnsupervisedSegmentor
@@ -55,7 +56,7 @@ def scene_batch(indices: list[int], noise: float = 0.05, truth: bool = True) -> 
             sample.gt_sem_seg = PixelData(data=OBJECT[one][None])
         samples.append(sample)
     return FeatureBatch(DenseFeatures((maps, ), (GRID, GRID), cls_attention=attention), samples,
-                        [f'scene_{index}' for index in indices], [(0, GRID, 0, GRID)] * len(indices))
+                        [f'scene_{index}' for index in indices], [Extent(0, GRID, 0, GRID)] * len(indices))
 
 
 CBFE = dict(type='leopart_mm.CBFE', masks=dict(type='leopart_mm.AttentionMasks', mass=0.8))

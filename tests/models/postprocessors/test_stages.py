@@ -5,24 +5,29 @@ import torch
 
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.masks.attention import attention_foreground
+from leopart_mm.models.fitting.prediction import Prediction
+from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.postprocessors import AttentionMasks, MaskFiles
+from leopart_mm.models.postprocessors.mask_sources import mask_inputs
 from leopart_mm.registry import MODELS
 from tests.clustering.foreground_reference import cluster_precisions, published_threshold
 from tests.models.postprocessors.scenes import CBFE, CLUSTERING, COMMUNITIES, Scenes, part_map, scene_batch, segmentor
 
 
-class Labelled(list):
-    """Batches with labels, as a stage is fitted on."""
-
-    def __init__(self, batches, num_labels=7):
-        super().__init__(batches)
-        self.num_labels = num_labels
-
-
 def parts_stream(indices=range(12), **kwargs):
+    """A batch with labels, as a stage is fitted on."""
     batch = scene_batch(list(indices), **kwargs)
-    batch.labels = torch.stack([part_map(index) for index in indices])[None]
-    return Labelled([batch])
+    return [labelled(batch, torch.stack([part_map(index) for index in indices])[None])]
+
+
+def labelled(batch, labels, num_labels=7):
+    batch.predictions = dict(head=Prediction(labels, batch.extents, num_labels))
+    return batch
+
+
+def apply(stage, batch):
+    """The labels that a fitted stage gives."""
+    return stage(batch.prediction, batch).labels
 
 
 def resized(maps):
@@ -34,10 +39,10 @@ def test_precisions_are_those_of_the_resized_maps():
     stage.fit(stream)
     batch = stream[0]
     masks = attention_foreground(batch.features.cls_attention.mean(1).view(-1, 1, 8, 8), 0.8)[:, 0]
-    expected = cluster_precisions(resized(batch.labels[0]), resized(masks), 7)
+    expected = cluster_precisions(resized(batch.prediction.labels[0]), resized(masks), 7)
     torch.testing.assert_close(stage.precisions[0, 0], expected)
     assert stage.thresholds[0] == pytest.approx(float(resized(masks).mean()))
-    assert torch.equal(stage(batch.labels, batch.features, None)[0] > 0, batch.labels[0] > 0)
+    assert torch.equal(apply(stage, batch)[0] > 0, batch.prediction.labels[0] > 0)
 
 
 def test_published_threshold_looks_at_ground_truth():
@@ -45,7 +50,7 @@ def test_published_threshold_looks_at_ground_truth():
     stage.fit(stream)
     batch = stream[0]
     gt = torch.cat([sample.gt_sem_seg.data for sample in batch.data_samples])
-    expected = published_threshold(stage.precisions[0, 0], resized(batch.labels[0]), resized(gt), 0., 1.)
+    expected = published_threshold(stage.precisions[0, 0], resized(batch.prediction.labels[0]), resized(gt), 0., 1.)
     assert stage.thresholds[0] == pytest.approx(expected)
     blind = parts_stream(truth=False)
     with pytest.raises(ValueError, match=r'scene_0: .*LoadAnnotations'):
@@ -69,7 +74,7 @@ def test_splits_use_their_own_precisions():
     torch.testing.assert_close(stage.precisions[1], alone.precisions[0])
     stage.precisions[1] = 0  # now nothing of train is foreground
     batch = parts_stream()[0]
-    masks = stage(batch.labels, batch.features, batch.data_samples)
+    masks = apply(stage, batch)
     assert not masks[0, 1::2].any()
     assert masks[0, ::2].any()
 
@@ -80,7 +85,7 @@ def test_a_number_as_threshold():
     assert stage.thresholds.tolist() == [0.5]
     stage = MODELS.build(dict(CBFE, threshold=1.))
     stream = parts_stream()
-    stream[0].labels.zero_()
+    stream[0].prediction.labels.zero_()
     with pytest.raises(ValueError, match=r'no cluster reaches the precision 1\.000'):
         stage.fit(stream)
 
@@ -101,53 +106,48 @@ def test_masks_without_foreground_are_an_error(tmp_path):
 
 def test_saved_masks_read_back(tmp_path):
     batch = scene_batch([0, 1])
-    masks = AttentionMasks(mass=0.8, save_dir=str(tmp_path))(batch)
+    inputs = mask_inputs(batch)
+    masks = AttentionMasks(mass=0.8, save_dir=str(tmp_path))(inputs)
     assert masks.any()
-    assert torch.equal(MaskFiles(str(tmp_path))(batch), masks)
+    assert torch.equal(MaskFiles(str(tmp_path))(inputs), masks)
     (tmp_path / 'scene_1.png').unlink()
     with pytest.raises(FileNotFoundError, match='scene_1'):
-        MaskFiles(str(tmp_path))(batch)
+        MaskFiles(str(tmp_path))(inputs)
 
 
 def test_masks_of_another_backbone():
     backbone = dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224',
                     model_kwargs=dict(img_size=32, patch_size=4, embed_dim=24, depth=1, num_heads=2))
     stage = MODELS.build(dict(CBFE, masks=dict(type='leopart_mm.AttentionMasks', backbone=backbone)))
-    assert stage.needs_inputs
-    assert not stage.needs_attention
+    assert stage.requests(fitting=True) == Requests(images=True)
     stream = parts_stream()
     stream[0].inputs = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     stage.fit(stream)
-    assert not stage.needs_inputs
+    assert stage.requests() == Requests()
     assert not [key for key in stage.state_dict() if 'backbone' in key]  # the checkpoint does not grow
 
 
 def test_background_has_the_last_id():
     model = segmentor(CBFE, CLUSTERING)
     model.fit(Scenes())
-    labels = model.label_batch(scene_batch([4, 5]))[0]
+    batch = scene_batch([4, 5])
+    labels = model.run_stages(batch).labels[0]
     parts = torch.stack([part_map(4), part_map(5)])
     assert (labels[parts == 0] == 6).all()
     assert (labels[parts > 0] < 6).all()
     assert model.num_labels == 7
-    empty = model.postprocessors[1](torch.zeros(1, 2, 8, 8, dtype=torch.long), _reduced(model), None)
-    assert (empty == 6).all()
-
-
-def _reduced(model):
-    batch = scene_batch([4, 5])
-    model.label_batch(batch)
-    return batch.features
+    empty = Prediction(torch.zeros(1, 2, 8, 8, dtype=torch.long), batch.extents, 2)
+    assert (model.postprocessors['clusters'](empty, batch).labels == 6).all()
 
 
 def test_foreground_clustering_needs_foreground():
     stage = MODELS.build(CLUSTERING)
     stream = parts_stream()
-    stream[0].labels.zero_()
+    stream[0].prediction.labels.zero_()
     stream[0].features.reduced = stream[0].features.maps[0]
     with pytest.raises(ValueError, match='none of the 12 images has any foreground'):
         stage.fit(stream)
-    stream[0].labels[0, 0, 0, 0] = 1
+    stream[0].prediction.labels[0, 0, 0, 0] = 1
     with pytest.raises(ValueError, match='cannot make 200 clusters'):
         MODELS.build(dict(CLUSTERING, num_clusters=200, map_size=None)).fit(stream)
 
@@ -162,21 +162,21 @@ def test_one_community():
         parts_stream()
     stage.fit(stream)
     assert stage.num_labels == 2
-    assert stage(stream[0].labels, None, None).unique().tolist() == [1]
+    assert apply(stage, stream[0]).unique().tolist() == [1]
 
 
 def test_more_ids_than_clusters_present_and_no_background():
     stage, stream = MODELS.build(dict(COMMUNITIES, preferred_modules=300)), parts_stream()
-    stream.num_labels = 400
-    stream[0].labels[stream[0].labels == 0] = 399
+    labels = stream[0].prediction.labels
+    labelled(stream[0], labels.masked_fill(labels == 0, 399), 400)
     stage.fit(stream)
     assert stage.communities.shape == (3, 400)
     assert stage.communities[:, 7:399].eq(0).all()  # ids that never occur are background
-    objects_only = Labelled([scene_batch([0, 1])])
-    objects_only[0].labels = torch.ones(1, 2, 8, 8, dtype=torch.long)
-    objects_only[0].labels[..., 4:] = 2
-    stage.fit(objects_only)
-    assert stage(objects_only[0].labels, None, None).min() == 1
+    labels = torch.ones(1, 2, 8, 8, dtype=torch.long)
+    labels[..., 4:] = 2
+    objects_only = labelled(scene_batch([0, 1]), labels, 400)
+    stage.fit([objects_only])
+    assert apply(stage, objects_only).min() == 1
 
 
 def test_unconnected_clusters_can_join_the_nearest():

@@ -1,0 +1,309 @@
+"""FittableSegmentor: a backbone, a head fitted without gradients, and post-processors."""
+
+import uuid
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from leopart_mm.geometry.patch_grid import image_extent
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.base import GRID, PIXEL
+from leopart_mm.models.fitting.chain import HEAD, StageChain
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.prediction import Prediction
+from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.models.fitting.stage_stream import StageStream
+from leopart_mm.models.fitting.stream import FeatureStream
+from leopart_mm.registry import MODELS
+
+
+class FittableSegmentor(BaseSegmentor):
+    """Base of the segmentors that are fitted on a stream of features. A subclass writes predictions into data samples.
+
+    A subclass may be trained too: it then defines `loss`, and `fit` what is fitted besides, if anything.
+
+    Args:
+        backbone: Config of a backbone, or a built one (evaluation during training shares the trained network).
+        decode_head: Config of a FittableHead.
+        neck: Config of a neck between both, or None.
+        postprocessors: The stages after the head: name -> config, see StageChain.
+        train_cfg: Unused; mmseg's configs may have it.
+        test_cfg: Unused; mmseg's configs may have it.
+        data_preprocessor: Config of the data preprocessor, or a built one.
+        init_cfg: MMEngine's initialisation config.
+
+    Attributes:
+        predicts_classes: Whether labels are the classes of the data set that it is fitted on, not clusters.
+        fit_id: Changes whenever the fitted values do; tells whether predictions in a FeatureBatch are still valid.
+    """
+
+    predicts_classes: ClassVar[bool] = False
+
+    def __init__(self,
+                 backbone: dict | nn.Module,
+                 decode_head: dict,
+                 neck: dict | None = None,
+                 postprocessors: Mapping[str, Any] | Sequence[Any] = (),
+                 train_cfg: dict | None = None,
+                 test_cfg: dict | None = None,
+                 data_preprocessor: dict | nn.Module | None = None,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
+        if neck is not None:
+            self.neck = MODELS.build(neck)
+        self.decode_head = MODELS.build(decode_head)
+        self.postprocessors = StageChain(postprocessors)
+        self.train_cfg = train_cfg
+        self.test_cfg = test_cfg
+        self.fit_id = uuid.uuid4().hex
+        if self.postprocessors.requests(fitting=True).reduced and not self.decode_head.can_reduce:
+            self.decode_head.reduce(())  # raises
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether head and post-processors can predict."""
+        return self.decode_head.is_fitted and self.postprocessors.is_fitted
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels in the predicted maps."""
+        return self.labels_after(None)
+
+    def labels_after(self, name: str | None) -> int:
+        """Number of labels after the stage `name` ('head': after the head); None: after all stages."""
+        names = [HEAD, *self.postprocessors]
+        numbers = [self.decode_head.num_clusters, *(stage.num_labels for stage in self.postprocessors.values())]
+        until = len(names) if name is None else names.index(name) + 1
+        return [number for number in numbers[:until] if number is not None][-1]
+
+    @property
+    def runs_in_step(self) -> bool:
+        """Whether all processes must predict the same number of batches, since they wait for each other."""
+        return False
+
+    def gathered_state_dict(self) -> dict[str, Tensor] | None:
+        """`state_dict` with what all processes hold, on the main one; elsewhere it may be None. A collective call."""
+        return self.state_dict()
+
+    def requests(self, fitting: bool = False, pictures: bool = False) -> Requests:
+        """What batches must hold beside the maps: to fit the whole chain, or to predict (with pictures)."""
+        return self.postprocessors.requests(fitting, pictures)
+
+    @torch.no_grad()
+    def fit(self, stream: Iterable[FeatureBatch]) -> None:
+        """Fit the head, then each post-processor on what comes before it.
+
+        Args:
+            stream: Batches that hold what `requests(fitting=True)` asks for; can be read several times, e.g. a
+                FeatureStream of this model. What a stage makes of a batch is left in it, so that a stream which gives
+                the same batches again saves the stages after it that work.
+        """
+        self.decode_head.reset()
+        self.postprocessors.reset()
+        self.fit_id = uuid.uuid4().hex
+        if isinstance(stream, FeatureStream):
+            stream.serve(self)
+        self.decode_head.fit(stream)
+        for name, stage in self.postprocessors.items():
+            stage.fit(StageStream(self, stream, name))
+
+    def extract_dense(self, inputs: Tensor, requests: Requests | None = None) -> DenseFeatures:
+        """Dense features of images (B, C, H, W): maps after the neck, and what `requests` ask of the backbone.
+
+        Raises:
+            TypeError: If attention, queries, keys or values are requested of a backbone without `forward_dense`.
+        """
+        requests = self.requests(fitting=not self.is_fitted) if requests is None else requests
+        if hasattr(self.backbone, 'forward_dense'):
+            features = self.backbone.forward_dense(inputs, cls_attention=requests.attention, qkv_block=requests.qkv)
+        elif requests.attention or requests.qkv is not None:
+            raise TypeError(f'A post-processor needs attention, queries, keys or values, which '
+                            f"{type(self.backbone).__name__} does not give: use "
+                            "backbone=dict(type='leopart_mm.DenseViT').")
+        else:
+            maps = tuple(self.backbone(inputs))
+            features = DenseFeatures(maps=maps, grid=tuple(maps[self.decode_head.in_index].shape[-2:]))
+        if self.with_neck:
+            features.maps = tuple(self.neck(features.maps))
+        return features
+
+    def extract_batch(self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None,
+                      requests: Requests | None = None) -> FeatureBatch:
+        """Features of a batch with names and extents of its images.
+
+        Args:
+            inputs: (B, C, H, W), normalised.
+            data_samples: B of them, or None.
+            requests: What the batch must hold beside the maps; None: what an unfitted model needs to be fitted, a
+                fitted one to predict.
+        """
+        requests = self.requests(fitting=not self.is_fitted) if requests is None else requests
+        features = self.extract_dense(inputs, requests)
+        metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
+        size = tuple(inputs.shape[-2:])
+        return FeatureBatch(
+            features=features,
+            data_samples=data_samples,
+            names=[str(meta.get('img_path', '')) for meta in metas],
+            extents=[image_extent(size, features.grid, padding_of(meta), self._cell_size) for meta in metas],
+            inputs=inputs if requests.images else None,
+            input_size=size)
+
+    @property
+    def _cell_size(self) -> int | None:
+        """Pixels per cell of the patch grid; None where the maps cover the input evenly."""
+        resizes = getattr(self.backbone, 'size_mode', 'resize') == 'resize'
+        return None if resizes else getattr(self.backbone, 'patch_size', None)
+
+    def run_stages(self, batch: FeatureBatch, before: str | None = None) -> Prediction:
+        """The prediction on the grid after the head and the stages before the stage `before` (None: all).
+
+        What the batch holds of this fit is not computed again; what is computed is left in it.
+        """
+        if batch.fit_id != self.fit_id:
+            batch.fit_id, batch.predictions, batch.features.reduced = self.fit_id, {}, None
+        found = batch.predictions
+        stages = {HEAD: None, **{name: stage for name, stage in self.postprocessors.before(before).items()
+                                 if stage.level == GRID}}
+        known = [name for name in stages if name in found]
+        if not known:
+            if self.decode_head.can_reduce and batch.features.reduced is None:
+                batch.features.reduced = self.decode_head.reduce(batch.features.maps)
+            found[HEAD] = self.decode_head.predict(batch)
+            known = [HEAD]
+        latest = found[known[-1]]
+        for name in list(stages)[list(stages).index(known[-1]) + 1:]:
+            latest = found[name] = stages[name](latest, batch)
+        return latest
+
+    def run_pixel_stages(self, batch: FeatureBatch, index: int, before: str | None = None) -> FeatureBatch:
+        """Image `index` by itself at the size of its pixels, with the predictions of the stages at that level.
+
+        The size is the metainfo ``ori_shape``, else that of the network's input. `prediction` of the result begins with
+        that of the grid, brought to pixels; `inputs`, if the batch has them, is the image at that size, 0..255 as the
+        data preprocessor took it (RGB, where it converts to that).
+        """
+        latest = self.run_stages(batch)
+        size = pixel_size(batch, index)
+        single = replace(batch.select(slice(index, index + 1)), inputs=self._image(batch, index, size))
+        single.predictions = {GRID: latest.to_pixels(index, size)}
+        for name, stage in self.postprocessors.before(before).items():
+            if stage.level == PIXEL:
+                single.predictions[name] = stage(single.prediction, single)
+        return single
+
+    def _image(self, batch: FeatureBatch, index: int, size: tuple[int, int]) -> Tensor | None:
+        """(1, C, H, W) float: the image without padding and normalisation, at `size`."""
+        if batch.inputs is None:
+            return None
+        image = batch.inputs[index].float()
+        height, width = image.shape[-2:]
+        left, right, top, bottom = padding_of({} if batch.data_samples is None else batch.data_samples[index].metainfo)
+        image = image[:, top:height - bottom, left:width - right]
+        if getattr(self.data_preprocessor, '_enable_normalize', False):
+            image = image * self.data_preprocessor.std + self.data_preprocessor.mean
+        return F.interpolate(image[None], size, mode='bilinear', align_corners=False, antialias=True)
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None,
+                pictures: bool = False) -> list[SegDataSample]:
+        """Predict images (B, C, H, W); the fields written are in the description of the class.
+
+        Args:
+            inputs: Images, normalised.
+            data_samples: B of them, or None.
+            pictures: Also write metainfo ``stages``: name -> dict(title, labels, extent, num_labels, background) of the
+                maps that every stage gave, in order: labels (h, w) int64 on the CPU, of the first seed, without
+                padding; `background` is the label that is no object, or None.
+
+        Raises:
+            NotFittedError: If nothing was fitted or loaded.
+            NotImplementedError: If an image was flipped (test-time augmentation of label maps has no meaning).
+        """
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in inputs]
+        batch = self.extract_batch(inputs, data_samples, self.requests(pictures=pictures))
+        return self.predict_batch(batch, pictures)
+
+    @torch.no_grad()
+    def predict_batch(self, batch: FeatureBatch, pictures: bool = False) -> list[SegDataSample]:
+        """`predict` from features that were extracted before, into the batch's data samples."""
+        prediction = self.run_stages(batch)
+        drawn = self._grid_pictures(batch) if pictures else {}
+        at_pixels = self.postprocessors.at_level(PIXEL)
+        for index, sample in enumerate(batch.data_samples):
+            if sample.metainfo.get('flip'):
+                raise NotImplementedError(f'{type(self).__name__} cannot predict flipped images: remove RandomFlip (or '
+                                          '--tta) from the test pipeline.')
+            size = pixel_size(batch, index)
+            single = self.run_pixel_stages(batch, index) if at_pixels else None
+            if single is None:
+                self.write(sample, prediction, index, size)
+            else:
+                self.write(sample, single.prediction, 0, size)
+            if pictures:
+                stages = {name: cut(index) for name, cut in drawn.items()}
+                for name, stage in at_pixels.items():
+                    stages[name] = _picture(self.postprocessors.title_of(name), single.predictions[name], 0,
+                                            stage.background)
+                sample.set_metainfo(dict(stages=stages))
+        return batch.data_samples
+
+    @abstractmethod
+    def write(self, sample: SegDataSample, prediction: Prediction, index: int, size: tuple[int, int]) -> None:
+        """Write what is predicted of image `index` into its data sample; (H, W) is the size of its pixels."""
+
+    def _grid_pictures(self, batch: FeatureBatch) -> dict[str, Any]:
+        """Name -> function of the index of an image, that gives the entry of its ``stages``."""
+        entries: dict[str, tuple[str, Prediction, int | None]] = {HEAD: ('clusters', batch.predictions[HEAD], None)}
+        for name, stage in self.postprocessors.at_level(GRID).items():
+            for title, maps in stage.pictures(batch).items():
+                labels = maps.long()[None]
+                entries[f'{name}.{title}'] = title, Prediction(labels, batch.extents_on(tuple(maps.shape[-2:])),
+                                                               int(labels.max()) + 1), 0
+            entries[name] = self.postprocessors.title_of(name), batch.predictions[name], stage.background
+        return {name: lambda index, entry=entry: _picture(entry[0], entry[1], index, entry[2])
+                for name, entry in entries.items()}
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The maps that the head reads."""
+        return self.extract_dense(inputs, Requests()).maps
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: Any = None) -> Tensor:
+        """The head's scores (B, K, h, w) of the first seed on its grid."""
+        return self.decode_head(self.extract_feat(inputs))
+
+    def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
+        """`encode_decode`, as mode 'tensor'."""
+        return self.encode_decode(inputs, data_samples)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Predictions made before are those of another model."""
+        super()._load_from_state_dict(*args)
+        self.fit_id = uuid.uuid4().hex
+
+
+def padding_of(meta: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) pixels of an input that are no image."""
+    return meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+
+
+def pixel_size(batch: FeatureBatch, index: int) -> tuple[int, int]:
+    """(H, W) of image `index`: its metainfo ``ori_shape``, else the size of the network's input."""
+    meta = {} if batch.data_samples is None else batch.data_samples[index].metainfo
+    return tuple(meta.get('ori_shape', batch.input_size)[:2])
+
+
+def _picture(title: str, prediction: Prediction, index: int, background: int | None) -> dict[str, Any]:
+    rows, columns, extent = prediction.content(index)
+    labels = prediction.select([index]).hard_labels[0, 0, rows, columns]
+    return dict(title=title, labels=labels.long().cpu(), extent=extent, num_labels=prediction.num_labels,
+                background=background)
