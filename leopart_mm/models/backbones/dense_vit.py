@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from leopart_mm.checkpoints.matching import LoadReport, Wanted
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
-from leopart_mm.models.backbones.facts import named_arch, weights_colours
+from leopart_mm.models.backbones.facts import weights_arch, weights_colours
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
@@ -91,7 +91,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         check_size_mode(size_mode)
         if final_norm not in FINAL_NORM_MODES:
             raise ValueError(f"final_norm={final_norm!r} is unknown. Allowed: True, False, 'last'.")
-        self.arch: str = arch or (named_arch(checkpoint) if is_remote(checkpoint or '') else None) or DEFAULT_ARCH
+        self.arch: str = arch or (weights_arch(checkpoint) if is_remote(checkpoint or '') else None) or DEFAULT_ARCH
         vit = build_timm_vit(self.arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
         self.mean, self.std = weights_colours(checkpoint, self.arch)
         self.pos_interp = pos_interp

@@ -54,7 +54,7 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
     Raises:
         ValueError: If no arch follows from `name` and none is given, or if it is no plain timm ViT.
     """
-    arch = arch or named_arch(name)
+    arch = arch or weights_arch(name)
     if arch is None:
         raise ValueError(f"The network of '{name}' is unknown: name its timm architecture too, such as "
                          'arch=vit_small_patch16_224.')
@@ -66,14 +66,14 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
                          std, _position_mode(arch))
 
 
-def named_arch(source: str) -> str | None:
+def weights_arch(source: str) -> str | None:
     """The timm name, with tag, of the network whose weights `source` names; None if it does not tell.
 
     Only a Hugging Face repository of another owner than timm is looked up; nothing else needs a connection.
 
-    >>> named_arch('https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth')
+    >>> weights_arch('https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth')
     'vit_small_patch14_dinov2.lvd142m'
-    >>> named_arch('weights/dino.pth') is None
+    >>> weights_arch('weights/dino.pth') is None
     True
 
     Raises:
@@ -97,8 +97,8 @@ def weights_colours(checkpoint: str | None, arch: str) -> tuple[Colour | None, C
     if checkpoint.startswith(HUB_SCHEMES):  # no look-up: building a network needs no connection
         return colour_statistics(_timm_repository(checkpoint) or arch)
     if checkpoint.startswith(TIMM_SCHEME):
-        return colour_statistics(_with_default_tag(named_arch(checkpoint) or arch))
-    return colour_statistics((named_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch)
+        return colour_statistics(_with_default_tag(weights_arch(checkpoint) or arch))
+    return colour_statistics((weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch)
 
 
 def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
