@@ -1,6 +1,5 @@
 """Segmenting a folder into a folder: label maps, overlays, legend, names, sheet; an interrupted run resumes."""
 
-import hashlib
 import json
 import logging
 import os
@@ -10,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from torch import nn
 
 from leopart_mm.apis.fingerprints import text_fingerprint
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
 from leopart_mm.apis.image_run import ImageRun, Report
-from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation
+from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation, model_digest
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
 from leopart_mm.evaluation.label_writer import read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
@@ -158,15 +156,6 @@ class FolderRun:
             skipped=report.num_skipped, corrupt=[dict(path=path, reason=reason) for path, reason in report.corrupt],
             shares=[round(float(share), 6) for share in shares])
         write_text_whole(self.out / 'report.json', json.dumps(content, indent=1) + '\n')
-
-
-def model_digest(model: nn.Module) -> str:
-    """A short fingerprint of a model's numbers."""
-    digest = hashlib.blake2b(digest_size=12)
-    for key, value in model.state_dict().items():
-        digest.update(key.encode())
-        digest.update(value.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def config_digest(inferencer: LeopartInferencer) -> str:

@@ -1,5 +1,7 @@
 """LeopartInferencer: images of any kind and size to label maps, one by one."""
 
+import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -176,7 +178,11 @@ class LeopartInferencer:
                 raise ValueError(f'{len(names.names)} names were given for {self.num_clusters} clusters.')
             return names
         if names is not None:
-            return ClusterNames.load(names, self.num_clusters)
+            found = ClusterNames.load(names, self.num_clusters)
+            if ClusterNames.model_of(names) not in (None, model_digest(self.model)):
+                print_log(f'The naming file {printable(names)} was written for another model: its names may not fit '
+                          'these clusters.', logger='current', level=logging.WARNING)
+            return found
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
         classes, palette = meta.get('classes') or (), meta.get('palette')
         if len(classes) == self.num_clusters and palette is not None and len(palette) == self.num_clusters:
@@ -245,3 +251,12 @@ def _num_labels(model: nn.Module) -> int:
     if hasattr(model, 'num_labels'):
         return model.num_labels
     return model.decode_head.num_classes
+
+
+def model_digest(model: nn.Module) -> str:
+    """A short fingerprint of a model's numbers."""
+    digest = hashlib.blake2b(digest_size=12)
+    for key, value in model.state_dict().items():
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()

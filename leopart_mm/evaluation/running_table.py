@@ -1,6 +1,6 @@
 """A sum of tables over images and processes that counts every image once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mmengine.dist import all_gather_object, get_dist_info
@@ -22,8 +22,8 @@ class RunningTable:
         images: Number of images added.
     """
 
-    total: Any = field(default=None)
-    last: Any = field(default=None)
+    total: Any = None
+    last: Any = None
     images: int = 0
 
     def add(self, table: Any) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from leopart_mm.apis import LeopartInferencer
-from leopart_mm.apis.folder_run import FolderRun, model_digest
+from leopart_mm.apis.folder_run import FolderRun
+from leopart_mm.apis.inferencer import model_digest
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.visualization.cluster_names import ClusterNames
 from tests.apis.builders import stub_config, write_images

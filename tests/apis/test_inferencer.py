@@ -10,6 +10,7 @@ from mmengine.dataset import Compose
 
 from leopart_mm.apis import LeopartInferencer
 from leopart_mm.apis.checkpoint_config import config_of, parse_config_text
+from leopart_mm.apis.inferencer import model_digest
 from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.models.postprocessors import BasePostprocessor
 from leopart_mm.registry import INFERENCERS, MODELS
@@ -228,6 +229,17 @@ def test_named_clusters_merge_in_pictures(tmp_path):
     assert len(np.unique(found.labels)) == 3
     with pytest.raises(ValueError, match='5 names were given for 512 clusters'):
         stub(names=ClusterNames.default(5))
+
+
+def test_names_that_were_written_for_another_model_are_announced(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('leopart_mm.apis.inferencer.print_log', lambda text, **options: lines.append(text))
+    ClusterNames.default(512).save(tmp_path / 'own.yaml', model=model_digest(stub().model))
+    ClusterNames.default(512).save(tmp_path / 'other.yaml', model='0123')
+    ClusterNames.default(512).save(tmp_path / 'any.yaml')
+    for name in ('own', 'any', 'other'):
+        stub(names=tmp_path / f'{name}.yaml')
+    assert [('other.yaml' in line, 'another model' in line) for line in lines] == [(True, True)]
 
 
 def test_wrong_arrays_raise():
