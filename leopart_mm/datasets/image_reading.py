@@ -26,7 +26,7 @@ MORE_FORMATS = {
     **dict.fromkeys(('.mp4', '.mov', '.avi', '.mkv'), 'cut the film into frames first (ffmpeg -i film.mp4 %06d.jpg)'),
 }
 EXIF_ORIENTATION = 0x0112
-JPEG_START, JPEG_END = b'\xff\xd8\xff', b'\xff\xd9'
+JPEG_START, JPEG_END, PROGRESSIVE = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xc2'
 
 
 def _image_suffixes() -> tuple[str, ...]:
@@ -62,14 +62,15 @@ def read_image(path: str | os.PathLike, channel_order: str = 'bgr') -> np.ndarra
 
     Grey images are repeated over the channels, palettes resolved, alpha dropped, CMYK converted, 16-bit divided by 257,
     floating point scaled (by 255 if it lies in [0, 1], else from its own range); EXIF orientation is applied and the
-    first frame of an animation is taken. A cut-off file is an error, not a half grey image.
+    first frame of an animation is taken. A cut-off file is an error, not a half grey image, even if a program has put
+    an end marker behind what it had.
 
     Args:
         path: The file.
         channel_order: ``'bgr'`` (OpenCV's and mmcv's) or ``'rgb'``.
 
     Raises:
-        ImageReadError: The file is missing, empty, damaged, cut off or no image.
+        ImageReadError: If the file is missing, empty, damaged, cut off or no image.
     """
     path = os.fspath(path)
     try:
@@ -104,9 +105,26 @@ def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bg
         flag = cv2.IMREAD_COLOR if channel_order == 'bgr' else cv2.IMREAD_COLOR_RGB
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
         if image is not None:
+            if _may_end_early(content, image) and _ends_early(content, image, flag):
+                raise ImageReadError(path, 'cut off: its data end before the image does, although the file ends like a '
+                                     'whole one')
             return image
     image = _decode_with_pillow(content, path)
     return image if channel_order == 'rgb' else np.ascontiguousarray(image[..., ::-1])
+
+
+def _may_end_early(content: bytes, image: np.ndarray) -> bool:
+    """Whether the last block is flat, as decoders fill what is missing, or the file is progressive (missing detail)."""
+    corner = image[-4:, -4:]
+    return bool((corner == corner[-1:, -1:]).all()) or PROGRESSIVE in content[:4096]
+
+
+def _ends_early(content: bytes, image: np.ndarray, flag: int) -> bool:
+    """Whether more data before the end marker would still be used: a whole JPEG ignores them."""
+    end = content.rindex(JPEG_END)
+    longer = np.frombuffer(content[:end] + 64 * b'\x5a\xa5\x33\x96' + content[end:], np.uint8)
+    again = cv2.imdecode(longer, flag)
+    return again is None or again.shape != image.shape or bool((again != image).any())
 
 
 def _decode_with_pillow(content: bytes, path: str) -> np.ndarray:

@@ -100,6 +100,20 @@ def test_bad_files_are_named(tmp_path, colour):
         read_image(tmp_path / 'a.jpg', 'grb')
 
 
+@pytest.mark.parametrize('progressive', [False, True])
+@pytest.mark.parametrize('flat', [False, True])
+def test_a_jpeg_cut_in_half_that_ends_like_a_whole_one_is_named(tmp_path, progressive, flat):
+    image = np.random.default_rng(0).integers(0, 255, (96, 80, 3), np.uint8)
+    if flat:  # a whole photo with a flat lower half is no cut one
+        image[40:] = 255
+    Image.fromarray(image).save(tmp_path / 'whole.jpg', quality=90, progressive=progressive)
+    content = (tmp_path / 'whole.jpg').read_bytes()
+    np.testing.assert_array_equal(read_image(tmp_path / 'whole.jpg'), cv2.imread(str(tmp_path / 'whole.jpg')))
+    (tmp_path / 'cut.jpg').write_bytes(content[:len(content) // 2] + b'\xff\xd9')
+    with pytest.raises(ImageReadError, match=r'cut\.jpg: cut off'):
+        read_image(tmp_path / 'cut.jpg')
+
+
 def test_transform(tmp_path, colour):
     Image.fromarray(colour).save(tmp_path / 'a.png')
     step = TRANSFORMS.build(dict(type='leopart_mm.LoadImage', channel_order='rgb'))
