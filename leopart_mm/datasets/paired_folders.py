@@ -1,11 +1,14 @@
 """Images in one folder tree, masks of the same names in another."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
 from leopart_mm.datasets.file_lists import check_complete, read_lines, readings
+from leopart_mm.datasets.mask_reading import warn_of_odd_masks
+from leopart_mm.datasets.readers import with_our_readers
 from leopart_mm.datasets.subset import take_subset
 from leopart_mm.registry import DATASETS
 
@@ -30,7 +33,8 @@ class PairedFolders(BaseSegDataset):
         num_samples: Maximum number of samples.
         subset_seed: None takes the first `num_samples` samples, a number a random choice.
         hint: Sentence that the error for a missing folder of masks adds, e.g. which converter makes it.
-        **kwargs: As in mmseg's BaseSegDataset (``pipeline``, ``test_mode``, ``metainfo``, ...).
+        pipeline: Transforms; ``LoadImageFromFile`` and ``LoadAnnotations`` read as `LoadImage` and `LoadMask` do.
+        **kwargs: As in mmseg's BaseSegDataset (``test_mode``, ``metainfo``, ...).
 
     Raises:
         FileNotFoundError: If a folder, the list, or an image or mask of the list is missing.
@@ -44,12 +48,13 @@ class PairedFolders(BaseSegDataset):
                  num_samples: int | None = None,
                  subset_seed: int | None = None,
                  hint: str = '',
+                 pipeline: Sequence[dict | Callable] = (),
                  **kwargs: Any) -> None:
         self.num_samples = num_samples
         self.subset_seed = subset_seed
         self.hint = hint
         super().__init__(data_root=str(Path(data_root).expanduser()), data_prefix=dict(data_prefix), ann_file=ann_file,
-                         **kwargs)
+                         pipeline=with_our_readers(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One dict per mask, with its image and what mmseg's loading needs."""
@@ -66,6 +71,7 @@ class PairedFolders(BaseSegDataset):
         ]
         for key, what, folder in (('img_path', 'images', images), ('seg_map_path', 'masks', masks)):
             check_complete([sample[key] for sample in samples], what, folder, 'Add them, or take them off the list.')
+        warn_of_odd_masks([sample['seg_map_path'] for sample in samples], self.ignore_index)
         return samples
 
     def _names(self, masks: Path) -> list[str]:

@@ -11,6 +11,8 @@ from mmseg.utils import get_classes, get_palette
 
 from leopart_mm.datasets.file_lists import check_complete, find_files, read_lines, readings
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
+from leopart_mm.datasets.mask_reading import warn_of_odd_masks
+from leopart_mm.datasets.readers import with_our_readers
 from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
 from leopart_mm.files import printable, shorten
@@ -46,7 +48,8 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
         ignore_index: None takes the one of ``meta.json``, or 255.
         on_corrupt: What happens to an image that cannot be read: ``'skip'`` (default without masks; the next one takes
             its place, and it is named) or ``'raise'`` (with masks: a score must not leave images out).
-        **kwargs: As in mmseg's BaseSegDataset (``pipeline``, ``test_mode``, ...).
+        pipeline: Transforms; ``LoadImageFromFile`` and ``LoadAnnotations`` read as `LoadImage` and `LoadMask` do.
+        **kwargs: As in mmseg's BaseSegDataset (``test_mode``, ...).
 
     Raises:
         FileNotFoundError: If a part is missing; the message names it and what to do.
@@ -65,6 +68,7 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
                  subset_seed: int | None = None,
                  ignore_index: int | None = None,
                  on_corrupt: str | None = None,
+                 pipeline: Sequence[dict | Callable] = (),
                  **kwargs: Any) -> None:
         root = Path(data_root).expanduser()
         if not root.is_dir():
@@ -88,7 +92,7 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
         if metainfo is not None and 'palette' not in names:
             names['palette'] = meta['palette']
         super().__init__(ann_file=ann_file, img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, metainfo=names,
-                         data_root=str(root), data_prefix=prefix,
+                         data_root=str(root), data_prefix=prefix, pipeline=with_our_readers(pipeline),
                          ignore_index=meta['ignore_index'] if ignore_index is None else ignore_index, **kwargs)
 
     def get_label_map(self, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
@@ -124,7 +128,9 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
         cure = 'Add them, or take their ids off the list.'
         check_complete([sample['img_path'] for sample in samples], 'images', image_dir, cure)
         if mask_dir is not None:
-            check_complete([sample['seg_map_path'] for sample in samples], 'masks', mask_dir, cure)
+            masks = [sample['seg_map_path'] for sample in samples]
+            check_complete(masks, 'masks', mask_dir, cure)
+            warn_of_odd_masks(masks, self.ignore_index)
         return samples
 
     def _read_ids(self) -> dict[str, str]:

@@ -155,3 +155,47 @@ def test_ade20k_street_errors(tmp_path):
         tool.main([str(root), '--out', str(out)])
     with pytest.raises(FileNotFoundError, match=r'no meta\.json.*ade20k_street\.py'):
         ADE20KStreetParts(str(tmp_path))
+
+
+COLOURS = [[[128, 64, 128], [0, 0, 0]], [[0, 0, 255], [128, 64, 128]]]
+
+
+@pytest.mark.parametrize('listed', ['road 128 64 128\nsea #0000ff\nignore 0,0,0\n', 'json'])
+def test_colours_become_ids(tmp_path, capsys, listed):
+    converter = load('colour_masks')
+    save(tmp_path / 'masks/a/b.png', COLOURS)
+    table = tmp_path / ('colours.txt' if listed != 'json' else 'meta.json')
+    table.write_text(listed if listed != 'json' else json.dumps(
+        dict(classes=['road', 'sea', 'ignore'], palette=[[128, 64, 128], [0, 0, 255], [0, 0, 0]])))
+    command = [str(tmp_path / 'masks'), '--out', str(tmp_path / 'out'), '--colours', str(table)]
+    converter.main(command)
+    assert read(tmp_path / 'out/a/b.png') == [[0, 255], [1, 0]]
+    meta = json.loads((tmp_path / 'out/meta.json').read_text())
+    assert meta == dict(classes=['road', 'sea'], palette=[[128, 64, 128], [0, 0, 255]], ignore_index=255)
+    before = mtimes(tmp_path / 'out')
+    converter.main(command)
+    assert mtimes(tmp_path / 'out') == before
+    assert '0 new' in capsys.readouterr().out
+
+
+def test_colours_without_a_class(tmp_path, capsys):
+    converter = load('colour_masks')
+    save(tmp_path / 'masks/b.png', COLOURS)
+    (tmp_path / 'colours.txt').write_text('road 128 64 128\n')
+    command = [str(tmp_path / 'masks'), '--out', str(tmp_path / 'out'), '--colours', str(tmp_path / 'colours.txt')]
+    with pytest.raises(ConversionError, match=r'b\.png holds colours without a class: #000000, #0000ff'):
+        converter.main(command)
+    converter.main([*command, '--unknown', 'ignore'])
+    assert read(tmp_path / 'out/b.png') == [[0, 255], [255, 0]]
+    converter.main([str(tmp_path / 'masks'), '--find'])
+    assert '#804080   50.000% of the pixels' in capsys.readouterr().out
+    (tmp_path / 'colours.txt').write_text('road 128 64\n')
+    with pytest.raises(ConversionError, match=r"'road 128 64' is no name with a colour"):
+        converter.main(command)
+
+
+def test_0_and_255_become_0_and_1(tmp_path):
+    save(tmp_path / 'masks/b.png', [[0, 255], [255, 0]])
+    load('colour_masks').main([str(tmp_path / 'masks'), '--out', str(tmp_path / 'out'), '--binary'])
+    assert read(tmp_path / 'out/b.png') == [[0, 1], [1, 0]]
+    assert json.loads((tmp_path / 'out/meta.json').read_text())['classes'] == ['background', 'foreground']

@@ -10,7 +10,7 @@ from leopart_mm.registry import TRANSFORMS
 class LoadImage(BaseTransform):
     """Read ``results['img_path']`` as three 8-bit channels, whatever the file holds (`read_image`).
 
-    Evaluation pipelines keep the step ``LoadImageFromFile``: MMSegInferencer looks for exactly this name.
+    Our data sets also read with it where a pipeline says ``LoadImageFromFile``, a name that MMSegInferencer looks for.
 
     Adds ``img`` ((H, W, 3) uint8), ``img_shape`` and ``ori_shape`` ((H, W)).
 

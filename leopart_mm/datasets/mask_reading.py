@@ -1,0 +1,113 @@
+"""One reader for label maps: class ids on the pixels of their image, or an error with the cause and the cure."""
+
+import io
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.logging import print_log
+from PIL import Image, ImageOps
+
+from leopart_mm.datasets.image_reading import EXIF_ORIENTATION
+from leopart_mm.files import printable
+
+CONVERTER = 'tools/dataset_converters/colour_masks.py'
+NUM_LOOKED_AT = 8
+
+
+class MaskError(ValueError):
+    """A label map cannot be read, is no label map, or does not belong to its image."""
+
+
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """Read a label map as (H, W) uint8 class ids; palettes are not resolved, grey saved as RGB is taken as ids.
+
+    Raises:
+        MaskError: If the file is missing or damaged, holds colours, or ids above 255.
+    """
+    name = printable(path)
+    try:
+        with open(path, 'rb') as file, warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            image = Image.open(io.BytesIO(file.read()))
+            image.load()
+            mask = np.asarray(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise MaskError(f'The mask {name} cannot be read: {error}.') from error
+    if mask.ndim == 3:
+        colours = mask[..., :3] if mask.shape[2] >= 3 else mask[..., :1]
+        if (colours != colours[..., :1]).any():
+            raise MaskError(f'The mask {name} is a picture with {mask.shape[2]} channels, no label map: convert its '
+                            f'colours to class ids with {CONVERTER}.')
+        mask = colours[..., 0]
+    if mask.dtype.kind not in 'bui' or (mask.size and (mask.min() < 0 or mask.max() > 255)):
+        raise MaskError(f'The mask {name} holds values from {mask.min()} to {mask.max()} ({mask.dtype}): class ids '
+                        'must be whole numbers from 0 to 255. Give the classes smaller ids.')
+    return np.array(mask, np.uint8)
+
+
+def fit_to_image(mask: np.ndarray, size: tuple[int, int], mask_path: str, image_path: str) -> np.ndarray:
+    """The mask (h, w), turned upright if its image is turned by its EXIF tag and the mask is not.
+
+    Args:
+        mask: Label map.
+        size: (H, W) of the upright image.
+        mask_path: File of the mask, for messages.
+        image_path: File of the image.
+
+    Raises:
+        MaskError: If the mask has another shape than the image (masks of lower resolution are allowed).
+    """
+    if mask.shape == tuple(size):
+        return mask
+    turned = _turned_as(mask, image_path)
+    if turned is not None and _same_shape(turned.shape, size) and not _same_shape(mask.shape, size):
+        print_log(f'The image {printable(image_path)} is turned by its EXIF tag and its mask lies as the sensor: the '
+                  'mask is turned too.', logger='current')
+        return turned
+    if not _same_shape(mask.shape, size):
+        raise MaskError(f'The mask {printable(mask_path)} has {mask.shape[0]} x {mask.shape[1]} pixels, its image '
+                        f'{printable(image_path)} {size[0]} x {size[1]} (height x width): they do not belong together, '
+                        'or one of them was turned or cropped.')
+    return mask
+
+
+def _same_shape(mask: tuple[int, int], image: tuple[int, int]) -> bool:
+    """Whether two sizes are one picture at two resolutions, up to the rounding of a side."""
+    scale = max(image) / max(mask)
+    return all(abs(side * scale - expected) <= max(scale, 1) for side, expected in zip(mask, image, strict=True))
+
+
+def _turned_as(mask: np.ndarray, image_path: str) -> np.ndarray | None:
+    try:
+        with Image.open(image_path) as image:
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    if orientation not in range(2, 9):
+        return None
+    tagged = Image.fromarray(mask)
+    tagged.getexif()[EXIF_ORIENTATION] = orientation
+    return np.asarray(ImageOps.exif_transpose(tagged))
+
+
+def warn_of_odd_masks(paths: Sequence[str], ignore_index: int | None) -> None:
+    """Look at a few masks and warn if they seem to hold nothing that can be scored: foreground stored as 0/255."""
+    if not paths or ignore_index is None:
+        return
+    chosen = sorted({round(position) for position in np.linspace(0, len(paths) - 1, NUM_LOOKED_AT)})
+    counts = np.zeros(256, np.int64)
+    for index in chosen:
+        try:
+            counts += np.bincount(read_mask(paths[index]).ravel(), minlength=256)
+        except MaskError:
+            return  # reading the sample says what is wrong
+    values = np.flatnonzero(counts)
+    if len(values) and set(values.tolist()) <= {0, ignore_index} and counts[ignore_index]:
+        share = counts[ignore_index] / counts.sum()
+        print_log(f'The {len(chosen)} masks looked at hold no class but 0, and {share:.0%} of their pixels are '
+                  f'{ignore_index}, which is ignored: is this a foreground stored as 0 and 255? It is not scored then. '
+                  f'Convert the masks with {CONVERTER} --binary, or set ignore_index.', logger='current',
+                  level=logging.WARNING)
