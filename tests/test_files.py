@@ -1,6 +1,5 @@
 """Whole files: nothing half is left, errors name the file and the cause, any name will do."""
 
-import doctest
 import os
 import resource
 from collections.abc import Iterator
@@ -150,7 +149,3 @@ def test_lists_in_messages():
     assert shorten([1, 2]) == '1, 2'
     assert shorten(iter('abcdefg')) == 'a, b, c, d, e, ...'
     assert printable(Path('ä/b')) == 'ä/b'
-
-
-def test_examples():
-    assert doctest.testmod(files).failed == 0

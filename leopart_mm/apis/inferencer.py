@@ -68,7 +68,7 @@ class LeopartInferencer:
         inferencer = LeopartInferencer('fitted.pth')
         labels = inferencer.segment('street.jpg').labels
         for found in inferencer('my/images'):           # a folder, a list, an array
-            cv2.imwrite(f'{found.name}.png', found.labels)
+            write_labels(f'out/{found.name}.png', found.labels, inferencer.num_clusters)
         print(inferencer.report.summary())
 
     Images are prepared by the config's test transforms without the loading steps. An image whose longer side exceeds

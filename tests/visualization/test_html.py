@@ -1,7 +1,6 @@
 """Pages: everything is escaped, every picture is inside."""
 
 import base64
-import doctest
 import re
 
 import cv2
@@ -42,7 +41,3 @@ def test_pictures_are_inside(tmp_path):
 def test_no_picture():
     with pytest.raises(ValueError, match=r'shape \(2, 2, 2\)'):
         html.image(np.zeros((2, 2, 2), np.uint8))
-
-
-def test_examples():
-    assert doctest.testmod(html).failed == 0
