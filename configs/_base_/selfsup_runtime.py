@@ -1,11 +1,4 @@
 # Runtime of self-supervised training.
-custom_imports = dict(imports=['leopart_mm'], allow_failed_imports=False)
+_base_ = './default_runtime.py'
 default_scope = 'mmpretrain'
-env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-               dist_cfg=dict(backend='nccl'))
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='mmseg.SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
-log_level = 'INFO'
-load_from = None
-resume = False
 randomness = dict(seed=0)

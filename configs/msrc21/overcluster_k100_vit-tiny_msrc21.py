@@ -1,13 +1,14 @@
 # Overclustering of the 110 MSRC-21 val images with a ViT-Ti/16: 320 x 224 (orientation kept), standardised, PCA 50, three
 # k-means seeds, masks at their own size, each cluster to the class it is most precise for.
-_base_ = ['../_base_/overcluster_runtime.py']
+_base_ = ['../_base_/models/overcluster.py', '../_base_/evaluation_runtime.py']
 data_root = 'data/msrc21'
+arch = 'vit_tiny_patch16_224'
+mean = std = [127.5] * 3
+num_clusters = 100
 model = dict(
-    type='leopart_mm.UnsupervisedSegmentor',
-    data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True, pad_val=0,
-                           seg_pad_val=255),
-    backbone=dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224'),
-    decode_head=dict(type='leopart_mm.OverclusterHead', num_clusters=100, seeds=3))
+    data_preprocessor=dict(mean=mean, std=std, size_divisor=None, test_cfg=None),
+    backbone=dict(arch=arch),
+    decode_head=dict(num_clusters=num_clusters, seeds=3))
 test_dataloader = dict(
     batch_size=1,  # images of both orientations
     num_workers=1,

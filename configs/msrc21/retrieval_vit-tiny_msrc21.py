@@ -1,13 +1,12 @@
 # Dense retrieval on MSRC-21 with a ViT-Ti/16: the 279 training images fill the patch memory, the 110 val images are
 # scored at their own size. Images at 320 x 224 (orientation kept), 30 neighbours, every patch kept, no augmentation.
-_base_ = ['../_base_/retrieval_runtime.py']
+_base_ = ['../_base_/models/retrieval.py', '../_base_/evaluation_runtime.py']
 data_root = 'data/msrc21'
+arch = 'vit_tiny_patch16_224'
+mean = std = [127.5] * 3
 model = dict(
-    type='leopart_mm.RetrievalSegmentor',
-    data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True, pad_val=0,
-                           seg_pad_val=255),
-    backbone=dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224'),
-    decode_head=dict(type='leopart_mm.RetrievalHead', num_classes=21))
+    data_preprocessor=dict(mean=mean, std=std, size_divisor=None, test_cfg=None),
+    backbone=dict(arch=arch))
 pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='leopart_mm.ResizeOriented', scale=(320, 224)),

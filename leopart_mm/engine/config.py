@@ -45,9 +45,12 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             (``checkpoint=None`` is allowed: no pretrained weights), if ``iterations`` is not a positive integer, or
             if widths do not fit the network.
     """
-    path = find_config(path)
+    path, implied = find_config(path)
     config = Config.fromfile(path)
-    options = {key: interpret(key, value, _at(config, key)) for key, value in (cfg_options or {}).items()}
+    given = cfg_options if 'backbone' in (cfg_options or {}) else {**implied, **(cfg_options or {})}
+    options = {key: interpret(key, value, _at(config, key)) for key, value in given.items()}
+    if 'checkpoint' in options and 'checkpoint' not in config and config.get('train_dataloader') is None:
+        options['load_from'] = options.pop('checkpoint')  # an evaluation, whose weights are loaded as a whole
     _refuse_unknown(path, config, options)
     for name in options:
         _check(name, options[name], config.get(name))

@@ -6,22 +6,44 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-RENAMED: tuple[tuple[str, str], ...] = ()
+# Patterns of old paths below configs/, and what they are called now. Evaluations that differed in their checkpoint
+# became one file; where the checkpoint is a default of the config (probes), `CHECKPOINTS` keeps it for the old name.
+_NETWORK = r'(?:dino|sup|random|leopart|leopart-sup|leopart-mae|mae)-'
+RENAMED = (
+    (r'leopart/overcluster/(?:leopart-)?mocov3-vits16_(.+)', r'leopart/overcluster/vits16-12heads_\1'),
+    (r'leopart/overcluster/[a-z0-9]+-r50_(.+)', r'leopart/overcluster/r50_\1'),
+    (rf'leopart/overcluster/{_NETWORK}(vit[sb]\d+)(?:-coco|-in100)?_(.+)', r'leopart/overcluster/\1_\2'),
+    (r'leopart/linear_(?:mocov2|densecl|maskcontrast)-r50_voc', r'leopart/linear/r50_voc_lr-0.1'),
+    (r'leopart/linear_(?:sup|swav)-r50_voc', r'leopart/linear/r50_voc'),
+    (r'leopart/(linear|fcn)_(?:leopart|dino)-(vit\w+)_(.+)', r'leopart/\1/\2_\3'),
+    (r'leopart/(upernet|setr-pup|segmenter|dpt|mask2former)_leopart-(.+)', r'leopart/decoders/\1_\2'),
+    (r'leopart/fully_unsup_(cbfe|k150)_(.+)', r'leopart/fully_unsup/\2_\1'),
+    (r'leopart/fully_unsup_(.+)', r'leopart/fully_unsup/\1'),
+    (r'neco/overcluster/overcluster_neco-(vits16_.+)', r'leopart/overcluster/\1'),
+    (r'neco/(?P<task>overcluster|linear|retrieval)/(?P=task)_neco-(.+)', r'neco/\1/\2'),
+    (r'neco/fully_unsup_neco-(.+)', r'neco/fully_unsup/\1'),
+)
+CHECKPOINTS = {
+    'linear_dino-vits16_voc': 'checkpoints/dino_deitsmall16_pretrain.pth',
+    'linear_densecl-r50_voc': 'checkpoints/densecl_r50_imagenet_200ep.pth',
+    'linear_maskcontrast-r50_voc': 'checkpoints/VOCSegmentation_unsupervised_saliency_model.pth.tar',
+    'linear_swav-r50_voc': 'checkpoints/swav_800ep_pretrain.pth.tar',
+}
 
 
-def find_config(path: str | Path) -> Path:
-    """The config file at `path`, or the one that an old name of ours means now.
+def find_config(path: str | Path) -> tuple[Path, dict[str, str]]:
+    """The config file at `path`, or the one that an old name of ours means now, and options that the old name implies.
 
     Raises:
         FileNotFoundError: If there is neither; the message names close files of the folder.
     """
     path = Path(path).expanduser()
     if path.is_file():
-        return path
+        return path, {}
     new = new_name(path.as_posix())
     if new is not None and Path(new).is_file():
-        print_log(f'{path} is called {new} now.', level=logging.WARNING)
-        return Path(new)
+        print_log(f'{path} is called {new} now.', logger='current', level=logging.WARNING)
+        return Path(new), {'checkpoint': CHECKPOINTS[path.stem]} if path.stem in CHECKPOINTS else {}
     raise FileNotFoundError(f'There is no config file {path}. Configs lie under configs/; give the path to one.')
 
 
@@ -32,7 +54,6 @@ def new_name(path: str) -> str | None:
     'configs/neco/linear/vits14_voc.py'
     """
     for old, new in RENAMED:
-        renamed, count = re.subn(f'{old}$', new, path)
-        if count:
-            return renamed
+        if (found := re.search(rf'(?:^|/)({old})\.py$', path)) is not None:
+            return f'{path[:found.start(1)]}{re.sub(old, new, found[1])}.py'
     return None

@@ -1,22 +1,17 @@
-# Dense retrieval on Pascal VOC (docs/methods/neco.md §8.1): trainaug fills the memory, val is scored at 504 x 504, aspect ignored.
-# Every pass (RetrievalHead's passes) jitters and crops the images anew, reproducibly with DrawSampler.
+# Dense retrieval on Pascal VOC (docs/methods/neco.md §8.1): trainaug fills the memory, val is scored at 504 x 504, aspect
+# ignored. Every pass (RetrievalHead's passes) jitters and crops the images anew, reproducibly with DrawSampler.
 data_root = 'data/VOCdevkit/VOC2012'
 side = 504  # 36 patches of 14
-fit_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='leopart_mm.RandomColourJitter', brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, prob=0.5),
-    dict(type='leopart_mm.SegRandomResizedCrop', size=side, scale=(0.5, 2.), rule='corner'),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(side, side), keep_ratio=False, backend='pillow'),  # anti-aliased
-    dict(type='LoadAnnotations'),
-    dict(type='leopart_mm.ResizeSegMap', size=(side, side), rule='corner'),
-    dict(type='leopart_mm.KeepNetworkSize'),
-    dict(type='PackSegInputs'),
-]
+load_image = dict(type='LoadImageFromFile')
+load_labels = dict(type='LoadAnnotations')
+jitter = dict(type='leopart_mm.RandomColourJitter', brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, prob=0.5)
+crop = dict(type='leopart_mm.SegRandomResizedCrop', size=side, scale=(0.5, 2.), rule='corner')
+resize = dict(type='Resize', scale=(side, side), keep_ratio=False, backend='pillow')  # anti-aliased
+resize_labels = dict(type='leopart_mm.ResizeSegMap', size=(side, side), rule='corner')
+keep_size = dict(type='leopart_mm.KeepNetworkSize')
+pack = dict(type='PackSegInputs')
+fit_pipeline = [load_image, load_labels, jitter, crop, pack]
+test_pipeline = [load_image, resize, load_labels, resize_labels, keep_size, pack]
 test_dataloader = dict(
     batch_size=16,
     num_workers=4,

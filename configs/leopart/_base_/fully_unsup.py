@@ -1,18 +1,16 @@
 # Fully unsupervised segmentation: features -> clusters -> foreground -> foreground clusters -> communities, all fitted
 # inside tools/test.py on the images of train and val together (transductive, as published), scored on val.
 # Everything here is label-free; ground truth is read by the metric alone.
-_base_ = '../../_base_/evaluation_runtime.py'
+_base_ = ['../../_base_/network.py', '../../_base_/evaluation_runtime.py']
 data_root = 'data/VOCdevkit/VOC2012'
 image_size = (448, 448)
 mask_size = (100, 100)  # where clusters, masks and ground truth are compared
-
-data_preprocessor = dict(
-    type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True,
-    pad_val=0, seg_pad_val=255, size_divisor=1, test_cfg=dict(size_divisor=1))
 model = dict(
     type='leopart_mm.UnsupervisedSegmentor',
-    data_preprocessor=data_preprocessor,
-    backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch16_224'),
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=_base_.mean, std=_base_.std, bgr_to_rgb=True, pad_val=0, seg_pad_val=255,
+        size_divisor=1, test_cfg=dict(size_divisor=1)),
+    backbone=dict(type='leopart_mm.DenseViT', arch=_base_.arch, pos_interp=_base_.pos_interp),
     decode_head=dict(type='leopart_mm.OverclusterHead', num_clusters=200, seeds=1, spherical=True),
     postprocessors=dict(
         foreground=dict(

@@ -1,7 +1,0 @@
-# FCN head on frozen Leopart ViT-S/16 features, Pascal VOC. Published: 71.4 mIoU (paper).
-_base_ = [
-    '../_base_/models/fcn_densevit-s16.py', '../_base_/datasets/voc_aug_probe448.py',
-    '../_base_/schedules/probe_25e.py', '../_base_/probe_runtime.py'
-]
-val_dataloader = dict(batch_size=1)  # 1280 channels at 448 x 448
-test_dataloader = val_dataloader

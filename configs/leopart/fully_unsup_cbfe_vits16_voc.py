@@ -1,4 +1,0 @@
-# Leopart "+CBFE" (Table 5): foreground features in 20 clusters, background is the 21st; Hungarian, seeds 0..4.
-# Published: 36.6 mIoU; the reproduction of 20 runs: 35.6.
-_base_ = './_base_/fully_unsup.py'
-model = dict(postprocessors=dict(clusters=dict(num_clusters=20, seeds=5), communities=None))

@@ -1,6 +1,0 @@
-# Linear segmentation on frozen Leopart ViT-S/16 features, COCO-Things: a random 10 % of train2017, all of val2017.
-_base_ = [
-    '../_base_/models/linear_densevit-s16.py', '../_base_/datasets/coco-thing_probe448.py',
-    '../_base_/schedules/probe_25e.py', '../_base_/probe_runtime.py'
-]
-model = dict(decode_head=dict(num_classes=12))

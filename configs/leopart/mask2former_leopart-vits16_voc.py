@@ -1,6 +1,0 @@
-# Mask2Former on Leopart ViT-S/16, fine-tuned with its backbone on Pascal VOC. No published number.
-_base_ = [
-    '../_base_/models/mask2former_densevit-s16.py', '../_base_/datasets/voc_aug_448.py',
-    '../_base_/schedules/finetune_20k.py', '../_base_/probe_runtime.py'
-]
-optim_wrapper = dict(clip_grad=dict(max_norm=0.01, norm_type=2))

@@ -1,5 +1,0 @@
-# Overclustering of DINO ViT-S/16: Pascal VOC val, K = 21.
-# Published (paper, table 5): 4.6 mIoU; reproduction 4.5.
-_base_ = ['../../_base_/models/overcluster_vits16.py', '../../_base_/datasets/voc_overcluster.py',
-          '../../_base_/overcluster_runtime.py']
-model = dict(decode_head=dict(num_clusters=21))

@@ -1,3 +1,0 @@
-# Overclustering of Leopart ViT-S/16, trained on ImageNet-100: ADE20K street parts val, K = 500.
-_base_ = ['../../_base_/models/overcluster_vits16.py', '../../_base_/datasets/ade20k-street_overcluster.py',
-          '../../_base_/overcluster_runtime.py']

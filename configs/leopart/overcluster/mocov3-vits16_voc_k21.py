@@ -1,5 +1,0 @@
-# Overclustering of MoCo-v3 ViT-S/16: Pascal VOC val, K = 21.
-_base_ = ['../../_base_/models/overcluster_vits16.py', '../../_base_/datasets/voc_overcluster.py',
-          '../../_base_/overcluster_runtime.py']
-# MoCo-v3's ViT-S has 12 heads; weights would load with 6 as well.
-model = dict(backbone=dict(model_kwargs=dict(num_heads=12)), decode_head=dict(num_clusters=21))

@@ -1,0 +1,7 @@
+# Overclustering of ResNet-50 features: Pascal VOC val, K = 21.
+_base_ = [
+    '../../_base_/models/overcluster_r50.py', '../../_base_/datasets/voc_overcluster.py',
+    '../../_base_/evaluation_runtime.py',
+]
+num_clusters = 21
+model = dict(decode_head=dict(num_clusters=num_clusters))

@@ -1,4 +1,0 @@
-# Overclustering of a ViT-S/16 with random weights (no checkpoint is needed): Pascal VOC val, K = 21.
-_base_ = ['../../_base_/models/overcluster_vits16.py', '../../_base_/datasets/voc_overcluster.py',
-          '../../_base_/overcluster_runtime.py']
-model = dict(decode_head=dict(num_clusters=21))

@@ -1,3 +1,0 @@
-# Overclustering of supervised ResNet-50: Pascal VOC val, K = 500.
-_base_ = ['../../_base_/models/overcluster_r50.py', '../../_base_/datasets/voc_overcluster.py',
-          '../../_base_/overcluster_runtime.py']

@@ -1,3 +1,0 @@
-# Overclustering of supervised ViT-S/16: COCO-Things val, K = 500.
-_base_ = ['../../_base_/models/overcluster_vits16.py', '../../_base_/datasets/coco-thing_overcluster.py',
-          '../../_base_/overcluster_runtime.py']

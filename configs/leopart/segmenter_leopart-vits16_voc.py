@@ -1,5 +1,0 @@
-# Segmenter on Leopart ViT-S/16, fine-tuned with its backbone on Pascal VOC. No published number.
-_base_ = [
-    '../_base_/models/segmenter_densevit-s16.py', '../_base_/datasets/voc_aug_448.py',
-    '../_base_/schedules/finetune_20k.py', '../_base_/probe_runtime.py'
-]

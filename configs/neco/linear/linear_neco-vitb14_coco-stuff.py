@@ -1,6 +1,0 @@
-# Linear segmentation on frozen NeCo ViT-B/14 features, COCO-Stuff, as linear_neco-vits14_coco-stuff.py. Published: 63.3
-# mIoU from DINOv2R-XR (paper, table 2).
-_base_ = './linear_neco-vits14_coco-stuff.py'
-model = dict(
-    backbone=dict(arch='vit_base_patch14_dinov2'),
-    decode_head=dict(in_channels=768, channels=768))

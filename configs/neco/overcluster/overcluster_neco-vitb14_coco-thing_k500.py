@@ -1,5 +1,0 @@
-# Overclustering of NeCo ViT-B/14: COCO-Things val2017, K = 500.
-_base_ = ['../../_base_/models/overcluster_vits16.py', '../../_base_/datasets/coco-thing_overcluster.py',
-          '../../_base_/overcluster_runtime.py']
-model = dict(backbone=dict(arch='vit_base_patch14_dinov2'))
-test_dataloader = dict(batch_size=32)

@@ -1,6 +1,0 @@
-# Overclustering of NeCo ViT-S/14: COCO-Things val2017, K = 300. Published: 61.2 mIoU, NeCo from DINOv2R-XR (paper,
-# table 1).
-_base_ = ['../../_base_/models/overcluster_vits16.py', '../../_base_/datasets/coco-thing_overcluster.py',
-          '../../_base_/overcluster_runtime.py']
-model = dict(backbone=dict(arch='vit_small_patch14_dinov2'), decode_head=dict(num_clusters=300))
-test_dataloader = dict(batch_size=32)

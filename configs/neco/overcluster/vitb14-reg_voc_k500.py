@@ -1,0 +1,8 @@
+# Overclustering of ViT-B/14 with registers features: Pascal VOC val, K = 500.
+_base_ = [
+    '../../_base_/models/overcluster.py', '../../_base_/datasets/voc_overcluster.py',
+    '../../_base_/evaluation_runtime.py',
+]
+arch = 'vit_base_patch14_reg4_dinov2'
+model = dict(backbone=dict(arch=arch))
+test_dataloader = dict(batch_size=32)

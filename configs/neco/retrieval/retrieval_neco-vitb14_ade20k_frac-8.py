@@ -1,4 +1,0 @@
-# Dense retrieval on ADE20K, NeCo ViT-B/14, with 1/8 of the training images: 2550, a random choice of this seed. (The
-# published lists have ids 42, 400, 783, 1293, 4019; give one as ann_file.) Fractions of one seed are nested.
-_base_ = './retrieval_neco-vitb14_ade20k.py'
-test_cfg = dict(fit_dataloader=dict(dataset=dict(num_samples=2550, subset_seed=42)))

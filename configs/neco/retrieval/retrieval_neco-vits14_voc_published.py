@@ -1,7 +1,0 @@
-# Dense retrieval on Pascal VOC with the published code's own ways: blue divided by 0.255, void pixels in the memory as
-# class 0, Hungarian matching of classes that are known, absent classes 0.
-_base_ = './retrieval_neco-vits14_voc.py'
-model = dict(
-    data_preprocessor=dict(std=[58.395, 57.12, 65.025]),
-    decode_head=dict(void='class0'))
-test_evaluator = dict(matching=['hungarian', 'direct'], count_ignored=True)
