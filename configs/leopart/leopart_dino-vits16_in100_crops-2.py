@@ -1,10 +1,5 @@
 # Ablation: 2 global crops, no local ones; ablate_crops_2 of the paper.
 _base_ = './leopart_dino-vits16_in100.py'
-train_pipeline = [
-    dict(type='leopart_mm.LoadImage'),
-    dict(type='leopart_mm.RoIAlignedMultiCrop', num_crops=(2, ), sizes=(224, ), scales=((0.25, 1.), ),
-         min_overlap=0.01),
-    dict(type='leopart_mm.DrawPhotometric', jitter=1., blur=1.),
-    dict(type='leopart_mm.PackMultiCrop'),
-]
+crops = dict(_base_.crops, num_crops=(2, ), sizes=(224, ), scales=((0.25, 1.), ))
+train_pipeline = [_base_.load_image, crops, _base_.colours, _base_.pack]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -2,16 +2,23 @@
 # The published code, with these settings: val mIoU from 65.1±1.5 to 70.0±0.7 (K = 100, by precision), 73.8±0.8 to
 # 77.1±0.6 (K = 300) and 43.1±1.4 to 47.5±1.7 (K = 21, Hungarian) after 60 of the 120 steps (measured with the data
 # set at hand, not in the paper). Score it with overcluster_k*_vit-tiny_msrc21.py.
-_base_ = ['../leopart/leopart_dino-vits16_folder.py']
+_base_ = [
+    '../_base_/models/leopart.py', '../_base_/datasets/unlabelled_multicrop.py',
+    '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
+]
 data_root = 'data/msrc21'
+arch = 'vit_tiny_patch16_224'
+mean = std = [127.5] * 3
 checkpoint = 'checkpoints/vit_tiny_patch16_224_in21k_in1k_fp16.safetensors'
 iterations = 120
 model = dict(
-    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
-    backbone=dict(arch='vit_tiny_patch16_224', checkpoint=checkpoint))
+    data_preprocessor=dict(mean=mean, std=std),
+    backbone=dict(arch=arch, checkpoint=checkpoint),
+    head=dict(mask='all', queue=None))
 train_dataloader = dict(
     batch_size=12,
     num_workers=1,
+    sampler=dict(_delete_=True, type='leopart_mm.InfiniteDrawSampler', shuffle=True),
     dataset=dict(
         _delete_=True, type='leopart_mm.UnlabelledImages', data_root=data_root,
         ann_file='ImageSets/Segmentation/train.txt', data_prefix=dict(img_path='JPEGImages'),

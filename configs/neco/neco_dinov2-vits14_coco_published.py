@@ -1,7 +1,6 @@
 # NeCo from DINOv2 ViT-S/14 as neco_dinov2-vits14_coco.py, with all that the published code does otherwise: heads of
 # student and teacher drawn apart, a teacher one step behind, and a queue that counts twice and stays on its process.
-# Published (repository): 57.7 mIoU overclustering K = 500, 78.6 dense retrieval, 81.4 linear, on VOC val.
-_base_ = './neco_dinov2-vits14_coco.py'
+_base_ = './_base_/coco_518.py'
 model = dict(
     teacher_init='independent',
     head=dict(published_network=True, published_candidates=True, mask_threshold=1., distributed=False,

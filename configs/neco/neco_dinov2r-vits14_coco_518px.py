@@ -1,6 +1,5 @@
-# Published example neco_518x518: DINOv2 ViT-S/14 with registers on COCO, crops of 518 and 98, 1 GPU x 6, 50 epochs,
-# references from the batch. It states no number.
+# Published example neco_518x518: as neco_dinov2r-vits14_coco_224px.py with crops of 518 and 98. It states no number.
 _base_ = './neco_dinov2r-vits14_coco_224px.py'
-train_pipeline = _base_.train_pipeline
-train_pipeline[1].update(sizes=(518, 98))
+crop_sizes = (518, 98)
+train_pipeline = [_base_.load_image, dict(_base_.crops, sizes=crop_sizes), _base_.colours, _base_.pack]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

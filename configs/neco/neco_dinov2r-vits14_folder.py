@@ -1,17 +1,18 @@
 # NeCo on a folder of one's own images, from DINOv2's ViT-S/14 with registers. All it needs:
-#   python tools/train.py THIS_FILE --cfg-options data_root=my/images checkpoint=dinov2_vits14_reg4_pretrain.pth
+#   python tools/train.py THIS_FILE --cfg-options data_root=my/images backbone=timm://vit_small_patch14_reg4_dinov2
+# (or checkpoint=FILE).
 # Unlike neco_dinov2r-vits14_coco.py: iterations instead of epochs, since a small set has short ones, a teacher that
 # follows faster, since there are fewer steps, and the student in 4 parts of the batch, which gives the same result (but
 # for drop path) in a quarter of its memory. For quick trials, crops of 224 pixels cost a quarter:
-#   train_dataloader.dataset.pipeline.1.sizes=224,98
+#   crop_sizes=224,98
 _base_ = [
-    '../_base_/models/neco_vits14.py', '../_base_/datasets/unlabelled_multicrop_518.py',
+    '../_base_/models/neco.py', '../_base_/datasets/unlabelled_multicrop_518.py',
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
 ]
 data_root = 'data/images'
+arch = 'vit_small_patch14_reg4_dinov2'
 checkpoint = 'checkpoints/dinov2_vits14_reg4_pretrain.pth'
-model = dict(
-    backbone=dict(arch='vit_small_patch14_reg4_dinov2', class_position=True, checkpoint=checkpoint), micro_batches=4)
+model = dict(backbone=dict(arch=arch, class_position=True, checkpoint=checkpoint), micro_batches=4)
 train_dataloader = dict(
     num_workers=4,
     sampler=dict(_delete_=True, type='leopart_mm.InfiniteDrawSampler', shuffle=True),

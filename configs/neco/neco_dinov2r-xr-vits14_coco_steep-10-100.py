@@ -1,4 +1,3 @@
-# Published ablation steepness_10_100: steepness 10 of the student and 100 of the teacher. No number is in the
-# specification.
-_base_ = './neco_dinov2r-xr-vits14_coco_steep-100-100.py'
+# Published ablation steepness_10_100: steepness 10 of the student and 100 of the teacher.
+_base_ = ['./_base_/xr_ablation.py', './_base_/coco_batch55.py']
 model = dict(head=dict(student_steepness=10., teacher_steepness=100.))

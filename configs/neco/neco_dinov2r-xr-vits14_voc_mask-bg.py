@@ -1,3 +1,3 @@
 # Published ablation steepness_bg: only the background by the teacher's attention is compared and serves as reference.
-_base_ = './neco_dinov2r-xr-vits14_voc.py'
-model = dict(head=dict(mask='bg'))
+_base_ = ['./_base_/xr_ablation.py', './_base_/voc_batch55.py']
+model = dict(head=dict(network='odd_even', mask='bg'))

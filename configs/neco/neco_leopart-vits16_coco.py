@@ -1,5 +1,4 @@
 # NeCo from Leopart's ViT-S/16 on COCO, 1 GPU x 45, 50 epochs, references from the batch.
-# Published (repository): 55.3 mIoU overclustering K = 500, 66.2 dense retrieval, 68.3 linear, on VOC val.
 _base_ = './neco_dino-vits16_coco.py'
 checkpoint = 'checkpoints/leopart_vits16.ckpt'
 model = dict(backbone=dict(checkpoint=checkpoint))

@@ -1,5 +1,4 @@
 # NeCo from TimeTuning's ViT-S/16 on COCO, 1 GPU x 45, 50 epochs, references from the batch.
-# Published (repository): 53.1 mIoU overclustering K = 500, 66.5 dense retrieval, 68.5 linear, on VOC val.
 _base_ = './neco_dino-vits16_coco.py'
 checkpoint = 'checkpoints/timetuning_vits16.pth'
 model = dict(backbone=dict(checkpoint=checkpoint))

@@ -1,17 +1,15 @@
 # Leopart on the generated sample scenes (tools/generate_sample.py): a micro ViT of 0.4 M parameters, made for two CPU
 # cores. What `make demo` trains; figures for it are in the README. Start weights: tools/demo.py draws them.
-_base_ = ['../_base_/schedules/leopart_50e.py', '../_base_/selfsup_runtime.py']
+_base_ = ['../_base_/models/leopart.py', '../_base_/schedules/leopart_50e.py', '../_base_/selfsup_runtime.py']
 data_root = 'data/sample'
+arch = 'vit_tiny_patch16_224'
 checkpoint = None
 iterations = 200
 model = dict(
-    type='leopart_mm.Leopart',
-    data_preprocessor=dict(type='leopart_mm.MultiCropDataPreprocessor', mean=[123.675, 116.28, 103.53],
-                           std=[58.395, 57.12, 57.375]),
-    backbone=dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', checkpoint=checkpoint,
+    backbone=dict(arch=arch, checkpoint=checkpoint, drop_path_rate=0.,
                   model_kwargs=dict(img_size=96, patch_size=8, embed_dim=96, depth=3, num_heads=3)),
-    neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=256, out_channels=64, num_layers=1),
-    head=dict(type='leopart_mm.LeopartLoss', num_prototypes=60))
+    neck=dict(hidden_channels=256, out_channels=64, num_layers=1),
+    head=dict(_delete_=True, type='leopart_mm.LeopartLoss', num_prototypes=60))
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,

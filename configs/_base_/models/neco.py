@@ -1,10 +1,12 @@
 # NeCo on DINOv2's ViT-S/14 (docs/methods/neco.md §3 to §5); references come from a queue of past patches.
+# Widths follow the backbone.
+_base_ = '../network.py'
+arch = 'vit_small_patch14_dinov2'
 checkpoint = 'checkpoints/dinov2_vits14_pretrain.pth'
 model = dict(
     type='leopart_mm.NeCo',
-    data_preprocessor=dict(type='leopart_mm.MultiCropDataPreprocessor', mean=[123.675, 116.28, 103.53],
-                           std=[58.395, 57.12, 57.375]),
-    backbone=dict(type='leopart_mm.DenseViT', arch='vit_small_patch14_dinov2', checkpoint=checkpoint,
+    data_preprocessor=dict(type='leopart_mm.MultiCropDataPreprocessor', mean=_base_.mean, std=_base_.std),
+    backbone=dict(type='leopart_mm.DenseViT', arch=arch, checkpoint=checkpoint, pos_interp=_base_.pos_interp,
                   drop_path_rate=0.1),
     neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=2048, out_channels=256, num_layers=3),
     head=dict(
