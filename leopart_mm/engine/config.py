@@ -59,7 +59,8 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     if variables:
         default = config
         config, assigned = load_with_variables(path, variables)
-        _warn_of_vain(path, default, {key: variables[key] for key in options if key in variables}, assigned)
+        given = {key: variables[key] for key in options if key in variables}
+        _warn_of_vain(default, config, variables, given, assigned)
     if network:
         use_network(config, network)
     if options:
@@ -131,13 +132,15 @@ def _runner_arguments() -> set[str]:
     return set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
 
-def _warn_of_vain(path: Path, default: Config, given: Mapping[str, Any], assigned: set[str]) -> None:
-    """Name variables that change nothing but themselves."""
+def _warn_of_vain(default: Config, config: Config, variables: Mapping[str, Any], given: Mapping[str, Any],
+                  assigned: set[str]) -> None:
+    """Name given variables that change nothing but themselves."""
+    path = Path(default.filename)
     if lazy := given.keys() - assigned:
         _warn(f'--cfg-options {", ".join(sorted(lazy))}: variables do not spread in a config of this kind (with '
               'read_base(), JSON, YAML); only the top-level value changes.')
     for name in (given.keys() & assigned) - _runner_arguments() - set(READ_BY_TOOLS):
-        alone, _ = load_with_variables(path, {name: given[name]})
+        alone = config if len(variables) == 1 else load_with_variables(path, {name: variables[name]})[0]
         if alone.get(name) != default.get(name) and _without(alone, name) == _without(default, name):
             _warn(f"--cfg-options {name}={given[name]!r}: nothing in {path.name} uses '{name}', so the option does "
                   'nothing.')

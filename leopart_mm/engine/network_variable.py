@@ -51,12 +51,13 @@ def network_variables(config: Config, options: Mapping[str, Any]) -> dict[str, A
 
 
 def _facts_of(source: str, arch: str | None, config: Config) -> 'BackboneFacts':
-    from leopart_mm.models.backbones.facts import backbone_facts, weights_arch  # loads timm
+    from leopart_mm.checkpoints.sources import is_remote
+    from leopart_mm.models.backbones.facts import backbone_facts  # loads timm
     if not isinstance(source, str) or not source:
         raise ValueError(f'--cfg-options backbone={source!r}: name weights, such as '
                          'timm://vit_small_patch16_224.dino or a file with arch=NAME.')
-    named = weights_arch(source)
-    return backbone_facts(source, arch or ('' if named else config.model.backbone.get('arch', '')))
+    of_config = '' if is_remote(source) else config.model.backbone.get('arch', '')
+    return backbone_facts(source, arch or of_config)
 
 
 def use_network(config: Config, network: Mapping[str, Any]) -> None:

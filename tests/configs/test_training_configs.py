@@ -1,105 +1,163 @@
-"""Every published training config: it says what the paper's table says, and the shrunk model takes a step."""
+"""Training configs of both methods: a config is what its name says, agrees with itself, and its kind takes a step."""
+
+import re
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from mmengine.dataset import default_collate
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 
-from leopart_mm.registry import TRANSFORMS
-from tests.configs.stepping import take_step
+from leopart_mm.engine.config import load_config
+from leopart_mm.registry import MODELS, TRANSFORMS
 from tests.paths import REPO
 
-FOLDER = REPO / 'configs' / 'leopart'
-BASE = dict(arch='vit_small_patch16_224', width=384, batch=32, lr=1e-5, head_lr=1e-4, epochs=50, crops=(2, 4),
-            prototypes=300, mask='fg', queue=8192, teacher=True, data='imagenet')
-HALF = dict(width=768, batch=16, lr=5e-6, head_lr=5e-5)
-TABLE = {  # docs/methods/leopart.md §6
-    'dino-vits16_in100': {},
-    'dino-vits16_coco': dict(data='coco'),
-    'dino-vitb16_coco': dict(data='coco', arch='vit_base_patch16_224', **HALF),
-    'dino-vitb8_coco': dict(data='coco', arch='vit_base_patch8_224', **HALF),
-    'mae-vitb16_coco': dict(data='coco', arch='vit_base_patch16_224', width=768),
-    'mae-vitl16_coco': dict(data='coco', arch='vit_large_patch16_224', width=1024),
-    'mocov3-vits16_coco': dict(data='coco'),
-    'sup-vits16_coco': dict(data='coco'),
-    'mocov2-r50_coco': dict(data='coco', arch=None, width=2048, mask='all'),
-    'scratch-vits16_in1k': dict(mask='all', epochs=400),
-    'dino-vits16_voc': dict(data='VOC2012', epochs=500),
-    'dino-vits16_in100_crops-2': dict(crops=(2, )),
-    'dino-vits16_in100_crops-22': dict(crops=(2, 2)),
-    'dino-vits16_in100_mask-all': dict(mask='all'),
-    'dino-vits16_in100_mask-bg': dict(mask='bg'),
-    'dino-vits16_in100_protos-100': dict(prototypes=100),
-    'dino-vits16_in100_protos-500': dict(prototypes=500),
-    'dino-vits16_in100_no-queue': dict(queue=None),
-    'dino-vits16_in100_no-teacher': dict(teacher=False),
-}
+CONFIGS = REPO / 'configs'
+PATHS = {path.stem: path for pattern in ('leopart_*', 'neco_*') for path in sorted(CONFIGS.glob(f'*/{pattern}.py'))}
+PUBLISHED = [name for name in PATHS if not re.search('folder|msrc21|sample', name)]
+ARCHES = {'t': 'tiny', 's': 'small', 'b': 'base', 'l': 'large'}
+ROOTS = {'coco': 'data/coco/images/train2017', 'voc': 'data/VOCdevkit/VOC2012', 'in100': 'data/imagenet/train',
+         'in1k': 'data/imagenet/train'}
 
 
-def load(name):
-    return Config.fromfile(FOLDER / f'leopart_{name}.py')
+def arch_of(name):
+    """The timm name of what a file name such as neco_dinov2r-xr-vits14_coco calls its network."""
+    size, patch = re.search(r'vit([tsbl])(\d+)', name).groups()
+    kind = '224' if patch != '14' else 'reg4_dinov2' if 'dinov2r-vit' in name else 'dinov2'
+    return f'vit_{ARCHES[size]}_patch{patch}_{kind}'
 
 
-@pytest.fixture(autouse=True)
-def pretrain_scope():
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        yield
-
-
-@pytest.mark.parametrize('name', TABLE)
-def test_config_says_what_the_table_says(name):
-    cfg, expected = load(name), {**BASE, **TABLE[name]}
-    model, loss = cfg.model, cfg.model.head
-    assert model.backbone.get('arch') == expected['arch']
-    assert model.head.num_prototypes == expected['prototypes']
-    assert loss.mask == expected['mask']
-    assert (loss.queue.length if loss.queue else None) == expected['queue']
-    assert model.get('use_teacher', True) == expected['teacher']
-    assert cfg.train_dataloader.batch_size == expected['batch']
-    assert cfg.optim_wrapper.optimizer.lr == expected['lr']
-    assert cfg.optim_wrapper.paramwise_cfg.head_lr == expected['head_lr']
-    assert cfg.train_cfg.max_epochs == expected['epochs']
-    assert {(one['T_max'], one['end']) for one in cfg.param_scheduler} == {(expected['epochs'], ) * 2}
-    assert expected['data'] in cfg.train_dataloader.dataset.data_root == cfg.data_root
-    crop, = [one for one in cfg.train_dataloader.dataset.pipeline if one['type'] == 'leopart_mm.RoIAlignedMultiCrop']
-    assert tuple(crop['num_crops']) == expected['crops']
-    assert 'of the paper' in (FOLDER / f'leopart_{name}.py').read_text()
-
-
-def shrunk(cfg):
-    model = cfg.model.to_dict()
-    if model['backbone']['type'] == 'leopart_mm.DenseViT':
-        model['backbone'].update(checkpoint=None, arch='vit_tiny_patch16_224',
-                                 model_kwargs=dict(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2))
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_config_is_what_its_name_says(name):
+    cfg = load_config(PATHS[name])
+    backbone, loss = cfg.model.backbone, cfg.model.head
+    if 'r50' not in name:
+        assert backbone.arch == arch_of(name)
+        assert backbone.get('class_position', False) == ('reg4' in backbone.arch)
+        assert backbone.drop_path_rate == 0.1
+    assert backbone.get('drop_registers', False) == ('-xr-' in name)
+    assert cfg.train_dataloader.dataset.data_root == cfg.data_root == ROOTS[name.split('_')[2]]
+    if found := re.search('mask-(all|bg|fg)', name):
+        assert loss.mask == found[1]
+    assert cfg.model.get('use_teacher', True) == ('no-teacher' not in name)
+    sizes = next(step for step in cfg.train_dataloader.dataset.pipeline if 'Crop' in step.type)
+    if name.startswith('leopart'):
+        protos = re.search(r'protos-(\d+)', name)
+        assert loss.num_prototypes == (int(protos[1]) if protos else 300)
+        assert (loss.queue is None) == ('no-queue' in name)
+        crops = {'crops-2': (2, ), 'crops-22': (2, 2)}.get(name.rpartition('_')[2], (2, 4))
+        assert tuple(sizes.num_crops) == crops
+        assert tuple(sizes.sizes) == (224, 96)[:len(crops)]
     else:
-        model['backbone'].update(checkpoint=None, depth=18, base_channels=8, stem_channels=8)
+        found = re.search(r'steep-(\d+)-(\d+)', name)
+        steepness = tuple(map(float, found.groups())) if found else (100, 100)
+        assert (loss.student_steepness, loss.teacher_steepness) == steepness
+        side = re.search(r'(\d+)px', name)
+        epochs = cfg.train_cfg.max_epochs
+        assert tuple(sizes.sizes) == (int(side[1]) if side else {25: 518, 50: 224}[epochs], 98)
+        assert (loss.queue is None) == (epochs == 50), 'short crops take their references from the batch'
+        assert cfg.val_dataloader.dataset.num_samples == 640
+        assert cfg.randomness.seed == 400
+        assert cfg.default_hooks.checkpoint.interval == 1
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_config_agrees_with_itself(name):
+    cfg = load_config(PATHS[name])
+    gpus = 2 if name.startswith('leopart') else 1
+    assert cfg.auto_scale_lr.base_batch_size == gpus * cfg.train_dataloader.batch_size
+    assert {(scheduler['T_max'], scheduler['end']) for scheduler in cfg.param_scheduler} == {
+        (cfg.train_cfg.max_epochs, ) * 2}
+    assert [scheduler['eta_min'] for scheduler in cfg.param_scheduler] == [0, 0.5]
+    assert cfg.train_dataloader.drop_last
+    assert cfg.train_dataloader.sampler.shuffle
+    ema, = [hook for hook in cfg.custom_hooks if hook['type'] == 'leopart_mm.EMATeacherHook']
+    assert (ema['momentum'], ema['end_momentum']) == (0.9995, 1)
+    assert cfg.val_data_root == cfg.val_dataloader.dataset.data_root
+
+
+def test_rates_fall_with_the_batch():
+    """Large networks have half the batch and half the rates of Leopart's small ones (docs/methods/leopart.md §6)."""
+    small, large = (load_config(PATHS[f'leopart_dino-{net}_coco']) for net in ('vits16', 'vitb16'))
+    for cfg, scale in ((small, 1), (large, 2)):
+        assert cfg.train_dataloader.batch_size == 32 // scale
+        assert cfg.optim_wrapper.optimizer.lr == 1e-5 / scale
+        assert cfg.optim_wrapper.paramwise_cfg.head_lr == 1e-4 / scale
+
+
+def test_published_behaviour_is_one_config():
+    cfg = load_config(PATHS['neco_dinov2-vits14_coco_published'])
+    loss = cfg.model.head
+    assert cfg.model.teacher_init == 'independent'
+    assert (loss.queue.counting, loss.queue.gather, loss.mask_threshold) == ('shared', False, 1)
+    assert loss.published_network
+    assert loss.published_candidates
+    assert any(hook.get('before_optimizer') for hook in cfg.custom_hooks)
+
+
+def tiny(cfg):
+    """The config's model on a backbone of two narrow blocks and patches of 8 pixels."""
+    model = cfg.model.to_dict()
+    backbone, head = model['backbone'], model['head']
+    if backbone['type'] == 'leopart_mm.DenseViT':
+        backbone.update(checkpoint=None, model_kwargs=dict(
+            img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2))
+        if 'reg4' not in backbone['arch']:
+            backbone['arch'] = 'vit_tiny_patch16_224'
+    else:
+        backbone.update(checkpoint=None, depth=18, base_channels=8, stem_channels=8)
     model['neck'].update(hidden_channels=24, out_channels=6)
-    model['head'].update(num_prototypes=max(2, model['head']['num_prototypes'] // 50))
-    if model['head'].get('queue'):
-        model['head']['queue'] = dict(length=40)
+    if 'num_prototypes' in head:
+        head['num_prototypes'] = 6
+    else:
+        head.update(kernel=3, mask_cfg=dict(kernel=3, min_component=1))
+    if head.get('queue'):
+        head['queue'].update(length=40)
     return model
+
+
+def crops_of(cfg):
+    crops = next(step for step in cfg.train_dataloader.dataset.pipeline if 'Crop' in step['type'])
+    return tuple(crops.get('num_crops', (2, 4)))
 
 
 def batch_of(cfg):
     """What the config's own crops and packing give for two noise images, with crops of 64 and 32 pixels."""
-    crop, colours, pack = (dict(one) for one in cfg.train_dataloader.dataset.pipeline[1:])
-    crop['sizes'] = (64, 32)[:len(crop.get('num_crops', (2, 4)))]
-    steps = [TRANSFORMS.build(one) for one in (crop, colours, pack)]
+    crop, colours, pack = (dict(step) for step in cfg.train_dataloader.dataset.pipeline[1:])
+    crop['sizes'] = (64, 32)[:len(crops_of(cfg))]
+    steps = [TRANSFORMS.build(step) for step in (crop, colours, pack)]
     samples = []
     for seed in range(2):
         sample = dict(img=np.random.default_rng(seed).integers(0, 256, (70, 90, 3), dtype=np.uint8))
         for step in steps:
             sample = step(sample)
         samples.append(sample)
-    from mmengine.dataset import default_collate
     return default_collate(samples)
 
 
-@pytest.mark.parametrize('name', TABLE)
-def test_shrunk_model_takes_a_step(name):
-    cfg = load(name)
-    model, logs, changed = take_step(cfg, shrunk(cfg), batch_of)
-    assert torch.isfinite(logs['loss'])
-    assert changed
+LOADED = {name: load_config(path) for name, path in PATHS.items()}
+# Settings that differ in nothing but network, data and schedule step once.
+KINDS = {repr((tiny(cfg), crops_of(cfg))): name for name, cfg in LOADED.items()}
+
+
+@pytest.mark.parametrize('name', KINDS.values())
+def test_tiny_model_takes_a_step(name):
+    cfg = LOADED[name]
+    torch.manual_seed(0)
+    np.random.seed(0)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(tiny(cfg))
+    model.init_weights()
+    model.before_step()
+    model.train()
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    logs = model.train_step(batch_of(cfg), build_optim_wrapper(model, cfg.optim_wrapper))
+    model.after_step()
+    assert logs['loss'] > 0
+    moved = {key.split('.')[0] for key, value in model.named_parameters() if not torch.equal(value, before[key])}
+    assert {'backbone', 'neck'} <= moved
+    assert 'teacher' not in moved, 'only the hook moves the teacher'
     assert (model.teacher is not None) == cfg.model.get('use_teacher', True)
+    if model.head.queue is not None:
+        assert model.head.queue.fill.min() > 0
