@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from benchmarks.base import Benchmark, benchmark
 
 REPO = Path(__file__).resolve().parent.parent
-CONFIG = REPO / 'configs' / 'leopart' / 'fully_unsup_vits16_small.py'
+CONFIG = REPO / 'configs' / 'leopart' / 'fully_unsup' / 'vits16_small.py'
 
 
 @benchmark('chain-end-to-end')

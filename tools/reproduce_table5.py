@@ -21,7 +21,7 @@ from leopart_mm.apis.table5_run import RowResult, inspect_data, run_rows
 from leopart_mm.engine.config import load_config
 from leopart_mm.files import write_text_whole
 
-CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'leopart'
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'leopart' / 'fully_unsup'
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,7 +55,7 @@ def main() -> int:
             raise ValueError(f'--seeds {args.seeds}: at least 1.')
         checkpoints = parse_checkpoints(args.checkpoints)
         rows, left_out = choose_rows(args.rows, checkpoints)
-        path = args.config or CONFIGS / f'fully_unsup_vits16_{"small" if args.small else "voc"}.py'
+        path = args.config or CONFIGS / f'vits16_{"small" if args.small else "voc"}.py'
         base = load_config(path, dict(args.cfg_options or {}, data_root=args.data_root))
         data = inspect_data(base)
         configs = {row: row_config(base, row, checkpoints[row.checkpoint], args.seeds, len(data.classes),

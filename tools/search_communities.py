@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Search K, edge threshold and Markov time of community detection with optuna.
 
-    python tools/search_communities.py configs/leopart/fully_unsup_vits16_voc.py CHECKPOINT --storage search.db
+    python tools/search_communities.py configs/leopart/fully_unsup/vits16_voc.py CHECKPOINT --storage search.db
 
 By default no label is looked at: settings are compared by the mutual information of labels and images, squared, per
 entropy of the labels (`image_information`). --criterion ground-truth maximises the mIoU of the train split, as the

@@ -162,7 +162,8 @@ def tiny(path, roots, work_dir):
         cfg.model.backbone.update(depth=18, base_channels=8, stem_channels=8)
     head = cfg.model.decode_head
     if head.type == 'leopart_mm.OverclusterHead':
-        head.update(seeds=2, niter=10, nredo=1, pca_dim=8, num_clusters=min(head.num_clusters, 30 if 'ViT' in cfg.model.backbone.type else 12))
+        most = 30 if 'ViT' in cfg.model.backbone.type else 12  # stride 16: 4 points per image
+        head.update(seeds=2, niter=10, nredo=1, pca_dim=8, num_clusters=min(head.num_clusters, most))
     else:
         head.update(k=5, memory_size=None if head.get('memory_size') is None else 24)
     for loader in (cfg.test_dataloader, cfg.test_cfg.get('fit_dataloader')):

@@ -33,5 +33,5 @@ def make(folder):
     vit = DenseViT('vit_tiny_patch16_224', dict(img_size=64, patch_size=8, embed_dim=24, depth=2, num_heads=2))
     torch.save(vit.state_dict(), folder / 'vit.pth')
     config = folder / 'chain.py'
-    config.write_text(CONFIG.format(base=REPO / 'configs/leopart/fully_unsup_vits16_small.py', data=data))
+    config.write_text(CONFIG.format(base=REPO / 'configs/leopart/fully_unsup/vits16_small.py', data=data))
     return config, folder / 'vit.pth', data
