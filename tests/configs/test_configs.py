@@ -113,7 +113,7 @@ def tiny(cfg):
             img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2))
     head.update(num_clusters=6, pca_dim=4, niter=2, nredo=1, seeds=2, num_samples=300)
     stages = model.get('postprocessors', {})
-    for stage in stages.values() if isinstance(stages, dict) else stages:
+    for stage in filter(None, stages.values()):
         if 'num_clusters' in stage:
             stage['num_clusters'] = 4
     return model

@@ -112,7 +112,7 @@ def test_probe_is_what_its_name_says(path, net, data, rest):
 ])
 def test_published_settings_of_the_chain(file, clusters, threshold, time):
     stages = load_config(CONFIGS / f'{file}.py').model.postprocessors
-    foreground, fitted, communities = stages.values() if isinstance(stages, dict) else stages
+    foreground, fitted, communities = stages.values()
     assert foreground.type == 'leopart_mm.CBFE'
     assert fitted.num_clusters == clusters
     assert (communities.weight_threshold, communities.markov_time) == (threshold, time)
