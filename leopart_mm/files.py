@@ -60,9 +60,10 @@ def temporary_path(path: str | os.PathLike) -> Path:
     return path.with_name(f'.{path.name[:40]}.{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY_SUFFIX}')
 
 
-def remove_temporary(folder: str | os.PathLike) -> None:
+def remove_temporary(folder: str | os.PathLike, recursive: bool = False) -> None:
     """Remove what killed runs left half-written in `folder`; only while nobody else writes there."""
-    for leftover in Path(folder).glob(f'.*{TEMPORARY_SUFFIX}'):
+    pattern = f'.*-*{TEMPORARY_SUFFIX}'
+    for leftover in list(Path(folder).rglob(pattern) if recursive else Path(folder).glob(pattern)):
         leftover.unlink(missing_ok=True)
 
 

@@ -140,8 +140,13 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path):
     kept.touch()
     files.temporary_path(kept).touch()
     (tmp_path / 'notes.tmp').touch()
+    (tmp_path / 'below').mkdir()
+    files.temporary_path(tmp_path / 'below' / 'a.png').touch()
     remove_temporary(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ['iter_1.pth', 'notes.tmp']
+    assert sorted(os.listdir(tmp_path)) == ['below', 'iter_1.pth', 'notes.tmp']
+    assert len(os.listdir(tmp_path / 'below')) == 1
+    remove_temporary(tmp_path, recursive=True)
+    assert not os.listdir(tmp_path / 'below')
 
 
 def test_lists_in_messages():

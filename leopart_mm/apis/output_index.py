@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from leopart_mm.apis.fingerprints import file_fingerprint, text_fingerprint
-from leopart_mm.files import printable, write_text_whole
+from leopart_mm.files import printable, remove_temporary, write_text_whole
 
 CLAIM, JOURNAL = '.model.json', '.outputs.jsonl'
 
@@ -43,6 +43,7 @@ class OutputIndex:
         Raises:
             ValueError: If it is tied to other settings and `overwrite` is off, or holds files of something else.
         """
+        remove_temporary(self.folder, recursive=True)
         self.before = claim = self.claimed()
         if claim is None and self.folder.is_dir() and any(self.folder.iterdir()):
             raise ValueError(f'{printable(self.folder)} holds files that this tool did not write, and will not touch. '

@@ -8,7 +8,7 @@ import pytest
 from leopart_mm.apis.image_inputs import list_images
 from leopart_mm.apis.image_run import ImageRun, Report, process_images
 from leopart_mm.datasets.image_reading import ImageReadError, read_image
-from leopart_mm.files import write_text_whole
+from leopart_mm.files import temporary_path, write_text_whole
 from tests.apis.builders import write_images
 
 
@@ -56,6 +56,18 @@ def test_a_consumer_that_stops_early_loses_nothing(tmp_path):
     results.close()
     job, _ = run(tmp_path / 'in', tmp_path / 'out', {})
     assert (job.report.num_done, job.report.num_present) == (2, 2)
+
+
+def test_a_kill_in_the_middle_of_a_file_leaves_nothing_for_ever(tmp_path):
+    """Also where it came before the first file: the folder is still this tool's."""
+    write_images(tmp_path / 'in', ['a/1.png'])
+    for name in ('.model.json', 'a/1.json'):
+        left = temporary_path(tmp_path / 'out' / name)
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.touch()
+        job, _ = run(tmp_path / 'in', tmp_path / 'out', {})
+        assert not left.exists()
+    assert job.report.num_present == 1
 
 
 def test_only_unreadable_images_are_skipped(tmp_path):
