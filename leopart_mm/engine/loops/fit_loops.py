@@ -34,7 +34,8 @@ def predict(stream: FeatureStream, data_batch: dict, pictures: bool = False) -> 
     """Predictions of the stream's fitted model for a batch of the test loader; as `test_step`, from the cache."""
     model = stream.model
     with autocast(enabled=stream.fp16):
-        batch = stream.extract(data_batch, model.requests(pictures=pictures), reduced=True)
+        requests = model.requests(pictures=pictures)
+        batch = stream.extract(data_batch, requests, reduced=not requests.maps)
         return model.predict_batch(batch, pictures)
 
 

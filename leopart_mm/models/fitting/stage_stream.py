@@ -33,11 +33,12 @@ class StageStream:
         stages = model.postprocessors
         self.names = [HEAD, *(name for name, stage in stages.before(before).items() if stage.level == GRID)]
         self.requests = stages.requests_of(before)
+        self.keeps_maps = model.requests(fitting=True).maps
         self.at_pixels = bool(stages.at_level(PIXEL)) if before is None else stages[before].level == PIXEL
 
     def __iter__(self) -> Iterator[FeatureBatch]:
         cached = isinstance(self.stream, FeatureStream)
-        for batch in self.stream.read(self.requests, reduced=True) if cached else self.stream:
+        for batch in self.stream.read(self.requests, reduced=not self.requests.maps) if cached else self.stream:
             if cached:
                 self._restore(batch)
             self.model.run_stages(batch, self.before)
@@ -75,7 +76,8 @@ class StageStream:
             return
         values = prediction.scores if prediction.labels is None else pack_integers(prediction.labels)
         found = {f'{name} {field}': values.transpose(0, 1)}
-        if batch.features.reduced is not None and not all(results.has(key, [REDUCED]) for key in keys):
+        has_reduced = all(results.has(key, [REDUCED]) for key in keys)
+        if batch.features.reduced is not None and not has_reduced and not self.keeps_maps:
             found[REDUCED] = batch.features.reduced
         self.stream.keep(batch, found)
         results.discard(keys, [f'{other} {field}' for other in self.names[:-1] for field in ('labels', 'scores')])

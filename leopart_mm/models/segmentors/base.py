@@ -173,10 +173,10 @@ class FittableSegmentor(BaseSegmentor):
         found = batch.predictions
         stages = {HEAD: None, **{name: stage for name, stage in self.postprocessors.before(before).items()
                                  if stage.level == GRID}}
+        if self.decode_head.can_reduce and batch.features.reduced is None:
+            batch.features.reduced = self.decode_head.reduce(batch.features.maps)
         known = [name for name in stages if name in found]
         if not known:
-            if self.decode_head.can_reduce and batch.features.reduced is None:
-                batch.features.reduced = self.decode_head.reduce(batch.features.maps)
             found[HEAD] = self.decode_head.predict(batch)
             known = [HEAD]
         latest = found[known[-1]]
