@@ -39,9 +39,9 @@ def main() -> None:
         sys.exit(f'{args.output} exists already; --overwrite replaces it.')
     try:
         conversion = convert_checkpoint(read_checkpoint(args.input), args.to, args.which, args.input)
-    except (RuntimeError, OSError) as error:  # unreadable or unsuitable; each message says what to do
+        write(conversion.checkpoint, args.output)
+    except (RuntimeError, OSError) as error:  # unreadable, unsuitable or unwritable; each message says what to do
         sys.exit(str(error))
-    write(conversion.checkpoint, args.output)
     for line in conversion.read_as:
         print(f'{args.input}, {line}')
     print(f'{args.output}, {args.to} layout: {conversion.num_kept} tensors')

@@ -10,11 +10,11 @@ class DenseFeatures:
     """Dense features of a batch of images; (h, w) is the patch grid, every patch axis is row-major.
 
     Args:
-        maps: One map (B, C, h, w) for each requested block.
+        maps: One map (B, C, h, w) per requested block.
         grid: (h, w), the number of patch rows and columns.
         cls_token: (B, C), the class token after the last block; None for a network without one.
         cls_attention: (B, heads, h*w), attention of the class token to the patches in the last block. The softmax
-            runs over all tokens, so that a row sums to 1 minus what the class and register tokens got.
+            runs over all tokens, so a row sums to 1 minus the share of the class and register tokens.
         q: (B, heads, h*w, head_dim), queries of the patches in the requested block.
         k: (B, heads, h*w, head_dim), keys.
         v: (B, heads, h*w, head_dim), values.

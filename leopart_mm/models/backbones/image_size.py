@@ -14,17 +14,17 @@ def check_size_mode(mode: str) -> None:
 
 
 def fit_to_patches(image: Tensor, patch_size: int, mode: str = 'pad') -> Tensor:
-    """Give an image sides that are multiples of the patch size; untouched where they already are.
+    """Give an image sides that are multiples of the patch size; an image that has them is returned as it is.
 
     Args:
         image: (B, C, H, W).
         patch_size: Side p of a patch.
         mode: 'pad': zeros (the mean colour, after normalisation) at the bottom and right, ceil(H/p) patch rows.
             'resize': bilinear to the next multiple, also ceil(H/p). 'drop': the last H mod p rows are cut off,
-            floor(H/p) (what a plain convolution does, and the published code).
+            floor(H/p) (as a plain convolution and the published code do).
 
     Raises:
-        ValueError: Under 'drop', an image smaller than one patch.
+        ValueError: If `mode` is 'drop' and the image is smaller than one patch.
     """
     height, width = image.shape[-2:]
     extra_h, extra_w = -height % patch_size, -width % patch_size

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 POSITION_MODES = ('dino', 'timm')
-# DINO adds this to the wanted grid before it computes the scale factor, as a guard against rounding. It shifts the
+# DINO adds this to the new grid before it computes the scale factor, as a guard against rounding. It shifts the
 # sampling points slightly, so weights that were trained with it need it.
 DINO_OFFSET = 0.1
 
@@ -21,12 +21,12 @@ def resize_positions(positions: Tensor,
                      stored_grid: tuple[int, int],
                      grid: tuple[int, int],
                      mode: str = 'dino') -> Tensor:
-    """Resize patch position embeddings; untouched where the grids are equal.
+    """Resize patch position embeddings; equal grids return them as they are.
 
     Args:
         positions: (1, G_h*G_w, C), row-major.
         stored_grid: (G_h, G_w).
-        grid: (h, w) wanted.
+        grid: (h, w), the new grid.
         mode: 'dino': bicubic, sampled by the factor (g + 0.1)/G, no antialias (docs/methods/leopart.md §3; also NeCo
             and DINOv2 without registers). 'timm': bicubic with antialias, no offset (timm; also DINOv2 with registers).
 

@@ -9,7 +9,7 @@ def block_qkv(block: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]
     """Queries, keys and values that a block computes from its input tokens (B, N, C): three (B, heads, N, head_dim).
 
     Raises:
-        TypeError: A block that is not timm's plain pre-norm block with one qkv projection.
+        TypeError: If the block is not timm's plain pre-norm block with one qkv projection.
     """
     attn = getattr(block, 'attn', None)
     if not isinstance(block, Block) or not isinstance(attn, Attention):

@@ -10,11 +10,10 @@ from timm.models.vision_transformer import VisionTransformer
 def build_timm_vit(arch: str, **kwargs) -> VisionTransformer:
     """Build `timm.create_model(arch)` without classifier and without weights.
 
-    The pooling of the arch is switched off, so that the final norm is always called `norm` and stands before any
-    pooling.
+    The pooling of the arch is switched off, so that the final norm is always called `norm` and precedes any pooling.
 
     Raises:
-        ValueError: An unknown arch, one that is no plain timm VisionTransformer, or arguments that it does not take.
+        ValueError: If the arch is unknown or no plain timm VisionTransformer, or does not take the arguments.
     """
     name = arch.partition('.')[0]
     if not timm.is_model(name):
@@ -22,7 +21,7 @@ def build_timm_vit(arch: str, **kwargs) -> VisionTransformer:
         raise ValueError(f"arch='{arch}' is no timm model. Close names: {', '.join(close)}. "
                          "`timm.list_models('vit*')` lists all.")
     kwargs = dict(num_classes=0, **kwargs)
-    if 'distilled' not in name:  # these read two tokens and cannot do without
+    if 'distilled' not in name:  # these read two tokens, so they need their pooling
         kwargs.setdefault('global_pool', '')
     try:
         # Without its tag ('.dino'), which only names weights: timm releases differ in the tags that they know.

@@ -318,3 +318,20 @@ def test_every_plain_timm_vit_equals_timm():
         compared += 1
     assert compared >= 100
     assert all('DenseViT' in message for message in refused)
+
+
+@pytest.mark.parametrize(('options', 'mean'), [
+    (dict(arch='vit_small_patch16_224.dino', checkpoint='weights.pth'), (123.675, 116.28, 103.53)),
+    (dict(arch='vit_small_patch16_224', checkpoint='weights.pth'), None),  # a file says nothing of its colours
+    (dict(checkpoint='timm://vit_small_patch16_224.augreg_in21k'), (127.5, ) * 3),
+    (dict(arch='vit_small_patch16_224', checkpoint='hf-hub:timm/vit_small_patch16_224.dino'),
+     (123.675, 116.28, 103.53)),
+    # Registers dropped: the colours are those of the weights, whatever the network is called.
+    (dict(arch='vit_small_patch14_dinov2', checkpoint='timm://vit_small_patch14_reg4_dinov2', drop_registers=True),
+     (123.675, 116.28, 103.53)),
+    (dict(arch='vit_small_patch16_224', checkpoint='hf-hub:someone/something'), None),  # and is not looked up
+])
+def test_colour_statistics_of_the_weights(options, mean):
+    vit = DenseViT(**options, model_kwargs=dict(depth=1))
+    assert vit.mean == mean
+    assert (vit.embed_dims, vit.arch.partition('.')[0][:9]) == (384, 'vit_small')
