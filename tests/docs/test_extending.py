@@ -4,9 +4,17 @@ import re
 
 import pytest
 import torch
+from mmseg.structures import SegDataSample
 
 from leopart_mm.checkpoints import key_layouts
-from leopart_mm.registry import MODELS
+from leopart_mm.geometry.patch_grid import Extent
+from leopart_mm.masks import MaskInputs
+from leopart_mm.models.fitting.chain import StageChain
+from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.models.postprocessors.mask_sources import mask_inputs
+from leopart_mm.models.segmentors import UnsupervisedSegmentor
+from leopart_mm.registry import MODELS, TASK_UTILS
+from tests.models.postprocessors.scenes import PARTS, Scenes, scene_batch, segmentor
 from tests.models.selfsup.builders import part_of, random_batch, tiny_cfg
 from tests.paths import REPO
 
@@ -28,10 +36,11 @@ def run(chapter: str) -> dict:
 @pytest.fixture
 def registered():
     """Forget what a chapter registers."""
-    before = dict(MODELS.module_dict)
+    before = {registry: dict(registry.module_dict) for registry in (MODELS, TASK_UTILS)}
     yield
-    MODELS._module_dict.clear()
-    MODELS._module_dict.update(before)
+    for registry, modules in before.items():
+        registry._module_dict.clear()
+        registry._module_dict.update(modules)
 
 
 def test_every_chapter_is_about_forty_lines():
@@ -68,6 +77,82 @@ def test_a_self_supervised_method(registered):
     assert losses[-1] < 0.8 * losses[0]
     findings = model.health_findings(dict(teacher_spread=0.))
     assert findings == ['teacher_spread is near 0: all patches have one embedding']
+
+
+class Pool(torch.nn.AvgPool2d):
+    """A backbone: mean colour of each patch."""
+
+    patch_size, size_mode = 4, 'pad'
+
+    def forward(self, image):
+        return (super().forward(image), )
+
+
+def test_a_fittable_head(registered):
+    run('A fittable head')
+    model = UnsupervisedSegmentor(Pool(4), dict(type='leopart_mm.PrincipalSplit')).eval()
+    images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.1
+    images[:, :, :, 8:] += 1.
+    meta = dict(img_padding_size=(0, 0, 0, 8))
+    images[:, :, 8:] = 99  # padding
+    samples = [SegDataSample(metainfo=dict(meta, img_path=str(index), ori_shape=(16, 32))) for index in range(4)]
+    stream = [model.extract_batch(images, samples)]
+    model.fit(stream)
+    assert model.decode_head.info == dict(cells=4 * 2 * 4)
+    for sample in model.predict_batch(stream[0]):
+        labels = sample.pred_sem_seg.data[0]
+        assert labels.shape == (16, 32)
+        assert (labels[:, :16] != labels[:, 16:]).all()
+    other = MODELS.build(dict(type='leopart_mm.PrincipalSplit'))
+    other.load_state_dict(model.decode_head.state_dict())
+    assert torch.equal(other.predict(stream[0]).scores, model.decode_head.predict(stream[0]).scores)
+
+
+def test_a_post_processor(registered):
+    stages = run('A post-processor')['postprocessors']
+    stages['frequent'].update(num_labels=PARTS, min_share=0.1)
+    model = segmentor()
+    model.postprocessors = StageChain(stages)
+    model.fit(Scenes())
+    batch = scene_batch([3, 4])
+    batch.input_size = (32, 32)
+    labels = model.run_stages(batch).labels
+    cells = torch.tensor(model.postprocessors['frequent'].info['cells'])
+    assert cells.sum() == 12 * 64
+    rare = (cells < 0.1 * cells.sum())[batch.predictions['head'].labels]
+    assert rare.any()
+    assert (labels[rare] == PARTS).all()
+    assert torch.equal(labels[~rare], batch.predictions['head'].labels[~rare])
+    for index, sample in enumerate(model.predict_batch(batch)):
+        upsampled = labels[0, index].repeat_interleave(4, 0).repeat_interleave(4, 1)
+        smooth = sample.pred_sem_seg.data[0]
+        assert (smooth == upsampled).float().mean() > 0.9
+        middles = torch.arange(2, 32, 4)  # of cells of 4 pixels, where half of the window is the cell's or more
+        assert torch.equal(smooth[middles][:, middles], labels[0, index])
+
+
+def test_a_mask_source(registered):
+    stage = run('A mask source')['foreground']
+    source = TASK_UTILS.build(stage['masks'])
+    keys = torch.tensor([[1., 0], [0.9, 0.1], [0, 1], [1, 0]]).view(1, 1, 4, 2)
+    inputs = MaskInputs(['a'], (2, 2), [Extent(0, 2, 0, 2)], attention=torch.tensor([[[.1, .5, .2, .2]]]), k=keys)
+    assert source(inputs).tolist() == [[[1, 1], [0, 1]]]
+    inputs.extents = [Extent(0, 1, 0, 2)]
+    assert source(inputs).tolist() == [[[1, 1], [0, 0]]]
+    backbone = dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224',
+                    model_kwargs=dict(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2))
+    head = dict(type='leopart_mm.OverclusterHead', num_clusters=3, seeds=1, pca_dim=2, niter=3, nredo=1)
+    torch.manual_seed(0)
+    model = UnsupervisedSegmentor(backbone, head, postprocessors=dict(foreground=stage)).eval()
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter.normal_(std=0.3)
+    assert model.requests(fitting=True) == Requests(attention=True, qkv=-1)
+    samples = [SegDataSample(metainfo=dict(img_path=str(index))) for index in range(4)]
+    batch = model.extract_batch(torch.randn(4, 3, 32, 32), samples)
+    masks = source(mask_inputs(batch))
+    model.fit([batch])
+    assert model.postprocessors['foreground'].info['noisy_share'] == pytest.approx(float(masks.mean()))
 
 
 def test_a_checkpoint_layout(tmp_path, request):
