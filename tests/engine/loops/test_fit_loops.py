@@ -170,6 +170,15 @@ def test_validation_with_several_numbers_of_clusters(eval_config):
     assert runner.val_loop.evaluator.metrics[0].tables_.shape[1] == 6  # what pictures are drawn with
 
 
+@pytest.mark.parametrize('numbers', [None, (6, 3)])
+def test_a_validation_runs_the_network_once_per_image(eval_config, passes, numbers):
+    train(eval_config, validate=True, num_clusters=numbers)
+    assert (len(passes), set(passes.values())) == (5, {2})  # images of each of two validations
+    passes.clear()
+    train(eval_config, validate=True, num_clusters=numbers, cache=None)
+    assert set(passes.values()) == {2 * 2 * len(numbers or [None])}  # fit and prediction, of each K
+
+
 def test_validation_of_a_missing_part_is_refused(eval_config):
     _, runner = train(eval_config, validate=True)
     runner.val_loop.backbone = 'teacher.backbone'

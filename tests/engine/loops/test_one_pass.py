@@ -12,6 +12,8 @@ from mmengine.runner import Runner
 from leopart_mm.engine.config import load_config
 from leopart_mm.models.fitting.feature_cache import FeatureCache
 from leopart_mm.models.postprocessors import ForegroundClustering
+from tests.counting import count_passes
+from tests.distributed import run_distributed
 from tests.tools.unsupervised import make
 
 FITTED, TESTED = 16, 4  # images of the generated data set: train and val together, and val
@@ -146,3 +148,22 @@ def test_half_precision_changes_few_labels(chain):
     differ = [(one.pred_clusters.data != two.pred_clusters.data).float().mean().item()
               for one, two in zip(ours[1], theirs[1], strict=True)]
     assert np.mean(differ) < 0.01
+
+
+def _run_a_part(cfg, cache):
+    init_default_scope('mmseg')
+    with pytest.MonkeyPatch.context() as patch:
+        counts = count_passes(patch)
+        metrics, _, _ = run(Config(cfg), cache)
+    return metrics, counts
+
+
+@pytest.mark.slow
+def test_each_process_caches_the_images_that_it_reads(chain):
+    cfg = chain._cfg_dict.to_dict()
+    ours = run_distributed(_run_a_part, 2, cfg, 'auto')
+    theirs = run_distributed(_run_a_part, 2, cfg, None)
+    counts = ours[0][1] + ours[1][1]
+    assert (len(counts), set(counts.values())) == (FITTED, {1})
+    assert [len(part) for _, part in ours] == [FITTED // 2] * 2
+    assert [metrics for metrics, _ in ours] == [metrics for metrics, _ in theirs]
