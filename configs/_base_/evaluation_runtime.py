@@ -6,6 +6,6 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     visualization=dict(type='leopart_mm.ClusterVisualizationHook'))
 # A file that holds only a backbone (DINO, DINOv2, SwAV, ...) is enough as the checkpoint.
-custom_hooks = [dict(type='leopart_mm.BackboneCheckpointHook'), dict(type='leopart_mm.ResNetCheckpointHook')]
+custom_hooks = [dict(type='leopart_mm.BackboneCheckpointHook')]
 log_processor = dict(by_epoch=False)
 randomness = dict(seed=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from leopart_mm.engine.hooks import ResNetCheckpointHook
+from leopart_mm.engine.hooks import BackboneCheckpointHook, ResNetCheckpointHook
 from leopart_mm.models.backbones import BackboneCheckpointError, DenseResNet
 from leopart_mm.registry import MODELS
 
@@ -102,12 +102,21 @@ def test_wrong_files_are_refused(state):
         torch.nn.ModuleDict(dict(backbone=net)).load_state_dict({'fc.weight': torch.zeros(1)}, strict=False)
 
 
-def test_a_resnet_file_as_checkpoint_of_a_whole_model(state):
+@pytest.mark.parametrize('hook', [BackboneCheckpointHook, ResNetCheckpointHook])  # the second is its old name
+def test_a_resnet_file_as_checkpoint_of_a_whole_model(state, hook):
     model = torch.nn.ModuleDict(dict(backbone=DenseResNet(50), head=torch.nn.Linear(2, 2)))
     checkpoint = prefixed(state, 'module.')
-    ResNetCheckpointHook().after_load_checkpoint(SimpleNamespace(model=model), checkpoint)
+    hook().after_load_checkpoint(SimpleNamespace(model=model), checkpoint)
     model.load_state_dict(checkpoint['state_dict'], strict=False)
     assert torch.equal(model['backbone'].conv1.weight, state['conv1.weight'])
     own = dict(state_dict={**model.state_dict(), 'backbone.conv1.weight': torch.zeros_like(state['conv1.weight'])})
-    ResNetCheckpointHook().after_load_checkpoint(SimpleNamespace(model=model), own)
+    hook().after_load_checkpoint(SimpleNamespace(model=model), own)
     assert not own['state_dict']['backbone.conv1.weight'].any()
+
+
+def test_weights_for_other_bands(state):
+    """As for ViTs: RGB filters are repeated and scaled."""
+    net = DenseResNet(50, in_channels=4)
+    report = net.load_pretrained(state)
+    assert report.reshaped == ['first convolution adapted from 3 to 4 bands']
+    torch.testing.assert_close(net.conv1.weight[:, 3], state['conv1.weight'][:, 0] * 0.75)
