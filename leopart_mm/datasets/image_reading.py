@@ -3,11 +3,15 @@
 import contextlib
 import importlib
 import io
+import logging
 import os
 import warnings
+from collections.abc import Iterable
+from functools import lru_cache
 
 import cv2
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from leopart_mm.files import printable
@@ -25,7 +29,8 @@ MORE_FORMATS = {
     **dict.fromkeys(('.dcm', '.nii'), 'convert the slices to PNG or TIFF first (e.g. with pydicom or nibabel)'),
     **dict.fromkeys(('.mp4', '.mov', '.avi', '.mkv'), 'cut the film into frames first (ffmpeg -i film.mp4 %06d.jpg)'),
 }
-EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION, GDAL_NODATA = 0x0112, 42113
+QUANTILES = (0.5, 99.5)  # percent
 JPEG_START, JPEG_END, PROGRESSIVE = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xc2'
 
 
@@ -57,17 +62,20 @@ class ImageReadError(OSError):
         return ImageReadError, (self.path, self.reason)
 
 
-def read_image(path: str | os.PathLike, channel_order: str = 'bgr') -> np.ndarray:
+def read_image(path: str | os.PathLike, channel_order: str = 'bgr', value_range: tuple[float, float] | None = None,
+               nodata: float | None = None) -> np.ndarray:
     """Read an image file as (H, W, 3) uint8, upright.
 
-    Grey images are repeated over the channels, palettes resolved, alpha dropped, CMYK converted, 16-bit divided by 257,
-    floating point scaled (by 255 if it lies in [0, 1], else from its own range); EXIF orientation is applied and the
+    Grey images are repeated over the channels, palettes resolved, alpha dropped, CMYK converted; numbers other
+    than bytes are scaled from `value_range`, see `to_bytes`. EXIF orientation is applied and the
     first frame of an animation is taken. A cut-off file is an error, not a half grey image, even if a program has put
     an end marker behind what it had.
 
     Args:
         path: The file.
         channel_order: ``'bgr'`` (OpenCV's and mmcv's) or ``'rgb'``.
+        value_range: (low, high) of the numbers that become 0 and 255; 8-bit images are never scaled.
+        nodata: Number that means a missing pixel, beside NaN, infinity and GDAL's tag; missing pixels become 0.
 
     Raises:
         ImageReadError: If the file is missing, empty, damaged, cut off or no image.
@@ -78,7 +86,7 @@ def read_image(path: str | os.PathLike, channel_order: str = 'bgr') -> np.ndarra
             content = file.read()
     except OSError as error:
         raise ImageReadError(path, error.strerror or type(error).__name__) from error
-    return decode_image(content, path, channel_order)
+    return decode_image(content, path, channel_order, value_range, nodata)
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
@@ -94,7 +102,8 @@ def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
     return (width, height) if turned else (height, width)
 
 
-def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bgr') -> np.ndarray:
+def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bgr',
+                 value_range: tuple[float, float] | None = None, nodata: float | None = None) -> np.ndarray:
     """Decode the bytes of an image file; as `read_image`. `path` is used in error messages only."""
     if channel_order not in ('bgr', 'rgb'):
         raise ValueError(f"channel_order must be 'bgr' or 'rgb', not {channel_order!r}.")
@@ -109,7 +118,8 @@ def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bg
                 raise ImageReadError(path, 'cut off: its data end before the image does, although the file ends like a '
                                      'whole one')
             return image
-    image = _decode_with_pillow(content, path)
+    array, missing = _decode_with_pillow(content, path)
+    image = to_bytes(array, value_range, [missing, nodata])
     return image if channel_order == 'rgb' else np.ascontiguousarray(image[..., ::-1])
 
 
@@ -127,16 +137,28 @@ def _ends_early(content: bytes, image: np.ndarray, flag: int) -> bool:
     return again is None or again.shape != image.shape or bool((again != image).any())
 
 
-def _decode_with_pillow(content: bytes, path: str) -> np.ndarray:
+def read_numbers(path: str | os.PathLike) -> tuple[np.ndarray, float | None]:
+    """The numbers of an image as they are stored, (H, W) or (H, W, 3), and its nodata value; for value ranges.
+
+    Raises:
+        ImageReadError: As `read_image`.
+    """
+    with open(path, 'rb') as file:
+        return _decode_with_pillow(file.read(), os.fspath(path))
+
+
+def _decode_with_pillow(content: bytes, path: str) -> tuple[np.ndarray, float | None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # palette transparency, odd EXIF: harmless
             image = Image.open(io.BytesIO(content))
+            _warn_of_pages(image, path)
             image.load()
+            missing = _gdal_nodata(image)
             image = ImageOps.exif_transpose(image)
             if image.mode in ('I', 'F') or image.mode.startswith('I;'):
-                return _to_three_bytes(np.asarray(image))
-            return np.array(image.convert('RGB'))
+                return np.asarray(image), missing
+            return np.array(image.convert('RGB')), None
     except Image.DecompressionBombError as error:
         raise ImageReadError(path, f'{error}. If the file is trusted, raise PIL.Image.MAX_IMAGE_PIXELS') from error
     except Exception as error:
@@ -147,23 +169,80 @@ def _decode_with_pillow(content: bytes, path: str) -> np.ndarray:
         # Pillow's own text for this names the buffer by its address.
         cause = 'of no known format' if isinstance(pillow_error, UnidentifiedImageError) else pillow_error
         raise ImageReadError(path, f'damaged, cut off or no image ({cause})') from pillow_error
-    return _to_three_bytes(image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image)
+    return image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image, None
 
 
 def _is_tiff(content: bytes) -> bool:
     return content[:4] in (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 
 
-def _to_three_bytes(image: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, C) of any number type -> (H, W, 3) uint8."""
-    if image.dtype != np.uint8:
-        if np.issubdtype(image.dtype, np.floating):
-            image = np.nan_to_num(image.astype(np.float32))
-            low, high = (0., 1.) if image.min() >= 0 and image.max() <= 1 else (image.min(), image.max())
-            image = (image - low) * (255. / max(high - low, 1e-12))
-        elif image.max(initial=0) > 255:
-            image = image / 257.  # 16-bit: 65535 becomes 255
-        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    if image.ndim == 2:
-        image = image[..., None]
-    return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else np.ascontiguousarray(image[..., :3])
+def _gdal_nodata(image: Image.Image) -> float | None:
+    """The number that GDAL marks as missing, from its tag."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+        return float(str(image.tag_v2[GDAL_NODATA]).strip('\0 '))
+    return None
+
+
+def _warn_of_pages(image: Image.Image, path: str) -> None:
+    """Say once per folder that only the first page of TIFFs is read; overviews of another size are no pages."""
+    if image.format != 'TIFF' or getattr(image, 'n_frames', 1) < 2:
+        return
+    size = image.size
+    image.seek(1)
+    if image.size == size:
+        _say_pages(os.path.dirname(path))  # once per folder
+    image.seek(0)
+
+
+@lru_cache(maxsize=256)
+def _say_pages(folder: str) -> None:
+    print_log(f'Images in {printable(folder)} have several pages, of which the first is read. To use all, split them '
+              'first (ImageMagick: convert a.tif a_%d.tif).', logger='current', level=logging.WARNING)
+
+
+def valid_pixels(array: np.ndarray, missing: Iterable[float | None]) -> np.ndarray | None:
+    """Bool array: False where a number is NaN, infinite or one of `missing`; None if all are valid."""
+    valid = np.isfinite(array) if array.dtype.kind == 'f' else np.ones(array.shape, bool)
+    for value in missing:
+        if value is not None:
+            valid &= array != np.asarray(value).astype(array.dtype)
+    return None if valid.all() else valid
+
+
+def own_range(array: np.ndarray, valid: np.ndarray | None = None) -> tuple[float, float]:
+    """(low, high) for an image of which no data set is known: by its type, or its numbers where the type says nothing.
+
+    uint16 has its full range (numbers up to 255 are taken as bytes), floating point 0..1 if all but a few numbers lie
+    there, everything else the 0.5 and 99.5 percent quantiles.
+    """
+    values = (array if valid is None else array[valid]).ravel()
+    if not values.size:
+        return 0., 1.
+    if array.dtype == np.uint16 or (array.dtype.kind in 'ui' and values.min() >= 0 and values.max() <= 65535):
+        return 0., 255. if values.max() <= 255 else 65535.
+    low, high = np.percentile(values[::max(1, values.size // 2**20)], QUANTILES)
+    return (0., 1.) if low >= -0.01 and high <= 1.01 and array.dtype.kind == 'f' else (float(low), float(high))
+
+
+def to_bytes(array: np.ndarray, value_range: tuple[float, float] | None = None,
+             missing: Iterable[float | None] = ()) -> np.ndarray:
+    """(H, W) or (H, W, C) of any number type -> (H, W, 3) uint8.
+
+    Args:
+        array: The numbers; uint8 stays as it is.
+        value_range: (low, high) that become 0 and 255; None: `own_range`.
+        missing: Numbers that mean a missing pixel, which becomes 0.
+
+    >>> to_bytes(np.array([[-1000, 0, 1000]], np.int16), (-1000, 1000))[0, :, 0].tolist()
+    [0, 128, 255]
+    """
+    if array.dtype != np.uint8:
+        valid = valid_pixels(array, missing)
+        low, high = own_range(array, valid) if value_range is None else value_range
+        scaled = (array.astype(np.float64) - low) * (255. / max(high - low, 1e-12))
+        if valid is not None:
+            scaled[~valid] = 0
+        array = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    if array.ndim == 2:
+        array = array[..., None]
+    return np.repeat(array[..., :1], 3, axis=2) if array.shape[2] < 3 else np.ascontiguousarray(array[..., :3])

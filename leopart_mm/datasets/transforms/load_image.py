@@ -12,6 +12,8 @@ class LoadImage(BaseTransform):
 
     Our data sets also read with it where a pipeline says ``LoadImageFromFile``, a name that MMSegInferencer looks for.
 
+    Images of more than 8 bits are scaled by the ``value_range`` of their data set, which is in the sample.
+
     Adds ``img`` ((H, W, 3) uint8), ``img_shape`` and ``ori_shape`` ((H, W)).
 
     Args:
@@ -26,7 +28,7 @@ class LoadImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add the image to the results."""
-        image = read_image(results['img_path'], self.channel_order)
+        image = read_image(results['img_path'], self.channel_order, results.get('value_range'), results.get('nodata'))
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
