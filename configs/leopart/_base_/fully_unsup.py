@@ -36,7 +36,7 @@ fit_dataloader = dict(
     batch_size=16, num_workers=2, sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(type='leopart_mm.VOCLayoutDataset', data_root=data_root, split=('train', 'val'),
                  pipeline=test_pipeline, test_mode=True))
-# Every stage reads the images once. cache='disk' keeps the features of the first pass in a temporary folder.
+# Each image goes through the network once: features wait in memory or on disk, see FitTestLoop's `cache`.
 test_cfg = dict(type='leopart_mm.FitTestLoop', fit_dataloader=fit_dataloader)
 test_evaluator = dict(type='leopart_mm.ClusterMetric', matching='hungarian', eval_size=mask_size)
 
