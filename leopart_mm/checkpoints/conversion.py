@@ -147,7 +147,7 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
         state.update({layout.roots[role] + key: value for key, value in written.items()})
         conversion.read_as.append(f"{role}: {network.layout} layout under the prefix '{network.prefix}'")
         conversion.num_kept += len(written) - (MASK_TOKEN in written)
-        conversion.dropped += network.others + [
+        conversion.dropped += network.unplaced + [
             network.sources[head] for head in network.heads if head not in _head_names(network, layout)]
     wrapped = layout.wrapped or ('teacher' in networks and 'teacher' in layout.roots)
     conversion.checkpoint = dict(meta={}, state_dict=state) if wrapped else state

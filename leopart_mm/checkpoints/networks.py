@@ -60,7 +60,7 @@ class NetworkState:
         backbone: Its ViT in timm's names; position embeddings and registers as they are in the file.
         heads: `neck.mlp.*`, `head.prototypes.*`, `classifier.*` and what else `HEAD_LAYOUTS` know.
         sources: The full names of the heads' tensors in the file.
-        others: Tensors that are none of these, by their full names.
+        unplaced: Tensors that are none of these, by their full names.
     """
 
     prefix: str
@@ -68,7 +68,7 @@ class NetworkState:
     backbone: State
     heads: State = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)
+    unplaced: list[str] = field(default_factory=list)
 
 
 def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
@@ -196,7 +196,7 @@ def _read_network(checkpoint: Any, found: FoundNetwork) -> NetworkState:
                 network.heads[ours], network.sources[ours] = value, root + key
                 read.add(root + key)
     root = min((root for _, root in _roots_of(found.prefix)), key=len)
-    network.others = [root + key for key in _tensors_below(tensors, root, found.prefix) if root + key not in read]
+    network.unplaced = [root + key for key in _tensors_below(tensors, root, found.prefix) if root + key not in read]
     return network
 
 

@@ -54,7 +54,7 @@ def test_heads_of_a_new_layout_need_only_their_table(monkeypatch):
     network = read_networks(source)['student']
     assert list(network.heads) == ['neck.cluster.weight']
     assert network.sources == {'neck.cluster.weight': 'state_dict.net.cluster.weight'}
-    assert network.others == ['state_dict.net.probe.bias']
+    assert network.unplaced == ['state_dict.net.probe.bias']
     written = convert_checkpoint(source, 'segmenting')
     assert written.dropped == ['state_dict.net.probe.bias']
     assert torch.equal(written.checkpoint['cluster.weight'], weight)

@@ -146,7 +146,7 @@ def test_the_checkpoints_position_grid_is_taken(tmp_path):
     report = vit.load_pretrained(path)
     assert 'position grid 7x7 kept (the arch has 4x4)' in report.summary()
     assert vit.grid_size == (7, 7)
-    assert vit.pos_embed is parameter  # an optimiser that holds it goes on
+    assert vit.pos_embed is parameter  # an optimiser keeps it
     assert_same(vit, source)
     resumed = tiny_vit(seed=2)
     resumed.load_state_dict(vit.state_dict())

@@ -61,7 +61,7 @@ def test_equals_torchvision(source, state, tmp_path):
 def test_strides_and_stages():
     assert DenseResNet(18, output_stride=32)(torch.zeros(1, 3, 64, 64))[0].shape == (1, 512, 2, 2)
     maps = DenseResNet(18, output_stride=8, out_indices=(1, 3))(torch.zeros(1, 3, 64, 64))
-    assert [tuple(one.shape[1:]) for one in maps] == [(128, 8, 8), (512, 8, 8)]
+    assert [tuple(feature_map.shape[1:]) for feature_map in maps] == [(128, 8, 8), (512, 8, 8)]
     with pytest.raises(ValueError, match='output_stride=4'):
         DenseResNet(output_stride=4)
     with pytest.raises(ValueError, match='no attention'):
@@ -109,9 +109,9 @@ def test_a_resnet_file_as_checkpoint_of_a_whole_model(state, hook):
     hook().after_load_checkpoint(SimpleNamespace(model=model), checkpoint)
     model.load_state_dict(checkpoint['state_dict'], strict=False)
     assert torch.equal(model['backbone'].conv1.weight, state['conv1.weight'])
-    own = dict(state_dict={**model.state_dict(), 'backbone.conv1.weight': torch.zeros_like(state['conv1.weight'])})
-    hook().after_load_checkpoint(SimpleNamespace(model=model), own)
-    assert not own['state_dict']['backbone.conv1.weight'].any()
+    complete = dict(state_dict={**model.state_dict(), 'backbone.conv1.weight': torch.zeros_like(state['conv1.weight'])})
+    hook().after_load_checkpoint(SimpleNamespace(model=model), complete)
+    assert not complete['state_dict']['backbone.conv1.weight'].any()
 
 
 def test_weights_for_other_bands(state):
