@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from leopart_mm.engine.config_variables import load_with_variables
-from leopart_mm.engine.network_variable import check_widths, network_variables, use_network
+from leopart_mm.engine.network_variable import check_widths, network_variables, say_colours, use_network
 from leopart_mm.engine.options import interpret, is_path
 from leopart_mm.engine.renamed_configs import find_config
 
@@ -67,6 +67,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         config.merge_from_dict({key: value for key, value in options.items() if key not in network and (
             key != 'backbone' or key in config)})
         check_widths(config)
+        say_colours(config, options)
     _say_what_stays(config, options)
     return config
 

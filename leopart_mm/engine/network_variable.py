@@ -83,6 +83,34 @@ def use_network(config: Config, network: Mapping[str, Any]) -> None:
         model.backbone.checkpoint = None
 
 
+def say_colours(config: Config, options: Mapping[str, Any]) -> None:
+    """Say which mean and std are used where those of the weights are unknown, and warn where they are others.
+
+    Args:
+        config: The merged config.
+        options: Interpreted command-line options; only weights that `backbone` or `checkpoint` names are looked at.
+    """
+    source = options.get('backbone', options.get('checkpoint'))
+    preprocessor = config.get('model', {}).get('data_preprocessor')
+    if not isinstance(source, str) or not preprocessor or config.model.backbone.get('type') not in DENSE_VIT:
+        return
+    from leopart_mm.checkpoints.sources import is_remote
+    from leopart_mm.models.backbones.facts import backbone_facts
+    used = f'mean={list(preprocessor.get("mean") or ())}, std={list(preprocessor.get("std") or ())}'
+    if not is_remote(source) and '.' not in config.model.backbone.get('arch', ''):
+        if 'backbone' in options:
+            print_log(f'The colour statistics of {source} are not known: {used} of the config are used '
+                      '(--cfg-options mean=... std=... sets others).', logger='current')
+        return
+    facts = backbone_facts(source, '' if is_remote(source) else config.model.backbone.arch)
+    for name in ('mean', 'std'):
+        known, value = getattr(facts, name), preprocessor.get(name)
+        if known and value and any(abs(a - b) > 0.5 for a, b in zip(known, value, strict=True)):
+            print_log(f'{source} was trained with {name}={list(known)}, the config uses {used}; '
+                      f'--cfg-options backbone={source} sets what belongs to the weights.', logger='current',
+                      level=logging.WARNING)
+
+
 def check_widths(config: Config) -> None:
     """Compare the input widths that necks and heads state with the width of the config's DenseViT.
 

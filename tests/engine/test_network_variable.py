@@ -101,3 +101,15 @@ def test_unknown_networks_are_named(probe, tmp_path):
     (tmp_path / 'resnet.py').write_text("model = dict(backbone=dict(type='leopart_mm.DenseResNet', depth=50))")
     with pytest.raises(ValueError, match='DenseResNet'):
         load_config(tmp_path / 'resnet.py', {'backbone': 'timm://vit_base_patch16_224.dino'})
+
+
+def test_colours_are_said(probe, monkeypatch):
+    said = []
+    monkeypatch.setattr('leopart_mm.engine.network_variable.print_log', lambda text, **_: said.append(text))
+    load_config(probe, {'backbone': 'timm://vit_small_patch16_224.dino'})
+    assert [text for text in said if 'mean' in text] == []
+    load_config(probe, {'backbone': 'w.pth'})
+    assert 'statistics of w.pth are not known: mean=[123.675' in said[-1]
+    load_config(probe, {'checkpoint': 'timm://vit_small_patch16_224.augreg_in21k'})
+    assert 'was trained with mean=[127.5, 127.5, 127.5], the config uses mean=[123.675' in said[-2]
+    assert 'was trained with std=' in said[-1]
