@@ -107,9 +107,10 @@ def _refuse_unknown(path: Path, config: Config, options: Iterable[str]) -> None:
     for key in options:
         first, *rest = key.split('.')
         if first not in known and not (first == 'arch' and not rest):
-            variables = ', '.join(sorted(name for name in config if _is_variable(name, config)))
+            names = (name for name in config if _is_variable(name, config) and name not in _runner_arguments())
             raise ValueError(f"--cfg-options {key}=...: {path.name} has no '{first}', so the option would do nothing."
-                             f'{_suggestion(first, known)} Its variables: {variables}.')
+                             f'{_suggestion(first, known) or _length(first, config)} Its variables: '
+                             f'{", ".join(sorted(names))}.')
         if rest:
             _warn_of_misspelling(config, key)
 
@@ -126,6 +127,13 @@ def _warn_of_misspelling(config: Config, key: str) -> None:
 def _suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     nearest = difflib.get_close_matches(name, [key for key in known if key], n=1, cutoff=cutoff)
     return f" Did you mean '{nearest[0]}'?" if nearest else ''
+
+
+def _length(name: str, config: Config) -> str:
+    """Where a run counts epochs, what to give instead of iterations."""
+    if _suggestion(name, ['iterations']) and 'max_epochs' in (config.get('train_cfg') or {}):
+        return ' This run counts epochs: train_cfg.max_epochs=...'
+    return ''
 
 
 def _runner_arguments() -> set[str]:

@@ -137,6 +137,12 @@ def test_unknown_options_name_the_nearest(config_file, key, nearest):
     assert 'val_data_root' in str(error.value)
 
 
+def test_iterations_of_a_run_in_epochs_are_refused(tmp_path):
+    (tmp_path / 'run.py').write_text('train_cfg = dict(max_epochs=3)')
+    with pytest.raises(ValueError, match=r'counts epochs: train_cfg\.max_epochs'):
+        load_config(tmp_path / 'run.py', {'iteratons': 5})
+
+
 def test_options_of_the_runner_are_known(config_file):
     cfg = load_config(config_file, {'resume': True, 'randomness.seed': 3, 'find_unused_parameters': True})
     assert (cfg.resume, cfg.randomness.seed, cfg.find_unused_parameters) == (True, 3, True)
