@@ -1,0 +1,192 @@
+"""Exact Lloyd steps of k-means that skip points whose nearest centroid cannot have changed.
+
+Source: Ding et al., "Yinyang K-Means: A Drop-In Replacement of the Classic K-Means with Consistent Speedup", ICML 2015
+(its bounds per point and group of centroids).
+"""
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**18  # scores computed at a time: they stay in the cache of a core
+GPU_BLOCK = 2**26
+GROUP = 16  # centroids that share a bound
+MAX_GROUPS = 64  # bounds kept per point
+ROUNDING = 1e-5  # error allowed for in a squared distance, relative to the squared lengths it is computed from
+
+
+class Lloyd:
+    """A run of k-means that can be continued step by step.
+
+    A step gives each point its nearest centroid and moves each centroid to the mean of its points. The result is that
+    of comparing all points with all centroids, apart from points that are as near to two centroids as float32 can tell.
+
+    A centroid comes nearer to a point by at most the length it moves. So every point keeps an upper bound of the
+    distance to its centroid and, per group of centroids, a lower bound of the distance to all others. Only points whose
+    bounds overlap are compared, with all centroids.
+
+    Args:
+        points: (n, D) float32.
+        centroids: (K, D), where the run starts.
+        spherical: Cluster by inner product with centroids of unit length.
+
+    Attributes:
+        centroids: (K, D) after the last step.
+        labels: (n,) int64 of the last step.
+        converged: Whether the last step changed no label. Further steps would change nothing.
+    """
+
+    def __init__(self, points: Tensor, centroids: Tensor, spherical: bool = False) -> None:
+        self.points = points
+        self.spherical = spherical
+        self.centroids = _unit(centroids) if spherical else centroids
+        self.labels = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        self.converged = False
+        self._assigned_to = self.centroids
+        self._square = points.square().sum(1)
+        self._size = max(GROUP, -(-len(centroids) // MAX_GROUPS))
+        self._groups = -(-len(centroids) // self._size)
+        self._upper = torch.full_like(self._square, torch.inf)
+        self._lower = points.new_full((self._groups, len(points)), -torch.inf)
+        self._steps = 0
+
+    def run(self, iterations: int) -> 'Lloyd':
+        """Take `iterations` steps, or fewer where further ones would change nothing."""
+        for _ in range(iterations):
+            if self.converged:
+                break
+            changed = self._assign()
+            self.converged = self._steps > 0 and changed == 0
+            self._steps += 1
+            if not self.converged:
+                self._move()
+        return self
+
+    def objective(self) -> float:
+        """What k-means minimises, at the last assignment and before the centroids moved, as faiss counts it.
+
+        The sum of squared distances, or with `spherical` the negative sum of inner products.
+        """
+        total = 0.
+        for points, labels in zip(self.points.split(2**14), self.labels.split(2**14), strict=True):
+            nearest = self._assigned_to[labels]
+            total += float(-(points * nearest).sum() if self.spherical else (points - nearest).square().sum())
+        return total
+
+    def _assign(self) -> int:
+        """Update the labels; returns how many changed."""
+        half = _half_squares(self.centroids, self.spherical)
+        slack = ROUNDING * (self._square + 2 * half.max())
+        nearest_other = self._lower.amin(0)
+        rows = (self._upper > nearest_other).nonzero().squeeze(1)
+        if len(rows) < len(self.points):  # the distance itself is a sharper bound than what it was plus the movement
+            own = self.labels[rows]
+            score = (self.points[rows] * self.centroids[own]).sum(1) - half[own]
+            self._upper[rows] = self._upper_bound(score, rows, slack)
+            rows = rows[self._upper[rows] > nearest_other[rows]]
+        self._assigned_to = self.centroids
+        return sum(self._compare(part, half, slack) for part in rows.split(_block(self.points, len(half))))
+
+    def _upper_bound(self, score: Tensor, rows: Tensor, slack: Tensor) -> Tensor:
+        """Upper bound of the distances of points with a score x.c - |c|^2 / 2."""
+        return (self._square[rows] + slack[rows] - 2 * score).clamp_(min=0).sqrt_()
+
+    def _compare(self, rows: Tensor, half: Tensor, slack: Tensor) -> int:
+        """Compare points with all centroids: their labels and bounds; returns how many labels changed."""
+        scores = _grouped_scores(self.points[rows], self.centroids, half, self._size)
+        flat = scores.view(-1, len(rows))
+        columns = torch.arange(len(rows), device=rows.device)
+        own = self.labels[rows]
+        own_score = flat[own, columns]
+        flat[own, columns] = -torch.inf
+        best = scores.amax(1)  # of all but the own centroid, per group
+        changed = (best.amax(0) > own_score).nonzero().squeeze(1)
+        if len(changed):
+            old = own[changed]
+            group, new = _largest(scores, best, changed)
+            flat[old, changed] = own_score[changed]
+            own_score[changed] = flat[new, changed]
+            flat[new, changed] = -torch.inf
+            for touched in (old // self._size, group):
+                best[touched, changed] = scores[touched, :, changed].amax(1)
+            self.labels[rows[changed]] = new
+        self._upper[rows] = self._upper_bound(own_score, rows, slack)
+        self._lower[:, rows] = (self._square[rows] - slack[rows] - 2 * best).clamp_(min=0).sqrt_()
+        return len(changed)
+
+    def _move(self) -> None:
+        """Move the centroids to the means of their points, and the bounds with them."""
+        self.centroids = _means(self.points, self.labels, self._assigned_to)
+        if self.spherical:
+            self.centroids = _unit(self.centroids)
+        moved = (self.centroids - self._assigned_to).norm(dim=1) * (1 + ROUNDING)
+        self._upper += moved[self.labels]
+        for group, lower in zip(moved.split(self._size), self._lower, strict=True):
+            lower -= group.max()
+
+
+def nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tensor:
+    """Nearest of the centroids (K, D) for points (n, D), or with `spherical` the one of largest inner product.
+
+    Returns:
+        (n,) int64; of equally near centroids the lowest id.
+    """
+    half = _half_squares(centroids, spherical)
+    parts = points.split(_block(points, len(centroids)))
+    result = torch.empty(len(points), dtype=torch.long, device=points.device)
+    start = 0
+    for part in parts:
+        scores = _grouped_scores(part, centroids, half, GROUP)
+        columns = torch.arange(len(part), device=points.device)
+        result[start:start + len(part)] = _largest(scores, scores.amax(1), columns)[1]
+        start += len(part)
+    return result
+
+
+def _block(points: Tensor, clusters: int) -> int:
+    """Points that are compared with all centroids at a time."""
+    return max(256, (BLOCK if points.device.type == 'cpu' else GPU_BLOCK) // clusters)
+
+
+def _half_squares(centroids: Tensor, spherical: bool) -> Tensor:
+    if spherical:  # unit vectors; exactly equal, so that nothing but the inner product decides
+        return centroids.new_full((len(centroids), ), .5)
+    return centroids.square().sum(1) / 2
+
+
+def _grouped_scores(points: Tensor, centroids: Tensor, half: Tensor, size: int) -> Tensor:
+    """Scores x.c - |c|^2 / 2, which are largest for the nearest centroid, as (groups, size, n), filled up with -inf.
+
+    A maximum over the middle runs over whole rows, which is several times as fast as one along a row.
+    """
+    clusters = len(centroids)
+    groups = -(-clusters // size)
+    scores = points.new_empty(groups * size, len(points))
+    scores[clusters:] = -torch.inf
+    torch.addmm(half[:, None], centroids, points.T, beta=-1, out=scores[:clusters])
+    return scores.view(groups, size, len(points))
+
+
+def _largest(scores: Tensor, best: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Group and id of the largest score of some columns, the lowest of equal ones; `best` = scores.amax(1)."""
+    group = best[:, columns].argmax(0)
+    return group, group * scores.shape[1] + scores[group, :, columns].argmax(1)
+
+
+def _means(points: Tensor, labels: Tensor, centroids: Tensor) -> Tensor:
+    """Mean of each cluster's points; an empty cluster moves beside the largest one, to take half of it."""
+    sizes = torch.bincount(labels, minlength=len(centroids))
+    sums = torch.zeros_like(centroids).index_add_(0, labels, points)
+    means = sums / sizes.clamp(min=1)[:, None].to(sums)
+    sizes = sizes.tolist()
+    for empty in (index for index, size in enumerate(sizes) if size == 0):
+        largest = max(range(len(sizes)), key=sizes.__getitem__)
+        sign = torch.ones(means.shape[1], device=means.device)
+        sign[1::2] = -1
+        means[empty] = means[largest] * (1 + sign / 1024)
+        sizes[empty] = sizes[largest] // 2
+        sizes[largest] -= sizes[empty]
+    return means
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vectors, dim=-1)
