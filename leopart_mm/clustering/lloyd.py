@@ -93,7 +93,7 @@ class Lloyd:
     def _compare(self, rows: Tensor, half: Tensor, slack: Tensor) -> int:
         """Compare points with all centroids: their labels and bounds; returns how many labels changed."""
         scores = _grouped_scores(self.points[rows], self.centroids, half, self._size)
-        flat = scores.view(-1, len(rows))
+        flat = scores.flatten(0, 1)
         columns = torch.arange(len(rows), device=rows.device)
         own = self.labels[rows]
         own_score = flat[own, columns]
