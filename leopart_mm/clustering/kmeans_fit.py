@@ -7,10 +7,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from leopart_mm.clustering.kmeans import kmeans
+from leopart_mm.clustering.kmeans import MAX_POINTS_PER_CENTROID, kmeans, sample_size
 from leopart_mm.clustering.token_sample import TokenSample
-
-MIN_SAMPLE = 2**16
 
 
 def seed_tuple(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -31,11 +29,13 @@ class KMeansSettings:
         seeds: k-means seeds, or their number (5 means 0..4). Every seed gives a clustering.
         niter: Lloyd steps per run of k-means.
         nredo: Runs per seed, of which the best is kept.
-        screen: See `kmeans`.
+        screen: Number of steps after which only the best run continues. None runs all to the end, as published. See
+            `kmeans` for what screening saves and costs.
         max_points_per_centroid: k-means sees at most this many times K vectors.
         spherical: Cluster by inner product with unit centroids.
-        num_samples: Vectors kept for k-means, 4 * channels bytes each. None: `max_points_per_centroid` * K, at least
-            65536. Where more are kept than k-means sees, every seed trains on vectors of its own.
+        num_samples: Number of vectors kept, from which each seed draws its own; 4 * channels bytes each. None keeps
+            twice as many as a seed draws, 2 * `max_points_per_centroid` * K, and at least 65536: 393 MB for K = 500 and
+            384 channels. `leopart_mm.clustering.kmeans.sample_size` says why.
         sample_seed: Seed of the choice of these vectors.
 
     Raises:
@@ -47,7 +47,7 @@ class KMeansSettings:
     niter: int = 100
     nredo: int = 5
     screen: int | None = None
-    max_points_per_centroid: int = 256
+    max_points_per_centroid: int = MAX_POINTS_PER_CENTROID
     spherical: bool = False
     num_samples: int | None = None
     sample_seed: int = 0
@@ -60,7 +60,7 @@ class KMeansSettings:
     @property
     def sample_size(self) -> int:
         """Number of vectors that are kept for k-means."""
-        return self.num_samples or max(self.max_points_per_centroid * self.num_clusters, MIN_SAMPLE)
+        return self.num_samples or sample_size(self.num_clusters, self.max_points_per_centroid)
 
     def new_sample(self) -> TokenSample:
         """An empty sample."""

@@ -5,6 +5,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from leopart_mm.clustering.kmeans import RUN_SEED_STEP, assign, faiss_permutation, inertia, kmeans
+from leopart_mm.clustering.kmeans_fit import KMeansSettings
 from leopart_mm.clustering.lloyd import Lloyd
 from leopart_mm.models.decode_heads import OverclusterHead
 
@@ -59,7 +60,7 @@ def test_nothing_is_screened_unless_asked():
         start = points[torch.from_numpy(faiss_permutation(1500, 12, 1 + run * RUN_SEED_STEP))]
         objectives.append(Lloyd(points, start).run(100).objective())
     assert inertia(points, kmeans(points, 12)) == pytest.approx(min(objectives), rel=1e-5)
-    assert OverclusterHead(12).screen is None
+    assert OverclusterHead(12).kmeans.screen is None
 
 
 def test_separate_blobs_are_found():
@@ -121,3 +122,11 @@ def test_assign_equals_brute_force_for_several_clusterings():
 def test_bad_points_are_named(points, k, message):
     with pytest.raises(ValueError, match=message):
         kmeans(points, k)
+
+
+@pytest.mark.parametrize('settings', [KMeansSettings(100), KMeansSettings(2000, max_points_per_centroid=40)])
+def test_seeds_draw_points_of_which_half_are_their_own(settings):
+    used = settings.max_points_per_centroid * settings.num_clusters
+    assert settings.sample_size >= 2 * used
+    first, second = (set(faiss_permutation(settings.sample_size, used, seed).tolist()) for seed in (0, 1))
+    assert len(first & second) <= .52 * used

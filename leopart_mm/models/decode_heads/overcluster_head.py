@@ -36,10 +36,8 @@ class OverclusterHead(FittableHead):
         pca_dim: Principal directions kept; None keeps the channels as they are.
         normalize: Divide every feature vector by its length first.
         feature_size: Resize the maps bilinearly to (h, w) before everything; None keeps the patch grid.
-        screen: After so many steps only the best run continues, which takes a quarter of the time; None takes all to
-            the end, as published.
-        kmeans: Further arguments of KMeansSettings: `niter`, `nredo`, `spherical`, `max_points_per_centroid`,
-            `num_samples`, `sample_seed`.
+        kmeans: Further arguments of KMeansSettings: `niter`, `nredo`, `screen`, `spherical`,
+            `max_points_per_centroid`, `num_samples`, `sample_seed`.
 
     Attributes:
         num_classes, out_channels: K, for mmseg's EncoderDecoder.
@@ -60,11 +58,10 @@ class OverclusterHead(FittableHead):
                  pca_dim: int | None = 50,
                  normalize: bool = False,
                  feature_size: tuple[int, int] | None = None,
-                 screen: int | None = 5,
                  init_cfg: dict | list | None = None,
                  **kmeans: Any) -> None:
         super().__init__(init_cfg)
-        self.kmeans = KMeansSettings(num_clusters, seeds, screen=screen, **kmeans)
+        self.kmeans = KMeansSettings(num_clusters, seeds, **kmeans)
         self.seeds = self.kmeans.seeds
         self.num_clusters = self.num_classes = self.out_channels = num_clusters
         self.in_index = in_index
