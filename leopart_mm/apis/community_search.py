@@ -1,4 +1,4 @@
-"""Search for the settings of community detection: K, edge threshold, Markov time."""
+"""Scores of settings of community detection: K, edge threshold, Markov time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from leopart_mm.clustering.communities import all_seeds
 from leopart_mm.clustering.contingency import cell_histogram
 from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.information import image_information
-from leopart_mm.clustering.kmeans import assign, kmeans
+from leopart_mm.clustering.kmeans import assign
+from leopart_mm.clustering.kmeans_fit import KMeansSettings, fit_kmeans
 from leopart_mm.clustering.matching import scores
 from leopart_mm.geometry.cell_counts import pixels_per_cell
 from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
@@ -23,32 +24,35 @@ CRITERIA = ('image-information', 'ground-truth')
 
 @dataclass
 class _Image:
+    """What is kept of an image."""
+
     features: Tensor  # (foreground cells, D) float16
     inside: Tensor  # (h, w) bool
     extent: tuple
-    histogram: Tensor | None  # (cells, classes), where the ground truth is looked at
+    histogram: Tensor | None  # (cells, classes), only for 'ground-truth'
 
 
 class CommunitySearch:
-    """Scores settings of foreground clustering and community detection on features that were read once.
+    """Scores settings of foreground clustering and community detection on features that are read once.
 
-    Memory: the reduced features of the foreground in half precision (about 80 MB for the 2,913 images of VOC).
+    Memory holds the reduced features of the foreground in half precision (about 80 MB for the 2,913 images of VOC).
 
     Args:
-        stream: Of a segmentor whose stages up to CBFE are fitted; batches with a `prediction` (masks) and
-            `features.reduced`, see `UnsupervisedSegmentor`.
-        map_size: Where neighbours are counted.
-        preferred: Number of communities wanted.
+        stream: A StageStream of a segmentor that ends with a fitted CBFE: its batches hold foreground masks as
+            `prediction`, and `features.reduced`.
+        map_size: Size (h, w) of the maps on which neighbours are counted.
+        preferred: Preferred number of communities.
         criterion: 'image-information' (label-free, `image_information`; a setting that gives fewer than half or more
             than twice the preferred number of communities loses in proportion) or 'ground-truth' (published: Hungarian
             mIoU of the train split, over all classes).
-        num_classes: For 'ground-truth'.
-        split: Images whose ground truth counts (None: all).
-        seeds: Infomap seeds that are averaged.
-        niter, nredo: Of k-means.
+        num_classes: Number of classes, for 'ground-truth'.
+        split: Metainfo ``split`` of the images whose ground truth counts; None: all.
+        seeds: Number of Infomap seeds whose values are averaged.
+        niter: Lloyd steps of k-means.
+        nredo: Runs of k-means, of which the best is kept.
 
     Raises:
-        ValueError: Unknown criterion; no image of the split; no foreground.
+        ValueError: If the criterion is unknown, there is no foreground, or no image of the split has ground truth.
     """
 
     def __init__(self, stream: Iterable[FeatureBatch], map_size: tuple[int, int] = (100, 100), preferred: int = 20,
@@ -117,7 +121,8 @@ class CommunitySearch:
             points = torch.cat([image.features for image in self.images])
             generator = torch.Generator().manual_seed(0)
             chosen = torch.randperm(len(points), generator=generator)[:256 * num_clusters]
-            centroids = kmeans(points[chosen].float(), num_clusters, 0, self.niter, self.nredo)
+            settings = KMeansSettings(num_clusters, seeds=1, niter=self.niter, nredo=self.nredo)
+            centroids = fit_kmeans(points[chosen].float(), settings, 'k-means of the search')[0]
             counter = CoOccurrence(num_clusters + 1, size=self.map_size)
             pixels, maps = np.zeros((len(self.images), num_clusters + 1)), []
             for row, image in zip(pixels, self.images, strict=True):

@@ -31,7 +31,9 @@ def fit_stream(model: nn.Module, fit_dataloader: DataLoader, test_dataloader: Da
 
 
 def predict(stream: FeatureStream, data_batch: dict, pictures: bool = False) -> list:
-    """Predictions of the stream's fitted model for a batch of the test loader; as `test_step`, from the cache."""
+    """Predictions of the stream's fitted model for a batch of the test loader, as `test_step`; features that are kept
+    come from the cache.
+    """
     model = stream.model
     with autocast(enabled=stream.fp16):
         requests = model.requests(pictures=pictures)
@@ -51,8 +53,11 @@ class FitTestLoop(TestLoop):
     A model that is fitted already (a checkpoint saved by `save_fitted` was loaded) is tested as it is.
 
     Args:
-        runner, dataloader, evaluator, fp16: As in MMEngine's TestLoop.
-        fit_dataloader: Data to fit on; labels are not looked at but by RetrievalHead. None fits on the test images
+        runner: The runner.
+        dataloader: Images to test on.
+        evaluator: Metrics.
+        fp16: Run the network in mixed precision.
+        fit_dataloader: Images to fit on; only RetrievalHead looks at their labels. None fits on the test images
             (transductive, as published for clustering).
         refit: Fit again even if the model is fitted.
         save_fitted: File for the fitted model, an ordinary checkpoint that tools/test.py and MMSegInferencer run.
@@ -128,7 +133,7 @@ class FitTestLoop(TestLoop):
         self.runner.call_hook('after_test_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
 
     def _check_steps(self) -> None:
-        """Processes that search together wait for each other in every batch."""
+        """Refuse different numbers of batches where processes wait for each other in each."""
         batches = all_gather_object(len(self.dataloader))
         if len(set(batches)) > 1:
             raise ValueError(f'The processes would predict {", ".join(map(str, batches))} batches, but they search '
@@ -149,17 +154,19 @@ class FitTestLoop(TestLoop):
 class FitValLoop(ValLoop):
     """Unsupervised segmentation with the network in training, every `val_interval`: fit on features, score, forget.
 
-    Training goes on as if nothing had happened: modes of modules and random states are put back.
+    Training continues undisturbed: modes of modules and random states are restored.
 
     Args:
-        runner, dataloader, evaluator, fp16: As in MMEngine's ValLoop; `dataloader` is usually a subset
-            (dataset=dict(num_samples=...)).
+        runner: The runner.
+        dataloader: Images to score, usually a subset (dataset=dict(num_samples=...)).
+        evaluator: Metrics.
         segmentor: Config of an UnsupervisedSegmentor without `backbone`. Without `data_preprocessor` it takes that of
             the trained model.
         backbone: Attribute of the trained model that is evaluated: 'backbone' (student), 'teacher.backbone'.
-        fit_dataloader: Data to fit on; None fits on those of `dataloader`.
+        fit_dataloader: Images to fit on; None fits on those of `dataloader`.
         num_clusters: Several K for the segmentor's head, each fitted and scored; its metrics are called ``K<number>/``.
-            Hooks that draw see the first. None: the head's own, without such a prefix.
+            Hooks that draw see the first. None: the number in the head's config, without such a prefix.
+        fp16: Run the network in mixed precision.
         cache: As in FitTestLoop; all K share the features.
     """
 
@@ -185,10 +192,10 @@ class FitValLoop(ValLoop):
         self._stream: FeatureStream | None = None
 
     def build_segmentor(self, num_clusters: int | None = None) -> nn.Module:
-        """A new, unfitted segmentor around the network in training, with `num_clusters` if given.
+        """A new, unfitted segmentor around the network in training, with `num_clusters` clusters if given.
 
         Raises:
-            AttributeError: The trained model has no such part.
+            AttributeError: If the trained model has no such part.
         """
         model = unwrap(self.runner.model)
         try:
