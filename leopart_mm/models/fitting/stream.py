@@ -40,8 +40,9 @@ class FeatureStream:
 
     The first pass reads the images and keeps their features; later passes, and the prediction of the same images, take
     them from the cache, with the same values. An image is known by the bytes that enter the network and their padding,
-    not by its name. What is not cached is read and computed again; so are `images` in the sense of Requests (the
-    network does not run again for them).
+    not by its name. What is not cached is read and computed again: where only the reduced features find a place, the
+    network runs twice per image. `images`, in the sense of Requests, are read again, but for them the network does not
+    run again.
 
     Each pass that reads images is an epoch of the sampler: with `DrawSampler` random transforms draw anew in every
     pass, alike for any number of workers and processes, and nothing is cached. (Other samplers leave this to the
@@ -113,7 +114,8 @@ class FeatureStream:
     def _caches(self) -> bool:
         """Whether anything that this stream reads will be asked for again, and there is a place for it."""
         again = self.shared or self.predicted is None or self.predicted or self._num_stages
-        return self.cache.active and bool(again)
+        # Reduced features may have a place where the maps, ten times as large, have none.
+        return bool(again) and (self.cache.active or self.results.chosen is not None)
 
     @property
     def _num_stages(self) -> int:
@@ -169,7 +171,7 @@ class FeatureStream:
 
     def keep(self, batch: FeatureBatch, tensors: dict[str, Tensor]) -> None:
         """Keep what the stages made of a batch, (B, ...) by name; with REDUCED among them, its maps are dropped."""
-        if batch.cache_keys and self.cache.active:
+        if batch.cache_keys:
             self.results.put(batch.cache_keys, tensors)
             if REDUCED in tensors and not self.shared and self.results.chosen is not None:
                 self.cache.discard_maps(batch.cache_keys, self.in_index)
