@@ -119,7 +119,8 @@ class FolderRun:
     def _read_back(self, image: str | np.ndarray, name: str, file: Path) -> Segmentation:
         labels = read_labels(file)
         needed = self.sheet is not None or self.overlays
-        array = load_image(image, self.inferencer.bands) if needed else np.zeros((0, 0, self.inferencer.bands))
+        bands, value_range = self.inferencer.bands, self.inferencer.value_range
+        array = load_image(image, bands, value_range) if needed else np.zeros((0, 0, bands))
         return Segmentation(name, image if isinstance(image, str) else None, labels, self.inferencer.names, array)
 
     def _write_pictures(self, found: Segmentation) -> None:

@@ -112,7 +112,7 @@ def _choices(image: str, root: str) -> list[str]:
     return [stem, f'{stem}_{path.suffix[1:]}', path.as_posix()]
 
 
-def load_image(image: str | np.ndarray, bands: int = 3) -> np.ndarray:
+def load_image(image: str | np.ndarray, bands: int = 3, value_range: tuple[float, float] | None = None) -> np.ndarray:
     """An image as (H, W, bands): 8-bit BGR for three bands (as mmcv loads it), else the numbers in the file.
 
     `.npy` files and TIFFs without compression are memory maps: of a large one only the current tile is read.
@@ -120,6 +120,7 @@ def load_image(image: str | np.ndarray, bands: int = 3) -> np.ndarray:
     Args:
         image: A file, or an array (H, W), (H, W, C) or (C, H, W); of three bands in BGR order.
         bands: Number of bands that the network takes.
+        value_range: (low, high) that become 0 and 255 in files of three bands of more than 8 bits.
 
     Raises:
         ImageReadError: If the file cannot be read or has another number of bands.
@@ -128,7 +129,7 @@ def load_image(image: str | np.ndarray, bands: int = 3) -> np.ndarray:
     if isinstance(image, str):
         suffix = os.path.splitext(image)[1].lower()
         if bands == 3 and suffix not in ARRAY_SUFFIXES:
-            return read_image(image)
+            return read_image(image, value_range=value_range)
         array = _read_array(image, suffix)
     else:
         array = image

@@ -91,6 +91,7 @@ class LeopartInferencer:
         num_clusters: Number of labels, K.
         names: Names and colours of the labels, a ClusterNames.
         bands: Number of bands of an image; the backbone's `in_chans`.
+        value_range: Range that images of more than 8 bits are scaled from, that of the data set fitted on.
         communities: With `parts`, the community of each cluster; else None.
         transforms: Configs of the transforms that prepare an image.
         report: A `Report` of the latest call.
@@ -119,6 +120,7 @@ class LeopartInferencer:
         self.names = self._read_names(names, loaded)
         backbone = self.config.model.backbone
         self.bands: int = backbone.get('in_chans', backbone.get('in_channels', 3))
+        self.value_range = (loaded.get('meta', {}).get('dataset_meta') or {}).get('value_range')
         self._pipeline = self._build_pipeline()
         self.max_side = max_side
         self.tile_size = tile_size
@@ -223,7 +225,7 @@ class LeopartInferencer:
             ImageReadError: If it cannot be read, or has another number of bands than the network takes.
         """
         path = None if isinstance(image, np.ndarray) else os.fspath(image)
-        array = load_image(image if path is None else path, self.bands)
+        array = load_image(image if path is None else path, self.bands, self.value_range)
         name = name or ('image' if path is None else Path(path).stem)
         dtype = np.uint8 if self.num_clusters <= 256 else np.uint16
         longest = max(array.shape[:2])

@@ -3,6 +3,7 @@
 import weakref
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -278,3 +279,12 @@ def test_parts_of_communities(fitted):
     assert np.array_equal(merged.segment(image).labels, np.array([1, 0, 1, 0])[expected])
     with pytest.raises(ValueError, match='needs a model with CommunityDetection'):
         LeopartInferencer(fitted, parts=True)
+
+
+def test_images_of_more_than_8_bits_are_scaled_as_the_data_set_was(fitted, tmp_path):
+    checkpoint = torch.load(fitted, weights_only=True)
+    checkpoint['meta']['dataset_meta']['value_range'] = (0., 4000.)
+    array = np.linspace(0, 4000, 32 * 48).reshape(32, 48).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / 'a.tif'), array)
+    image = LeopartInferencer(checkpoint).segment(str(tmp_path / 'a.tif')).image
+    np.testing.assert_array_equal(image[..., 0], np.rint(array / 4000. * 255))

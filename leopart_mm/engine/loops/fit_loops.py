@@ -147,7 +147,8 @@ class FitTestLoop(TestLoop):
             names = self.fit_dataloader.dataset.metainfo
             colours = [list(colour) for colour in names.get('palette') or ()]
             meta = dict(classes=tuple(names['classes']), palette=colours)
-        save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed, state, meta)
+        value_range = getattr(self.fit_dataloader.dataset, 'metainfo', {}).get('value_range')
+        save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed, state, meta, value_range)
 
 
 @LOOPS.register_module()
