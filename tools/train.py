@@ -3,7 +3,7 @@
 
     python tools/train.py configs/leopart/leopart_dino-vits16_folder.py --cfg-options data_root=my/images
     bash tools/dist_train.sh CONFIG 4            # 4 GPUs
-    python tools/train.py CONFIG --resume        # go on after a stop
+    python tools/train.py CONFIG --resume        # continue an interrupted run
 """
 
 import argparse
@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model.')
     parser.add_argument('config', help='training config file')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='go on from this checkpoint; without a path, from the latest in the work folder')
+                        help='continue from this checkpoint; without a path, from the latest in the work folder')
     parser.add_argument('--no-validate', action='store_true', help='no evaluation during training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument('--seed', type=int, help='random seed (short for --cfg-options randomness.seed=N)')

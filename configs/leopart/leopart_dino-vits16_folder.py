@@ -1,8 +1,8 @@
-# Leopart on a folder of one's own images, from a DINO ViT-S/16. All it needs:
+# Leopart on a folder of images, from a DINO ViT-S/16. Usage:
 #   python tools/train.py THIS_FILE --cfg-options data_root=my/images backbone=timm://vit_small_patch16_224.dino
-# (or checkpoint=FILE) and iterations=... for another length. Unlike leopart_dino-vits16_coco.py: iterations instead of epochs, since a small
-# set has short ones; every patch counts instead of the attention's foreground, since satellite or medical images may
-# have none; no queue, which only helps batches smaller than this one.
+# (or checkpoint=FILE) and iterations=... for another length. Unlike leopart_dino-vits16_coco.py: iterations instead of
+# epochs, since a small set has short ones; every patch counts instead of the attention's foreground, since satellite or
+# medical images may have none; no queue, which only helps batches smaller than this one.
 _base_ = [
     '../_base_/models/leopart.py', '../_base_/datasets/unlabelled_multicrop.py',
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'

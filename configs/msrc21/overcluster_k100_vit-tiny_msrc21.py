@@ -1,5 +1,5 @@
-# Overclustering of the 110 MSRC-21 val images with a ViT-Ti/16: 320 x 224 (orientation kept), standardised, PCA 50, three
-# k-means seeds, masks at their own size, each cluster to the class it is most precise for.
+# Overclustering of the 110 MSRC-21 val images with a ViT-Ti/16: 320 x 224 (orientation kept), standardised, PCA 50,
+# three k-means seeds, masks at their own size, each cluster to the class it is most precise for.
 _base_ = ['../_base_/models/overcluster.py', '../_base_/evaluation_runtime.py']
 data_root = 'data/msrc21'
 arch = 'vit_tiny_patch16_224'

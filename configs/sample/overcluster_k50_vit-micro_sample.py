@@ -1,5 +1,5 @@
-# Overclustering of the sample's val images with the micro ViT: K = 50, each cluster to the class it is most precise for,
-# masks at their own size, three k-means seeds. `make demo` runs it before and after fine-tuning.
+# Overclustering of the sample's val images with the micro ViT: K = 50, each cluster to the class it is most precise
+# for, masks at their own size, three k-means seeds. `make demo` runs it before and after fine-tuning.
 _base_ = ['../_base_/models/overcluster.py', '../_base_/evaluation_runtime.py']
 data_root = 'data/sample'
 arch = 'vit_tiny_patch16_224'

@@ -1,5 +1,5 @@
-# COCO-Stuff 15 for probes: a random 10 % of train2017, all of val2017, sized as Pascal VOC is (docs/methods/leopart.md §9); masks by
-# tools/dataset_converters/coco_stuff15.py. The published seed of the 10 % is not known.
+# COCO-Stuff 15 for probes: a random 10 % of train2017, all of val2017, sized as Pascal VOC is (docs/methods/leopart.md
+# §9); masks by tools/dataset_converters/coco_stuff15.py. The published seed of the 10 % is not known.
 _base_ = './voc_aug_probe448.py'
 data_root = 'data/coco'
 train_dataloader = dict(

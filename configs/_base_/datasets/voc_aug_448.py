@@ -1,5 +1,7 @@
 # Pascal VOC trainaug / val for fine-tuning: crops of 448 x 448, masks at full size, evaluated at the images' own size.
 data_root = 'data/VOCdevkit/VOC2012'
+train_split = 'trainaug'  # plain VOC 2012: train_split=train train_masks=SegmentationClass
+train_masks = 'SegmentationClassAug'
 dataset_type = 'leopart_mm.VOCLayoutDataset'
 crop_size = (448, 448)
 train_pipeline = [
@@ -22,8 +24,8 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type=dataset_type, data_root=data_root, split='trainaug',
-                 data_prefix=dict(seg_map_path='SegmentationClassAug'), pipeline=train_pipeline))
+    dataset=dict(type=dataset_type, data_root=data_root, split=train_split,
+                 data_prefix=dict(seg_map_path=train_masks), pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,

@@ -1,6 +1,8 @@
-# Pascal VOC trainaug / val at 448 x 448 with masks of 100 x 100 in training (docs/methods/leopart.md §9). trainaug's masks are in
-# SegmentationClassAug. Evaluated at 448 x 448, aspect ignored, without any matching.
+# Pascal VOC trainaug / val at 448 x 448 with masks of 100 x 100 in training (docs/methods/leopart.md §9). trainaug's
+# masks are in SegmentationClassAug. Evaluated at 448 x 448, aspect ignored, without any matching.
 data_root = 'data/VOCdevkit/VOC2012'
+train_split = 'trainaug'  # plain VOC 2012: train_split=train train_masks=SegmentationClass
+train_masks = 'SegmentationClassAug'
 dataset_type = 'leopart_mm.VOCLayoutDataset'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -23,8 +25,8 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type=dataset_type, data_root=data_root, split='trainaug',
-                 data_prefix=dict(seg_map_path='SegmentationClassAug'), pipeline=train_pipeline))
+    dataset=dict(type=dataset_type, data_root=data_root, split=train_split,
+                 data_prefix=dict(seg_map_path=train_masks), pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=16,
     num_workers=4,

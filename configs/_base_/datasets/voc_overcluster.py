@@ -1,5 +1,5 @@
-# Pascal VOC val: 21 classes, all 1,449 images (published: the 1,440 of 24 full batches).
-# Images and masks resized to 448 x 448, aspect ignored (docs/methods/leopart.md §8); the metric then takes both to 100 x 100.
+# Pascal VOC val: 21 classes, all 1,449 images (published: the 1,440 of 24 full batches). Images and masks resized to
+# 448 x 448, aspect ignored (docs/methods/leopart.md §8); the metric then takes both to 100 x 100.
 data_root = 'data/VOCdevkit/VOC2012'
 test_pipeline = [
     dict(type='LoadImageFromFile'),

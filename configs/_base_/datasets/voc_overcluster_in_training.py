@@ -1,5 +1,5 @@
-# Overclustering of a part of VOC val during training (docs/methods/leopart.md §7): 10 batches of 32, features resized to
-# 100 x 100; K = 500 and 300 matched by precision and by IoU, K = 21 by Hungarian. --no-validate leaves it out.
+# Overclustering of a part of VOC val during training (docs/methods/leopart.md §7): 10 batches of 32, features resized
+# to 100 x 100; K = 500 and 300 matched by precision and by IoU, K = 21 by Hungarian. --no-validate leaves it out.
 val_data_root = 'data/VOCdevkit/VOC2012'
 val_dataloader = dict(
     batch_size=32,

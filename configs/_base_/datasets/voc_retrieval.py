@@ -1,6 +1,8 @@
-# Dense retrieval on Pascal VOC (docs/methods/neco.md §8.1): trainaug fills the memory, val is scored at 504 x 504, aspect
-# ignored. Every pass (RetrievalHead's passes) jitters and crops the images anew, reproducibly with DrawSampler.
+# Dense retrieval on Pascal VOC (docs/methods/neco.md §8.1): trainaug fills the memory, val is scored at 504 x 504,
+# aspect ignored. Every pass (RetrievalHead's passes) jitters and crops the images anew, reproducibly with DrawSampler.
 data_root = 'data/VOCdevkit/VOC2012'
+train_split = 'trainaug'  # plain VOC 2012: train_split=train train_masks=SegmentationClass
+train_masks = 'SegmentationClassAug'
 side = 504  # 36 patches of 14
 load_image = dict(type='LoadImageFromFile')
 load_labels = dict(type='LoadAnnotations')
@@ -23,6 +25,6 @@ fit_dataloader = dict(
     batch_size=16,
     num_workers=4,
     sampler=dict(type='leopart_mm.DrawSampler', shuffle=False, round_up=False),
-    dataset=dict(type='leopart_mm.VOCLayoutDataset', split='trainaug', data_root=data_root,
-                 data_prefix=dict(seg_map_path='SegmentationClassAug'), pipeline=fit_pipeline, test_mode=True))
+    dataset=dict(type='leopart_mm.VOCLayoutDataset', split=train_split, data_root=data_root,
+                 data_prefix=dict(seg_map_path=train_masks), pipeline=fit_pipeline, test_mode=True))
 test_cfg = dict(type='leopart_mm.FitTestLoop', fit_dataloader=fit_dataloader)

@@ -7,7 +7,8 @@ model = dict(
               scales=[4, 2, 1, 0.5]),
     decode_head=dict(
         type='Mask2FormerHead', in_channels=[_base_.embed_dims] * 4, strides=[4, 8, 16, 32], feat_channels=256,
-        out_channels=256, num_classes=_base_.num_classes, num_queries=100, num_transformer_feat_level=3, align_corners=False,
+        out_channels=256, num_classes=_base_.num_classes, num_queries=100, num_transformer_feat_level=3,
+        align_corners=False,
         pixel_decoder=dict(
             type='mmdet.MSDeformAttnPixelDecoder', num_outs=3, norm_cfg=dict(type='GN', num_groups=32),
             act_cfg=dict(type='ReLU'),

@@ -1,4 +1,5 @@
-# Leopart's schedule (docs/methods/leopart.md §5, §6) for 2 GPUs x 32 images: everything falls or rises on half a cosine, step by step.
+# Leopart's schedule (docs/methods/leopart.md §5, §6) for 2 GPUs x 32 images: everything falls or rises on half a
+# cosine, step by step.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='leopart_mm.BackboneHeadConstructor',

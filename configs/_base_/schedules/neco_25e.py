@@ -1,4 +1,5 @@
-# NeCo's schedule (docs/methods/neco.md §6) for 1 GPU x 64 images: Leopart's, in 25 epochs and with a checkpoint after each.
+# NeCo's schedule (docs/methods/neco.md §6) for 1 GPU x 64 images: Leopart's, in 25 epochs and with a checkpoint after
+# each.
 _base_ = './leopart_50e.py'
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=25, eta_min=0., by_epoch=True, begin=0, end=25, convert_to_iter_based=True),

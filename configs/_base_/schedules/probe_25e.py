@@ -1,5 +1,5 @@
-# The published probes (docs/methods/leopart.md §9): SGD on the head, 25 epochs, a tenth of the rate after 20. The rate is that of
-# a batch of 60 in total.
+# The published probes (docs/methods/leopart.md §9): SGD on the head, 25 epochs, a tenth of the rate after 20. The rate
+# is that of a batch of 60 in total.
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [dict(type='StepLR', step_size=20, gamma=0.1, by_epoch=True)]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)

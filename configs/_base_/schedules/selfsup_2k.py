@@ -1,5 +1,5 @@
-# Self-supervised training for a number of iterations (--cfg-options iterations=...), as small data sets want: their epochs
-# are short. The teacher follows faster than in the long published runs. It needs an InfiniteDrawSampler.
+# Self-supervised training for a number of iterations (--cfg-options iterations=...), as small data sets want: their
+# epochs are short. The teacher follows faster than in the long published runs. It needs an InfiniteDrawSampler.
 _base_ = './leopart_50e.py'
 iterations = 2000
 param_scheduler = [

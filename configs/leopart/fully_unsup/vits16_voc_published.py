@@ -1,5 +1,5 @@
-# The published protocol of "+CD" to the letter. It is not label-free: CBFE's threshold is chosen with the ground truth of
-# train. Noisy masks are those of DINO ViT-S/16.
+# The published protocol of "+CD" to the letter. It is not label-free: CBFE's threshold is chosen with the ground truth
+# of train. Noisy masks are those of DINO ViT-S/16.
 _base_ = '../_base_/fully_unsup.py'
 dino = 'checkpoints/dino_deitsmall16_pretrain.pth'
 model = dict(

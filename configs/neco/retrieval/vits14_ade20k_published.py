@@ -1,4 +1,4 @@
-# Dense retrieval on ADE20K with the published code's own ways: blue divided by 0.255, void pixels in the memory as
+# Dense retrieval on ADE20K as the published code does it: blue divided by 0.255, void pixels in the memory as
 # class 0, Hungarian matching of classes that are known, class 0 counted with an IoU of 0.
 _base_ = './vits14_ade20k.py'
 model = dict(

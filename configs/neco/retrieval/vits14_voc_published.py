@@ -1,4 +1,4 @@
-# Dense retrieval on Pascal VOC with the published code's own ways: blue divided by 0.255, void pixels in the memory as
+# Dense retrieval on Pascal VOC as the published code does it: blue divided by 0.255, void pixels in the memory as
 # class 0, Hungarian matching of classes that are known, absent classes 0.
 _base_ = './vits14_voc.py'
 model = dict(
