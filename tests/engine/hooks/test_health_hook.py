@@ -38,7 +38,7 @@ def test_nan_with_sound_weights_blames_input_or_precision():
         hook.after_train_iter(runner, 0, outputs=_outputs(float('inf')))
 
 
-def test_collapse_is_reported_once_a_window(caplog):
+def test_collapse_is_reported_once_per_window(caplog):
     hook, runner = HealthHook(window=4, patience=1), _runner(model=tiny_leopart())
     for _ in range(8):
         hook.after_train_iter(runner, 0, outputs=_outputs(prototype_usage=0.01, ce_over_log_k=0.999))
