@@ -26,12 +26,14 @@ class FittableHead(FittedState, BaseModule):
     Attributes:
         num_clusters: Number of labels, K.
         in_index: Which map of the backbone the head reads.
+        seeds: Seeds of its S variants; empty if it has no seeds.
         can_reduce: Whether `reduce` is defined.
         align_corners: For mmseg's EncoderDecoder.
     """
 
     num_clusters: int
     in_index: int = -1
+    seeds: tuple[int, ...] = ()
     can_reduce: ClassVar[bool] = False
     align_corners: ClassVar[bool] = False
 

@@ -21,6 +21,7 @@ from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.fitting.stage_stream import StageStream
 from leopart_mm.models.fitting.stream import FeatureStream
+from leopart_mm.models.segmentors.stage_maps import StageMaps, grid_stage_maps
 from leopart_mm.registry import MODELS
 
 
@@ -237,41 +238,28 @@ class FittableSegmentor(BaseSegmentor):
     def predict_batch(self, batch: FeatureBatch, pictures: bool = False) -> list[SegDataSample]:
         """`predict` from features that were extracted before, into the batch's data samples."""
         prediction = self.run_stages(batch)
-        drawn = self._grid_pictures(batch) if pictures else {}
+        drawn = grid_stage_maps(self.postprocessors, batch) if pictures else {}
         at_pixels = self.postprocessors.at_level(PIXEL)
         for index, sample in enumerate(batch.data_samples):
             if sample.metainfo.get('flip'):
                 raise NotImplementedError(f'{type(self).__name__} cannot predict flipped images: remove RandomFlip (or '
                                           '--tta) from the test pipeline.')
-            size = pixel_size(batch, index)
             single = self.run_pixel_stages(batch, index) if at_pixels else None
             if single is None:
-                self.write(sample, prediction, index, size)
+                self.write(sample, prediction, index, pixel_size(batch, index))
             else:
-                self.write(sample, single.prediction, 0, size)
+                self.write(sample, single.prediction, 0, pixel_size(batch, index))
             if pictures:
-                stages = {name: cut(index) for name, cut in drawn.items()}
+                stages = {name: maps.of_image(index) for name, maps in drawn.items()}
                 for name, stage in at_pixels.items():
-                    stages[name] = _picture(self.postprocessors.title_of(name), single.predictions[name], 0,
-                                            stage.background)
+                    maps = StageMaps(self.postprocessors.title_of(name), single.predictions[name], stage.background)
+                    stages[name] = maps.of_image(0)
                 sample.set_metainfo(dict(stages=stages))
         return batch.data_samples
 
     @abstractmethod
     def write(self, sample: SegDataSample, prediction: Prediction, index: int, size: tuple[int, int]) -> None:
         """Write what is predicted of image `index` into its data sample; (H, W) is the size of its pixels."""
-
-    def _grid_pictures(self, batch: FeatureBatch) -> dict[str, Any]:
-        """Name -> function of the index of an image, that gives the entry of its ``stages``."""
-        entries: dict[str, tuple[str, Prediction, int | None]] = {HEAD: ('clusters', batch.predictions[HEAD], None)}
-        for name, stage in self.postprocessors.at_level(GRID).items():
-            for title, maps in stage.pictures(batch).items():
-                labels = maps.long()[None]
-                entries[f'{name}.{title}'] = title, Prediction(labels, batch.extents_on(tuple(maps.shape[-2:])),
-                                                               int(labels.max()) + 1), 0
-            entries[name] = self.postprocessors.title_of(name), batch.predictions[name], stage.background
-        return {name: lambda index, entry=entry: _picture(entry[0], entry[1], index, entry[2])
-                for name, entry in entries.items()}
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """The maps that the head reads."""
@@ -300,10 +288,3 @@ def pixel_size(batch: FeatureBatch, index: int) -> tuple[int, int]:
     """(H, W) of image `index`: its metainfo ``ori_shape``, else the size of the network's input."""
     meta = {} if batch.data_samples is None else batch.data_samples[index].metainfo
     return tuple(meta.get('ori_shape', batch.input_size)[:2])
-
-
-def _picture(title: str, prediction: Prediction, index: int, background: int | None) -> dict[str, Any]:
-    rows, columns, extent = prediction.content(index)
-    labels = prediction.select([index]).hard_labels[0, 0, rows, columns]
-    return dict(title=title, labels=labels.long().cpu(), extent=extent, num_labels=prediction.num_labels,
-                background=background)

@@ -34,7 +34,7 @@ class UnsupervisedSegmentor(FittableSegmentor):
         image = prediction.select([index])
         rows, columns, extent = image.content(0)
         labels = image.hard_labels[:, 0, rows, columns]
-        seeds = getattr(self.decode_head, 'seeds', ())
+        seeds = self.decode_head.seeds
         sample.set_metainfo(
             dict(cluster_extent=extent, num_clusters=prediction.num_labels,
                  cluster_seeds=seeds if len(seeds) == len(labels) else tuple(range(len(labels)))))
