@@ -134,8 +134,9 @@ class OverclusterScore(Benchmark):
             f'{self.images} images of {GRID}x{GRID} tokens with {self.channels} channels, masks {MASK}x{MASK}, '
             f'{self.clusters} clusters, {CLASSES} classes, k-means {self.redo} runs of {self.iterations} steps, '
             f'at most {256 * self.clusters} points.',
-            'In the time: making the features (twice in ours, which keeps none), standardising, PCA, k-means (faiss on '
-            'both sides; ours goes on with the best of the runs after 5 steps), label maps, matching, mIoU.'
+            'In the time: making the features (twice in ours, which keeps none), standardising, PCA, k-means (all runs '
+            "to their end on both sides; faiss there, our exact steps with bounds from faiss's starts here), label maps, "
+            'matching, mIoU.'
         ]
 
 
