@@ -1,6 +1,6 @@
 """What a benchmark is: our way and the published way of doing one thing, measured side by side.
 
-A benchmark is a module ``leopart_mm/benchmarks/<topic>.py`` with a class::
+A benchmark is a module ``benchmarks/<topic>.py`` with a class::
 
     @benchmark('multicrop')
     class MultiCrop(Benchmark):
@@ -92,7 +92,7 @@ def get_benchmark(name: str) -> type[Benchmark]:
     """The benchmark of this name.
 
     Raises:
-        SystemExit: if there is none; the message names all.
+        SystemExit: If there is none; the message names all.
     """
     known = load_benchmarks()
     if name not in known:

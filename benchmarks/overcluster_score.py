@@ -44,7 +44,7 @@ class OverclusterScore(Benchmark):
     rounds: ClassVar[int] = 1
     repeats: ClassVar[int] = 1
     warm_up: ClassVar[bool] = False
-    threads: ClassVar[int | None] = 1  # with more, whatever else runs on the machine decides how fast k-means is
+    threads: ClassVar[int | None] = 1  # with more, the other load of the machine decides how fast k-means is
     compared: ClassVar[str] = 'our metric on the published label maps gives their mIoU; mIoU of both within 2 points'
 
     def setup(self, quick: bool) -> None:
@@ -135,8 +135,8 @@ class OverclusterScore(Benchmark):
             f'{self.clusters} clusters, {CLASSES} classes, k-means {self.redo} runs of {self.iterations} steps, '
             f'at most {256 * self.clusters} points.',
             'In the time: making the features (twice in ours, which keeps none), standardising, PCA, k-means (all runs '
-            "to their end on both sides; faiss there, our exact steps with bounds from faiss's starts here), label maps, "
-            'matching, mIoU.'
+            'to their end on both sides, from the same starts; faiss in the baseline, exact steps with bounds in ours), '
+            'label maps, matching, mIoU.'
         ]
 
 

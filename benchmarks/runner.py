@@ -30,7 +30,7 @@ def run_benchmark(name: str, quick: bool = False) -> dict[str, Any]:
         our peak over the baseline's.
 
     Raises:
-        RuntimeError: if a process fails; its output was printed.
+        RuntimeError: If a process fails; its output was printed.
     """
     cls = get_benchmark(name)
     measured: dict[str, list[dict]] = {'ours': [], 'baseline': []}

@@ -12,13 +12,13 @@ def principal_directions(covariance: Tensor, dim: int | None = None) -> tuple[Te
 
     Args:
         covariance: (C, C), symmetric.
-        dim: How many directions; None keeps all C.
+        dim: Number of directions; None keeps all C.
 
     Returns:
         Directions (dim, C), unit rows, and the variances along them (dim,), falling; both float64.
 
     Raises:
-        ValueError: `dim` is not in 1..C.
+        ValueError: If `dim` is not in 1..C.
     """
     channels = len(covariance)
     dim = channels if dim is None else dim

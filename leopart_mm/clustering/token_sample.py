@@ -22,12 +22,14 @@ class TokenSample:
     A token that is offered twice (an image that a distributed sampler repeats) is kept once. The buffer holds a quarter
     more than `size` vectors.
 
+    Source: bottom-k sampling (Cohen and Kaplan, 2007).
+
     Args:
-        size: How many vectors to keep.
-        seed: Another seed keeps other vectors.
+        size: Number of vectors to keep.
+        seed: Seed of the choice of vectors.
 
     Raises:
-        ValueError: `size` is less than 1.
+        ValueError: If `size` is less than 1.
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -81,7 +83,7 @@ class TokenSample:
             self._limit = int(smallest[self.size - 1])
 
     def state(self) -> tuple[np.ndarray, Tensor]:
-        """Priorities (n,), rising, and vectors (n, C): what `merged` takes. n <= size, 0 if nothing was offered."""
+        """Priorities (n,), rising, and vectors (n, C), as `merged` takes them; n <= size, 0 if nothing was offered."""
         if self._vectors is None:
             return np.zeros(0, np.int64), torch.zeros(0, 0)
         self._shrink()
