@@ -135,7 +135,7 @@ class OverclusterScore(Benchmark):
             f'{self.clusters} clusters, {CLASSES} classes, k-means {self.redo} runs of {self.iterations} steps, '
             f'at most {256 * self.clusters} points.',
             'In the time: making the features (twice in ours, which keeps none), standardising, PCA, k-means (all runs '
-            'to their end on both sides, from the same starts; faiss in the baseline, exact steps with bounds '
+            'to their end on both sides; faiss in the baseline, exact steps with bounds '
             'in ours), label maps, matching, mIoU.'
         ]
 
