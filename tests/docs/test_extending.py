@@ -2,6 +2,8 @@
 
 import re
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmseg.structures import SegDataSample
@@ -169,3 +171,15 @@ def test_a_checkpoint_layout(tmp_path, request):
     model.init_weights()
     images = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(model.eval()(images)[0], source.eval()(images)[0])
+
+
+def test_a_run_of_several_stages(tmp_path):
+    run_all = run('A run of several stages')['run']
+    images = [tmp_path / f'{name}.png' for name in 'ab']
+    for image, value in zip(images, (100, 200), strict=True):
+        cv2.imwrite(str(image), np.full((4, 4, 3), value, np.uint8))
+    first, again, other = (run_all(images, tmp_path / 'run', threshold) for threshold in (127, 127, 50))
+    assert [outcomes['share'].result['share'] for outcomes in (first, again, other)] == [0.5, 0.5, 1]
+    assert [outcomes['masks'].resumed for outcomes in (first, again, other)] == [False, True, False]
+    cv2.imwrite(str(images[1]), np.full((4, 4, 3), 40, np.uint8))
+    assert run_all(images, tmp_path / 'run', 50)['share'].result['share'] == 0.5
