@@ -20,16 +20,16 @@ def attention_foreground(attention: Tensor,
 
     Args:
         attention: (N, 1, h, w), not negative: the attention of the class token to the patches, averaged over heads.
-        mass: share of the attention to keep, in (0, 1].
-        sigma: standard deviation of the Gaussian blur, in cells.
-        kernel: side of the blur's window, odd. The border is reflected, so h and w must exceed kernel // 2.
-        min_component: components of fewer cells are erased; 0 or 1 keeps all.
+        mass: Share of the attention to keep, in (0, 1].
+        sigma: Standard deviation of the Gaussian blur, in cells.
+        kernel: Side of the window of the blur, odd. The border is reflected, so h and w must exceed kernel // 2.
+        min_component: Components of fewer cells are erased; 0 or 1 keeps all.
 
     Returns:
         (N, 1, h, w) float32, 0 or 1.
 
     Raises:
-        ValueError: if the shape is wrong, or the map is too small for the kernel.
+        ValueError: If the shape is wrong, or the map is too small for the kernel.
     """
     if attention.dim() != 4 or attention.shape[1] != 1:
         raise ValueError(f'attention must be (N, 1, h, w), but got {tuple(attention.shape)}: average over the heads')

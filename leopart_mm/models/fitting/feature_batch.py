@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from leopart_mm.geometry.patch_grid import Extent, content_groups, content_of, scale_extent
+from leopart_mm.geometry.patch_grid import Extent, content_of, scale_extent
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.prediction import Prediction
 
@@ -87,7 +87,3 @@ class FeatureBatch:
         Every cell that holds a pixel of the image is in; cells of padding only are out.
         """
         return content_of(scale_extent(self.extents[index], self.features.grid, grid), grid)
-
-    def content_groups(self, grid: tuple[int, int]) -> list[tuple[list[int], tuple[slice, slice, Extent]]]:
-        """Images that lie on the grid alike, as (their indices, their `content`), so that they are treated at once."""
-        return content_groups(self.extents_on(grid), grid)
