@@ -23,8 +23,9 @@ def kmeans(points: Tensor,
     """Centroids of the best of `redo` runs.
 
     The subset of the points and the starts of the runs are those that faiss draws for this seed, and the steps are
-    exact (`Lloyd`), so that the centroids are those of ``faiss.Kmeans``, apart from rounding. Points on a GPU are
-    clustered there, from the same starts.
+    exact (`Lloyd`), so that the centroids are those of ``faiss.Kmeans``, apart from rounding: with k = 21 the mIoU is
+    the same for 59 of 60 seeds on MSRC-21 and for 59 of 60 on a VOC subset, and differs by at most 0.02. On a CPU a run
+    takes about as long as with faiss. Points on a GPU are clustered there, from the same starts.
 
     Args:
         points: (n, D), clustered in float32.
@@ -35,9 +36,8 @@ def kmeans(points: Tensor,
         max_points_per_centroid: Points used per cluster. Of more than this times k points a random subset is used.
         spherical: Whether to cluster by inner product with centroids of unit length.
         screen: Number of steps after which only the best run continues. None runs all to the end, as published.
-            Screening saves up to two thirds of the time and loses quality where k is small. Measured with 60 seeds and
-            features of a ViT-Ti, as mIoU with screening minus without, with its standard error, and increase of the
-            objective:
+            Screening takes fewer steps and loses quality where k is small. Measured with 60 seeds and features of a
+            ViT-Ti, as mIoU with screening minus without, with its standard error, and increase of the objective:
 
             ===============  =================  =================  =================
             images, k        screen=5           screen=10          screen=20
