@@ -91,6 +91,8 @@ class ChainEndToEnd(Benchmark):
         cfg.work_dir = str(folder / 'work')
         cfg.log_level = 'WARNING'
         cfg.experiment_name = f'chain_{time.time_ns()}'
+        # MMEngine keeps a visualizer by name for the whole process, with a folder that will be gone.
+        cfg.visualizer = dict(type='SegLocalVisualizer', vis_backends=[], name=cfg.experiment_name)
         return cfg
 
     def _run(self, cache: str | None) -> dict[str, Any]:
