@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import mmengine
@@ -45,7 +47,17 @@ def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | No
         time=time.strftime('%Y%m%d_%H%M%S'),
         mmengine_version=mmengine.__version__)
     if cfg is not None:
-        meta['cfg'] = cfg.pretty_text
+        meta['cfg'] = _with_stage_order(cfg, model).pretty_text
     state = model.state_dict() if state is None else state
     save_torch_whole(dict(meta=meta, state_dict=weights_to_cpu(state)), path)
     print_log(f'Saved the fitted model to {path}', logger='current')
+
+
+def _with_stage_order(cfg: Config, model: Any) -> Config:
+    """The config with the order of the model's stages as a list: the text of a config sorts the keys of dicts."""
+    stages = cfg.get('model', {}).get('postprocessors')
+    if not isinstance(stages, Mapping) or len(stages) < 2:
+        return cfg
+    cfg = deepcopy(cfg)
+    cfg.model.stage_order = list(model.postprocessors)
+    return cfg

@@ -12,6 +12,7 @@ model = dict(
         size_divisor=1, test_cfg=dict(size_divisor=1)),
     backbone=dict(type='leopart_mm.DenseViT', arch=_base_.arch, pos_interp=_base_.pos_interp),
     decode_head=dict(type='leopart_mm.OverclusterHead', num_clusters=200, seeds=1, spherical=True),
+    stage_order=['foreground', 'clusters', 'communities'],
     postprocessors=dict(
         foreground=dict(
             type='leopart_mm.CBFE', masks=dict(type='leopart_mm.AttentionMasks', mass=0.65), map_size=mask_size),

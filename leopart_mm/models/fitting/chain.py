@@ -19,14 +19,17 @@ class StageChain(nn.ModuleDict):
         stages: Name -> config of a Postprocessor, or a built one; None as config leaves a stage of a base config out.
             A list of configs is accepted too: a stage is then called after the class attribute `name`, and a second
             one of that name after its number too (``clusters_2``).
+        order: Names in the order in which the stages run; stages that it does not name follow. None: as in `stages`.
+            It matters for configs that MMEngine writes (into work folders and checkpoints): they sort the keys of
+            dicts, and so `stages`, but not lists.
 
     Raises:
         ValueError: If a name cannot be one, a config has no type, or a stage on the grid follows one at pixel level.
     """
 
-    def __init__(self, stages: Mapping[str, Any] | Sequence[Any] = ()) -> None:
+    def __init__(self, stages: Mapping[str, Any] | Sequence[Any] = (), order: Sequence[str] | None = None) -> None:
         super().__init__()
-        stages = named_stages(stages)
+        stages = in_order(named_stages(stages), order or ())
         for name, stage in stages.items():
             if stage is not None:
                 self._add(name, stage, stages)
@@ -126,3 +129,13 @@ def named_stages(stages: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
             name = f'{base}_{number}'
         named[name] = stage
     return named
+
+
+def in_order(stages: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """Stages sorted by a list of names; those that are not in the list follow in their own order.
+
+    >>> list(in_order(dict(clusters=1, foreground=2, smoothing=3), ['foreground', 'clusters', 'communities']))
+    ['foreground', 'clusters', 'smoothing']
+    """
+    names = [*(name for name in order if name in stages), *(name for name in stages if name not in order)]
+    return {name: stages[name] for name in names}

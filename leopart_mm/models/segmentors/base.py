@@ -35,6 +35,7 @@ class FittableSegmentor(BaseSegmentor):
         decode_head: Config of a FittableHead.
         neck: Config of a neck between both, or None.
         postprocessors: The stages after the head: name -> config, see StageChain.
+        stage_order: Names of the stages in the order in which they run; None: as in `postprocessors`.
         train_cfg: Unused; mmseg's configs may have it.
         test_cfg: Unused; mmseg's configs may have it.
         data_preprocessor: Config of the data preprocessor, or a built one.
@@ -55,13 +56,14 @@ class FittableSegmentor(BaseSegmentor):
                  train_cfg: dict | None = None,
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | nn.Module | None = None,
-                 init_cfg: dict | list | None = None) -> None:
+                 init_cfg: dict | list | None = None,
+                 stage_order: Sequence[str] | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
         if neck is not None:
             self.neck = MODELS.build(neck)
         self.decode_head = MODELS.build(decode_head)
-        self.postprocessors = StageChain(postprocessors)
+        self.postprocessors = StageChain(postprocessors, stage_order)
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg
         self.fit_id = uuid.uuid4().hex

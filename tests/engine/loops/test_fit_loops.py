@@ -53,6 +53,19 @@ def test_a_fitted_checkpoint_is_fitted_again_on_request(eval_config, tmp_path):
     assert refitted['mIoU'] > spoilt['mIoU']
 
 
+def test_a_folder_without_masks_is_fitted_and_not_scored(eval_config, voc_root, tmp_path):
+    """As configs/leopart/fully_unsup/vits16_folder.py does."""
+    config = copy.deepcopy(eval_config)
+    config['test_dataloader']['dataset'] = dict(
+        type='leopart_mm.UnlabelledImages', data_root=str(voc_root / 'JPEGImages'),
+        pipeline=[dict(type='leopart_mm.LoadImage'), dict(type='PackSegInputs')])
+    metrics, runner = run_test(dict(config, test_evaluator=[]), save_fitted=str(tmp_path / 'fitted.pth'))
+    assert metrics == {}
+    assert runner.model.decode_head.info['images'] == 5
+    scores, _ = run_test(dict(eval_config, load_from=str(tmp_path / 'fitted.pth')))
+    assert scores == run_test(eval_config)[0]  # what was fitted is the same, with and without masks
+
+
 def test_mmsegs_inferencer_runs_a_fitted_checkpoint(eval_config, voc_root, tmp_path):
     from mmseg.apis import MMSegInferencer
     file = tmp_path / 'fitted.pth'

@@ -1,8 +1,12 @@
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import load_state_dict
 from scipy.optimize import linear_sum_assignment
 
+from leopart_mm.apis.checkpoint_config import config_of
+from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
+from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
 from leopart_mm.models.decode_heads import NotFittedError
 from leopart_mm.models.fitting.chain import StageChain
 from leopart_mm.models.fitting.prediction import Prediction
@@ -230,3 +234,22 @@ class _Padded(Scenes):
             features.cls_attention = torch.nn.functional.pad(attention, (0, 3, 0, 2), value=0.5).flatten(2)
             features.grid = (10, 11)
             yield batch
+
+
+def test_a_fitted_checkpoint_keeps_the_order_of_its_stages(tmp_path):
+    """MMEngine sorts the keys of a config that it writes: 'clusters' would come before 'foreground'."""
+    stages = dict(foreground=CBFE, clusters=CLUSTERING, communities=COMMUNITIES)
+    model = segmentor_of(stages)
+    model.fit(Scenes())
+    cfg = Config(dict(model=dict(type='leopart_mm.UnsupervisedSegmentor', postprocessors=stages)))
+    save_fitted_checkpoint(model, tmp_path / 'fitted.pth', cfg)
+    checkpoint = load_checkpoint_file(tmp_path / 'fitted.pth')
+    read = config_of(checkpoint, 'fitted.pth').model
+    assert list(read.postprocessors) == ['clusters', 'communities', 'foreground']
+    again = segmentor()
+    again.postprocessors = StageChain(read.postprocessors, read.stage_order)
+    load_state_dict(again, checkpoint['state_dict'], strict=True)
+    assert list(again.postprocessors) == list(stages)
+    batch = scene_batch([0, 1, 2])
+    torch.testing.assert_close(again.run_stages(batch).labels, model.run_stages(batch).labels)
+    assert 'stage_order' not in cfg.model
