@@ -8,7 +8,7 @@ import torch
 from leopart_mm.models.losses.base import SelfSupLoss
 from leopart_mm.registry import MODELS
 from tests.conformance.registered import registered_classes
-from tests.models.selfsup.builders import EMBED_DIMS, random_batch, tiny_cfg
+from tests.models.selfsup.builders import EMBED_DIMS, filled, random_batch, tiny_cfg
 
 # Name of the case -> (model, arguments of its loss). A loss without a case fails below.
 CASES = {
@@ -23,16 +23,8 @@ CASES = {
 @pytest.fixture(params=CASES, ids=lambda case: case.replace(' ', '-'))
 def model(request):
     name, arguments = CASES[request.param]
-    torch.manual_seed(0)
     loss = dict(arguments, type=f'leopart_mm.{request.param.split()[0]}', kernel=3)
-    model = MODELS.build(dict(tiny_cfg(), type=f'leopart_mm.{name}', head=loss))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.3)
-    model.reset_teacher()
-    model.before_step()
-    return model.train()
+    return filled(dict(tiny_cfg(), type=f'leopart_mm.{name}', head=loss))
 
 
 def test_every_loss_has_a_case():

@@ -34,15 +34,16 @@ def tiny_neco_cfg(loss: dict | None = None, **kwargs) -> dict:
 
 def tiny_leopart(seed: int = 0, **kwargs) -> nn.Module:
     """The model, its prototypes normalised, with weights large enough for tokens to differ."""
-    return _filled(tiny_cfg(**kwargs), seed)
+    return filled(tiny_cfg(**kwargs), seed)
 
 
 def tiny_neco(seed: int = 0, **kwargs) -> nn.Module:
     """The model, with weights large enough for tokens to differ."""
-    return _filled(tiny_neco_cfg(**kwargs), seed)
+    return filled(tiny_neco_cfg(**kwargs), seed)
 
 
-def _filled(cfg: dict, seed: int) -> nn.Module:
+def filled(cfg: dict, seed: int = 0) -> nn.Module:
+    """The model of a config, with weights large enough for tokens to differ, ready for a step."""
     torch.manual_seed(seed)
     model = MODELS.build(cfg)
     torch.manual_seed(seed)  # again, as models with and without a teacher draw differently
