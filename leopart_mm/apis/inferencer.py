@@ -257,8 +257,14 @@ def _num_labels(model: nn.Module) -> int:
 
 def model_digest(model: nn.Module) -> str:
     """A short fingerprint of a model's numbers."""
+    # Stages count by position, as in checkpoints from before they had names, whose output folders stay theirs.
+    stages = {name: str(number) for number, name in enumerate(getattr(model, 'postprocessors', ()))}
     digest = hashlib.blake2b(digest_size=12)
     for key, value in model.state_dict().items():
+        room, _, rest = key.partition('.')
+        name, _, buffer = rest.partition('.')
+        if room == 'postprocessors':
+            key = f'{room}.{stages[name]}.{buffer}'
         digest.update(key.encode())
         digest.update(value.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()

@@ -24,6 +24,7 @@ from leopart_mm.checkpoints.key_layouts import (
 )
 from leopart_mm.checkpoints.networks import NetworkState, flatten_tensors, read_networks
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
+from leopart_mm.checkpoints.sources import describe_source, read_checkpoint
 from leopart_mm.checkpoints.token_positions import registers_to_dinov2, registers_to_timm, with_class_position
 
 MASK_TOKEN = 'mask_token'
@@ -152,6 +153,22 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
     wrapped = layout.wrapped or ('teacher' in networks and 'teacher' in layout.roots)
     conversion.checkpoint = dict(meta={}, state_dict=state) if wrapped else state
     return conversion
+
+
+def to_timm_state_dict(source: Any, which: str | None = 'student') -> State:
+    """The backbone of a checkpoint under timm's names, without anything else.
+
+    It loads strictly into ``timm.create_model(arch, num_classes=0)`` of the architecture that was trained.
+
+    Args:
+        source: A file, hub name or loaded checkpoint, see `read_checkpoint`.
+        which: 'student', 'teacher', a prefix, or None for the published choice. A network without a role counts as the
+            student.
+
+    Raises:
+        BackboneCheckpointError: If there is no such network.
+    """
+    return convert_checkpoint(read_checkpoint(source), 'timm', which, describe_source(source)).checkpoint
 
 
 def _write_network(network: NetworkState, layout: FileLayout, target: str, name: str) -> State:

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from leopart_mm.engine.config_variables import load_with_variables
 from leopart_mm.engine.network_variable import check_widths, network_variables, say_colours, use_network
+from leopart_mm.engine.old_bases import old_bases
 from leopart_mm.engine.options import interpret, is_path
 from leopart_mm.engine.renamed_configs import find_config
 
@@ -45,7 +46,11 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             (``checkpoint=None`` is allowed: no pretrained weights), if ``iterations`` is not a positive integer, or
             if widths do not fit the network.
     """
-    path, implied = find_config(path)
+    with old_bases():
+        return _load(*find_config(path), cfg_options)
+
+
+def _load(path: Path, implied: Mapping[str, Any], cfg_options: Mapping[str, Any] | None) -> Config:
     config = Config.fromfile(path)
     given = cfg_options if 'backbone' in (cfg_options or {}) else {**implied, **(cfg_options or {})}
     options = {key: interpret(key, value, _at(config, key)) for key, value in given.items()}

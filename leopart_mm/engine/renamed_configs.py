@@ -22,6 +22,9 @@ RENAMED = (
     (r'neco/overcluster/overcluster_neco-(vits16_.+)', r'leopart/overcluster/\1'),
     (r'neco/(?P<task>overcluster|linear|retrieval)/(?P=task)_neco-(.+)', r'neco/\1/\2'),
     (r'neco/fully_unsup_neco-(.+)', r'neco/fully_unsup/\1'),
+    (r'_base_/models/(dpt|fcn|linear|mask2former|segmenter|setr-pup|upernet)_densevit-s16', r'_base_/models/\1'),
+    (r'_base_/models/(leopart|overcluster)_vits16', r'_base_/models/\1'),
+    (r'_base_/models/(neco|retrieval)_vits14', r'_base_/models/\1'),
 )
 CHECKPOINTS = {
     'linear_dino-vits16_voc': 'checkpoints/dino_deitsmall16_pretrain.pth',

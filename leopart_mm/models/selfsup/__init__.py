@@ -3,4 +3,6 @@ from leopart_mm.models.selfsup.leopart import Leopart
 from leopart_mm.models.selfsup.neco import NeCo
 from leopart_mm.models.selfsup.student_teacher import StudentTeacher, Teacher
 
-__all__ = ['CropPairModel', 'Leopart', 'NeCo', 'StudentTeacher', 'Teacher']
+DenseSelfSupervisor = CropPairModel  # its name in models that users derived from it
+
+__all__ = ['CropPairModel', 'DenseSelfSupervisor', 'Leopart', 'NeCo', 'StudentTeacher', 'Teacher']
