@@ -10,15 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from prettytable import PrettyTable
+from leopart_mm.cli import announce, run_tool
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks/ is part of the checkout, not installed
-from benchmarks.base import load_benchmarks
-from benchmarks.runner import run_benchmark
 
 
 def table(result: dict[str, Any]) -> str:
     """The two sides and their ratio as text."""
+    from prettytable import PrettyTable
     rows = PrettyTable(['', 'ours', 'baseline', 'ratio'], align='r')
     rows.title = result['name']
     ours, baseline = result['ours'], result['baseline']
@@ -30,20 +29,27 @@ def table(result: dict[str, Any]) -> str:
     return '\n'.join(lines + result['details'])
 
 
-def main() -> None:
-    """Command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('name', nargs='?', help='which one; see --list')
     parser.add_argument('--list', action='store_true', help='name all benchmarks')
     parser.add_argument('--json', type=Path, help='also write the numbers to this file')
     parser.add_argument('--quick', action='store_true', help='tiny inputs, one round: a test that it runs')
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """List benchmarks, or run one and show it."""
+    from benchmarks.base import load_benchmarks
+    from benchmarks.runner import run_benchmark
     if args.list:
         for name, cls in load_benchmarks().items():
             print(f'{name:24s}{(cls.__doc__ or "").strip().splitlines()[0]}')
         return
     if args.name is None:
-        parser.error('give the name of a benchmark, or --list')
+        raise ValueError('Give the name of a benchmark, or --list.')
+    announce(f'Running {args.name} ...')
     result = run_benchmark(args.name, args.quick)
     print(table(result))
     if args.json:
@@ -52,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main)

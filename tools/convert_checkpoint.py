@@ -10,38 +10,34 @@ found by its keys. Numbers stay bit for bit. What the new layout has no place fo
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from safetensors.torch import save_file
+from leopart_mm.cli import announce, run_tool
 
-import leopart_mm  # noqa: F401  (prepares reading of checkpoints)
-from leopart_mm.checkpoints.conversion import TARGETS, convert_checkpoint, flat_tensors
-from leopart_mm.checkpoints.sources import read_checkpoint
-from leopart_mm.files import save_torch_whole, write_whole
+# Those of leopart_mm.checkpoints.conversion, which is slow to import.
+LAYOUTS = ('timm', 'dino', 'dinov2', 'leopart', 'neco', 'mmseg', 'mmpretrain', 'leopart_mm')
 
 
-def parse_args() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Convert a ViT checkpoint between layouts.')
     parser.add_argument('input', help='checkpoint file of any known layout')
     parser.add_argument('output', type=Path, help='file to write; .safetensors writes flat tensors without pickle')
-    parser.add_argument('--to', required=True, choices=list(TARGETS), help='layout to write')
+    parser.add_argument('--to', required=True, choices=LAYOUTS, help='layout to write')
     parser.add_argument('--which', metavar='student|teacher|PREFIX',
                         help='which network of the file (default: the one its authors evaluate, and beside a student '
                         'its teacher where the layout holds both)')
     parser.add_argument('--overwrite', action='store_true', help='replace OUT if it exists')
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     if args.output.exists() and not args.overwrite:
-        sys.exit(f'{args.output} exists already; --overwrite replaces it.')
-    try:
-        conversion = convert_checkpoint(read_checkpoint(args.input), args.to, args.which, args.input)
-        write(conversion.checkpoint, args.output)
-    except (RuntimeError, OSError) as error:  # unreadable, unsuitable or unwritable; each message says what to do
-        sys.exit(str(error))
+        raise FileExistsError(f'{args.output} exists already; --overwrite replaces it.')
+    announce(f'Reading {args.input} ...')
+    from leopart_mm.checkpoints.conversion import TARGETS, convert_checkpoint
+    from leopart_mm.checkpoints.sources import read_checkpoint
+    conversion = convert_checkpoint(read_checkpoint(args.input), args.to, args.which, args.input)
+    write(conversion.checkpoint, args.output)
     for line in conversion.read_as:
         print(f'{args.input}, {line}')
     print(f'{args.output}, {args.to} layout: {conversion.num_kept} tensors')
@@ -54,6 +50,10 @@ def main() -> None:
 
 def write(checkpoint: dict, path: Path) -> None:
     """Write the file whole, so that an interruption leaves no half of it."""
+    from safetensors.torch import save_file
+
+    from leopart_mm.checkpoints.conversion import flat_tensors
+    from leopart_mm.files import save_torch_whole, write_whole
     if path.suffix == '.safetensors':
         with write_whole(path) as temporary:
             save_file(flat_tensors(checkpoint), temporary)
@@ -62,4 +62,4 @@ def write(checkpoint: dict, path: Path) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main)

@@ -15,17 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from leopart_mm.datasets.sample import CLASSES, PALETTE, write_sample
-from leopart_mm.engine.config import load_config
-from leopart_mm.files import save_torch_whole, write_text_whole
-from leopart_mm.palette import distinct_colours
-from leopart_mm.registry import MODELS
-from leopart_mm.visualization import html
-from leopart_mm.visualization.overlay import overlay
-from leopart_mm.visualization.panels import row, stack
+from leopart_mm.cli import announce, run_tool
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN_CONFIG = ROOT / 'configs/sample/leopart_vit-micro_sample.py'
@@ -34,7 +26,7 @@ NUM_CLUSTERS = 50
 STAGES = ('before', 'after')
 
 
-def parse_args() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'), help='(work_dirs/demo)')
     parser.add_argument('--images', type=int, default=400, help='sample images, a quarter of them for evaluation (400)')
@@ -42,22 +34,35 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=int, default=3, help='number of runs, each from another random network (3)')
     parser.add_argument('--iterations', type=int, help="training steps of a run (the config's)")
     parser.add_argument('--show', type=int, default=6, help='images in the report (6)')
-    return parser.parse_args()
+    return parser
 
 
-def run_tool(name: str, *args: object) -> None:
-    """Run one of our command-line tools and show where it is; its whole output is in the work folder's log."""
-    command = [sys.executable, str(ROOT / 'tools' / name), *map(str, args)]
-    print('  $ tools/' + ' '.join([name, *map(str, args)]), flush=True)
+def run_step(name: str, work_dir: Path, *args: object) -> None:
+    """Run one of our command-line tools with this work folder, and show where it is.
+
+    Raises:
+        RuntimeError: If it fails; its output is then in failed.txt in the work folder.
+    """
+    arguments = [name, *map(str, args), '--work-dir', str(work_dir)]
+    command = [sys.executable, str(ROOT / 'tools' / arguments[0]), *arguments[1:]]
+    print('  $ tools/' + ' '.join(arguments), flush=True)
     # The network is so small that threads cost more than they give; the runs share the cores instead.
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                           env={**os.environ, 'OMP_NUM_THREADS': '1'})
     if done.returncode:
-        raise RuntimeError(f'{done.stdout[-4000:]}\ntools/{name} failed, see above.')
+        from leopart_mm.files import write_text_whole
+        write_text_whole(work_dir / 'failed.txt', done.stdout)
+        last = (done.stdout.strip().splitlines() or ['without a word'])[-1]
+        raise RuntimeError(f'tools/{name} failed: {last} Its whole output is in {work_dir / "failed.txt"}.')
 
 
 def draw_start_weights(path: Path, seed: int) -> None:
     """Save the random network that a run starts from."""
+    import torch
+
+    from leopart_mm.engine.config import load_config
+    from leopart_mm.files import save_torch_whole
+    from leopart_mm.registry import MODELS
     torch.manual_seed(seed)
     backbone = MODELS.build({**load_config(TEST_CONFIG).model.backbone})
     save_torch_whole(dict(state_dict=backbone.state_dict()), path)
@@ -70,14 +75,14 @@ def newest(folder: Path, pattern: str) -> Path:
 
 def evaluate(checkpoint: Path, data: Path, work_dir: Path, seed: int) -> float:
     """mIoU in percent of a checkpoint; cluster and class maps go below `work_dir`."""
-    run_tool('test.py', TEST_CONFIG, checkpoint, '--work-dir', work_dir, '--out', work_dir / 'maps', '--cfg-options',
+    run_step('test.py', work_dir, TEST_CONFIG, checkpoint, '--out', work_dir / 'maps', '--cfg-options',
              f'data_root={data}', 'test_evaluator.output_classes=True', f'randomness.seed={seed}')
     return json.loads(newest(work_dir, '*/*.json').read_text())['mIoU']
 
 
 def train(start: Path, data: Path, work_dir: Path, seed: int, iterations: int) -> Path:
     """Fine-tune; returns the last checkpoint."""
-    run_tool('train.py', TRAIN_CONFIG, '--work-dir', work_dir, '--seed', seed, '--cfg-options', f'data_root={data}',
+    run_step('train.py', work_dir, TRAIN_CONFIG, '--seed', seed, '--cfg-options', f'data_root={data}',
              f'model.backbone.checkpoint={start}', f'iterations={iterations}')
     return work_dir / f'iter_{iterations}.pth'
 
@@ -112,7 +117,11 @@ def loss_curve(folder: Path) -> np.ndarray:
 
 
 def sheet(data: Path, run: Path, count: int) -> np.ndarray:
-    """Images with ground truth, clusters and matched classes before and after, one image a row."""
+    """Images with ground truth, clusters and matched classes before and after, one image per row."""
+    from leopart_mm.datasets.sample import PALETTE
+    from leopart_mm.palette import distinct_colours
+    from leopart_mm.visualization.overlay import overlay
+    from leopart_mm.visualization.panels import row, stack
     rows = []
     palette = np.array(PALETTE, np.uint8)
     for name in (data / 'ImageSets/Segmentation/val.txt').read_text().split()[:count]:
@@ -131,6 +140,8 @@ def sheet(data: Path, run: Path, count: int) -> np.ndarray:
 
 def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations: int) -> Path:
     """The page that people look at."""
+    from leopart_mm.datasets.sample import CLASSES
+    from leopart_mm.visualization import html
     rows = [(f'seed {run["seed"]}', run['miou_before'], run['miou_after'],
              f'{run["miou_after"] - run["miou_before"]:+.2f}') for run in summary['seeds']]
     rows.append(('mean', summary['miou_before'], summary['miou_after'],
@@ -155,9 +166,12 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
     return report
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     begin = time.perf_counter()
+    announce('Preparing the demo ...')
+    from leopart_mm.datasets.sample import write_sample
+    from leopart_mm.engine.config import load_config
+    from leopart_mm.files import write_text_whole
     iterations = args.iterations or load_config(TRAIN_CONFIG).train_cfg.max_iters
     data = (args.work_dir / 'sample').resolve()
     print(f'Sample data: {args.images} scenes of {args.size} pixels in {data}', flush=True)
@@ -180,4 +194,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main)

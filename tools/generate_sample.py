@@ -6,22 +6,22 @@ Example: python tools/generate_sample.py data/sample --images 400 --size 160 --s
 import argparse
 import time
 
-from leopart_mm.datasets.sample import write_sample
+from leopart_mm.cli import run_tool
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', help='folder to write to')
     parser.add_argument('--images', type=int, default=400, help='number of images, train and val together (400)')
     parser.add_argument('--size', type=int, default=160, help='side of an image in pixels (160)')
     parser.add_argument('--seed', type=int, default=0, help='seed of all random choices (0)')
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Generate and say what was written."""
-    args = parse_args()
+    from leopart_mm.datasets.sample import write_sample
     start = time.perf_counter()
     counts = write_sample(args.out, args.images, args.size, args.seed)
     print(f'Wrote {counts["train"]} training and {counts["val"]} validation images of {args.size} x {args.size} pixels '
@@ -29,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main)

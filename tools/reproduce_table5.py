@@ -14,24 +14,26 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import leopart_mm
-from leopart_mm.apis.table5 import PROTOCOLS, ROWS, Row, choose_rows, parse_checkpoints, row_config
-from leopart_mm.apis.table5_run import RowResult, inspect_data, run_rows
-from leopart_mm.engine.config import load_config
-from leopart_mm.files import write_text_whole
+from leopart_mm.cli import OptionAction, announce, run_tool
 
+if TYPE_CHECKING:
+    from leopart_mm.apis.table5 import Row
+    from leopart_mm.apis.table5_run import RowResult
+
+PROTOCOLS = ('label-free', 'published')  # those of leopart_mm.apis.table5, which is slow to import
+ROWS = ('k150', 'dino', 'leopart', 'cbfe', 'cd')
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'leopart' / 'fully_unsup'
 
 
-def parse_args() -> argparse.Namespace:
-    from leopart_mm.engine.options import OptionAction
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data-root', required=True, help='data set in VOC layout')
     parser.add_argument('--checkpoints', nargs='+', required=True, metavar='NAME=FILE', help='dino=FILE leopart=FILE')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/table5'), help='folder for results (%(default)s)')
     parser.add_argument('--seeds', type=int, default=10, help='seeds per row (%(default)s)')
-    parser.add_argument('--rows', nargs='+', metavar='ROW', help=f'of {", ".join(row.name for row in ROWS)}')
+    parser.add_argument('--rows', nargs='+', metavar='ROW', help=f'of {", ".join(ROWS)}')
     parser.add_argument('--protocol', choices=PROTOCOLS, default='label-free',
                         help='published: CBFE chooses its threshold with ground truth of train, on masks of DINO')
     parser.add_argument('--config', type=Path, help='another config of "+ CD"')
@@ -44,25 +46,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--samples', type=int, default=6, help='images with pictures per row (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE',
                         help='for all rows, e.g. model.backbone.arch=vit_tiny_patch16_224')
-    return parser.parse_args()
+    return parser
 
 
-def main() -> int:
-    args = parse_args()
-    leopart_mm.compat.tune_cpu_allocator()
-    try:
-        if args.seeds < 1:
-            raise ValueError(f'--seeds {args.seeds}: at least 1.')
-        checkpoints = parse_checkpoints(args.checkpoints)
-        rows, left_out = choose_rows(args.rows, checkpoints)
-        path = args.config or CONFIGS / f'vits16_{"small" if args.small else "voc"}.py'
-        base = load_config(path, dict(args.cfg_options or {}, data_root=args.data_root))
-        data = inspect_data(base)
-        configs = {row: row_config(base, row, checkpoints[row.checkpoint], args.seeds, len(data.classes),
-                                   args.protocol, checkpoints.get('dino')) for row in rows}
-    except (ValueError, FileNotFoundError) as error:
-        print(f'reproduce_table5: {error}', file=sys.stderr)
-        return 2
+def main(args: argparse.Namespace) -> int:
+    path = args.config or CONFIGS / f'vits16_{"small" if args.small else "voc"}.py'
+    announce(f'Reading config {path} ...')
+    from leopart_mm.apis.table5 import choose_rows, parse_checkpoints, row_config
+    from leopart_mm.apis.table5_run import inspect_data, run_rows
+    from leopart_mm.compat import tune_cpu_allocator
+    from leopart_mm.engine.config import load_config
+    tune_cpu_allocator()
+    if args.seeds < 1:
+        raise ValueError(f'--seeds {args.seeds}: at least 1.')
+    checkpoints = parse_checkpoints(args.checkpoints)
+    rows, left_out = choose_rows(args.rows, checkpoints)
+    base = load_config(path, dict(args.cfg_options or {}, data_root=args.data_root))
+    data = inspect_data(base)
+    configs = {row: row_config(base, row, checkpoints[row.checkpoint], args.seeds, len(data.classes),
+                               args.protocol, checkpoints.get('dino')) for row in rows}
     results, failed = run_rows(configs, data.fingerprint, args.out, args.samples,
                                None if args.cache == 'none' else args.cache, tell)
     left_out.update(failed)
@@ -72,7 +74,7 @@ def main() -> int:
     return 0 if len(results) == len(rows) else 1
 
 
-def tell(row: Row, result: RowResult | ValueError, resumed: bool) -> None:
+def tell(row: 'Row', result: 'RowResult | ValueError', resumed: bool) -> None:
     if isinstance(result, ValueError):
         print(f'{row.title}: failed: {result}', file=sys.stderr)
     else:
@@ -82,6 +84,7 @@ def tell(row: Row, result: RowResult | ValueError, resumed: bool) -> None:
 
 def write(out: Path, results: dict, left_out: dict, about: list[str]) -> None:
     from leopart_mm.apis.table5_report import html_page, markdown
+    from leopart_mm.files import write_text_whole
     text = markdown(results, left_out, about)
     record = dict(about=about, rows={name: asdict(result) for name, result in results.items()}, left_out=left_out)
     write_text_whole(out / 'table5.json', json.dumps(record, indent=1) + '\n')
@@ -92,4 +95,4 @@ def write(out: Path, results: dict, left_out: dict, about: list[str]) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(build_parser(), main, failure=2, resume='The same command resumes: finished rows are kept.')

@@ -12,25 +12,19 @@ combination of settings, checkpoint and data has its own study in that file.
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
+from leopart_mm.cli import add_common_arguments, announce, run_tool
 
-import leopart_mm
-from leopart_mm.apis.community_search import CRITERIA, CommunitySearch
-from leopart_mm.apis.community_study import SearchSpace, run_study
-from leopart_mm.apis.fingerprints import (
-    dataset_files,
-    file_fingerprint,
-    files_fingerprint,
-    text_fingerprint,
-    text_without_paths,
-)
-from leopart_mm.engine.cli import add_common_arguments, config_from_args
-from leopart_mm.files import write_text_whole
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from leopart_mm.apis.community_search import CommunitySearch
+
+CRITERIA = ('image-information', 'ground-truth')  # those of leopart_mm.apis.community_search, which is slow to import
 
 
-def parse_args() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config with CBFE, ForegroundClustering and CommunityDetection')
     parser.add_argument('checkpoint', nargs='?', help='weights')
@@ -43,16 +37,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--markov-times', type=float, nargs=3, default=(0.1, 2., 0.1), metavar=('LOW', 'HIGH', 'STEP'))
     parser.add_argument('--out', type=Path, help='also write the best settings to this JSON file')
     add_common_arguments(parser)
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    announce(f'Reading config {args.config} ...')
     try:
         import optuna  # noqa: F401
     except ImportError as error:
         raise SystemExit("tools/search_communities.py needs optuna: pip install 'leopart_mm[search]'.") from error
-    leopart_mm.compat.tune_cpu_allocator()
+    from leopart_mm.apis.community_study import SearchSpace, run_study
+    from leopart_mm.compat import tune_cpu_allocator
+    from leopart_mm.files import write_text_whole
+    tune_cpu_allocator()
     search, key = prepare(args)
     space = SearchSpace(tuple(args.clusters), tuple(args.thresholds), tuple(args.markov_times))
 
@@ -69,10 +66,11 @@ def main() -> None:
         write_text_whole(args.out, json.dumps(record, indent=1) + '\n')
 
 
-def prepare(args: argparse.Namespace) -> tuple[CommunitySearch, str]:
+def prepare(args: argparse.Namespace) -> tuple['CommunitySearch', str]:
     """Fit head and CBFE on the fit set and read its features for the trials; also the fingerprint of all that."""
-    from mmengine.runner import Runner
-
+    from leopart_mm.apis.community_search import CommunitySearch
+    from leopart_mm.engine.cli import config_from_args
+    from leopart_mm.engine.console_runner import ConsoleRunner
     from leopart_mm.engine.loops import FeatureStream
     from leopart_mm.models.fitting.chain import named_stages
     from leopart_mm.models.fitting.stage_stream import StageStream
@@ -83,7 +81,7 @@ def prepare(args: argparse.Namespace) -> tuple[CommunitySearch, str]:
     preferred = stages['communities'].get('preferred_modules', 20)
     map_size = tuple(stages['communities'].get('map_size', (100, 100)))
     cfg.model.postprocessors = dict(foreground=stages['foreground'])
-    runner = Runner.from_cfg(cfg)
+    runner = ConsoleRunner.from_cfg(cfg)
     loop = runner.build_test_loop(cfg.test_cfg)
     runner.load_or_resume()
     model = runner.model.eval()
@@ -97,8 +95,15 @@ def prepare(args: argparse.Namespace) -> tuple[CommunitySearch, str]:
     return search, search_key(cfg, args.criterion, preferred, map_size, loop.fit_dataloader.dataset)
 
 
-def search_key(cfg: Config, criterion: str, preferred: int, map_size: tuple, dataset: Any) -> str:
+def search_key(cfg: 'Config', criterion: str, preferred: int, map_size: tuple, dataset: Any) -> str:
     """Fingerprint of what decides the value of a trial: model, criterion, checkpoint, data."""
+    from leopart_mm.apis.fingerprints import (
+        dataset_files,
+        file_fingerprint,
+        files_fingerprint,
+        text_fingerprint,
+        text_without_paths,
+    )
     settings = text_without_paths(repr(cfg.model.to_dict()), [cfg.get('load_from')])
     checkpoint = file_fingerprint(cfg.load_from) if cfg.get('load_from') else ''
     return ' '.join(map(str, [text_fingerprint(settings), criterion, preferred, map_size, checkpoint,
@@ -106,4 +111,4 @@ def search_key(cfg: Config, criterion: str, preferred: int, map_size: tuple, dat
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main, resume='With --storage the same command resumes the search.')

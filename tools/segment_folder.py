@@ -10,16 +10,12 @@ them, and clusters of one name as one. A second run segments only images that ar
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-import leopart_mm
-from leopart_mm.apis.folder_run import FolderRun
-from leopart_mm.apis.inferencer import LeopartInferencer
-from leopart_mm.files import printable
+from leopart_mm.cli import announce, run_tool
 
 
-def parse_args() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Segment images with a fitted model.')
     parser.add_argument('images', nargs='+', help='folder (searched with its sub-folders) or image files')
     parser.add_argument('--checkpoint', required=True, help='fitted model (tools/test.py --save-fitted)')
@@ -40,27 +36,27 @@ def parse_args() -> argparse.Namespace:
                         'community of each')
     parser.add_argument('--overwrite', action='store_true',
                         help='segment all images again, also where OUT holds the label maps of another model')
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    args = parse_args()
-    leopart_mm.compat.tune_cpu_allocator()
+def main(args: argparse.Namespace) -> int:
+    announce(f'Reading {args.checkpoint} ...')
+    from leopart_mm.apis.folder_run import FolderRun
+    from leopart_mm.apis.inferencer import LeopartInferencer
+    from leopart_mm.compat import tune_cpu_allocator
+    from leopart_mm.files import printable
+    tune_cpu_allocator()
     checkpoint, config, names = (path and os.path.expanduser(path) for path in (args.checkpoint, args.config,
                                                                                 args.names))
-    try:
-        inferencer = LeopartInferencer(checkpoint, config, names, args.device, args.tile_size, args.overlap,
-                                       args.max_side, args.parts)
-        run = FolderRun(inferencer, args.out, args.overlay, args.sheet, args.overwrite, read_names=names is None)
-        report = run.run(args.images[0] if len(args.images) == 1 else args.images)
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+    inferencer = LeopartInferencer(checkpoint, config, names, args.device, args.tile_size, args.overlap,
+                                   args.max_side, args.parts)
+    run = FolderRun(inferencer, args.out, args.overlay, args.sheet, args.overwrite, read_names=names is None)
+    report = run.run(args.images[0] if len(args.images) == 1 else args.images)
     if run.num_present:
         print(f'{run.num_present} label maps existed already (--overwrite makes them again).')
     print(f'{report.summary()} See {printable(run.out)}.')
-    if not report.num_done and not run.num_present:
-        sys.exit(1)
+    return 0 if report.num_done or run.num_present else 1
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main, resume='The same command segments the images that are left.')

@@ -10,11 +10,10 @@ Models that fit something on the data first (overclustering, ...) do so here, th
 
 import argparse
 
-import leopart_mm
-from leopart_mm.engine.cli import add_common_arguments, config_from_args
+from leopart_mm.cli import add_common_arguments, announce, run_tool
 
 
-def parse_args() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Evaluate a model.')
     parser.add_argument('config', help='evaluation config file')
     parser.add_argument('checkpoint', nargs='?',
@@ -30,11 +29,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--save-fitted', metavar='FILE', help='save the fitted model as a checkpoint')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation (needs tta_model, tta_pipeline)')
     add_common_arguments(parser)
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    announce(f'Reading config {args.config} ...')
+    from leopart_mm.compat import tune_cpu_allocator
+    from leopart_mm.engine.cli import config_from_args
+    from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = config_from_args(args)
     if args.checkpoint is not None:
         cfg.load_from = args.checkpoint
@@ -51,10 +53,8 @@ def main() -> None:
             evaluator['keep_results'] = True
     if args.save_fitted is not None:
         cfg.test_cfg.save_fitted = args.save_fitted
-
-    leopart_mm.compat.tune_cpu_allocator()
-    from mmengine.runner import Runner
-    Runner.from_cfg(cfg).test()
+    tune_cpu_allocator()
+    ConsoleRunner.from_cfg(cfg).test()
 
 
 def _draw_pictures(cfg, args: argparse.Namespace) -> None:
@@ -81,4 +81,4 @@ def _augment(cfg, args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main)

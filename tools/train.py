@@ -3,16 +3,15 @@
 
     python tools/train.py configs/leopart/leopart_dino-vits16_folder.py --cfg-options data_root=my/images
     bash tools/dist_train.sh CONFIG 4            # 4 GPUs
-    python tools/train.py CONFIG --resume        # continue an interrupted run
+    python tools/train.py CONFIG --resume        # continue after a stop
 """
 
 import argparse
 
-import leopart_mm
-from leopart_mm.engine.cli import add_common_arguments, config_from_args
+from leopart_mm.cli import add_common_arguments, announce, run_tool
 
 
-def parse_args() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Train a model.')
     parser.add_argument('config', help='training config file')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
@@ -21,11 +20,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument('--seed', type=int, help='random seed (short for --cfg-options randomness.seed=N)')
     add_common_arguments(parser)
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    announce(f'Reading config {args.config} ...')
+    from mmengine.registry import RUNNERS
+
+    from leopart_mm.compat import tune_cpu_allocator
+    from leopart_mm.engine.cli import config_from_args
+    from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = config_from_args(args)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -41,13 +45,10 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     if args.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
-
-    leopart_mm.compat.tune_cpu_allocator()
-    from mmengine.registry import RUNNERS
-    from mmengine.runner import Runner
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    tune_cpu_allocator()
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else ConsoleRunner.from_cfg(cfg)
     runner.train()
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(build_parser(), main, resume='The same command with --resume continues from the latest checkpoint.')

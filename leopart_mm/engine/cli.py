@@ -1,8 +1,7 @@
-"""What tools/train.py and tools/test.py share: the flags MM users know, and how they enter a config."""
+"""How the flags that tools share (`leopart_mm.cli`) enter a config."""
 
 import argparse
 import os
-import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,34 +10,14 @@ import torch.distributed as dist
 from mmengine.config import Config
 
 from leopart_mm.engine.config import load_config
-from leopart_mm.engine.options import OptionAction
 
 DATALOADER_DEFAULTS = dict(pin_memory=True, persistent_workers=True, collate_fn=dict(type='default_collate'))
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of both tools."""
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and metrics (default: work_dirs/CONFIG)')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument('--no-pin-memory', action='store_true', help='no pinned memory in the data loaders')
-    parser.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=OptionAction, metavar='KEY=VALUE',
-        help='override config values: key=value, nested.key=value, key="[a,b]". Variables of the config '
-        '(data_root=..., checkpoint=..., iterations=..., ...) reach every place that uses them; '
-        'backbone=timm://NAME.TAG (or backbone=FILE arch=NAME) names the network')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    # torch.distributed.launch of torch >= 2.0 passes --local-rank, older ones --local_rank.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def config_from_args(args: argparse.Namespace) -> Config:
     """Load the config of a tool and merge its common flags; command line wins over file, file over default."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    try:
-        cfg = load_config(args.config, args.cfg_options)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'{Path(sys.argv[0]).name}: {error}') from None
+    cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

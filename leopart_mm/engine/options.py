@@ -1,38 +1,14 @@
-"""`--cfg-options KEY=VALUE`: what is typed stays text until the config says what kind of value the key holds."""
+"""`--cfg-options KEY=VALUE`: the config says what kind of value a key holds."""
 
 import re
-from argparse import Action, ArgumentError, ArgumentParser, Namespace
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import DictAction
 
+from leopart_mm.cli.arguments import TypedText
+
 PATH_NAME = re.compile(r'(^|_)(root|dir|file|path|prefix|checkpoint|weights|backbone|load_from|folders?|fitted)$')
-
-
-class TypedText(str):
-    """A value as it was typed on the command line."""
-
-
-class OptionAction(Action):
-    """Argparse action that collects KEY=VALUE pairs without interpreting the values; `interpret` does that later.
-
-    MMEngine's own `DictAction` interprets at once, and so breaks paths: it drops blanks, splits at commas and turns
-    digits into numbers.
-    """
-
-    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: str | Sequence[str] | None,
-                 option_string: str | None = None) -> None:
-        """Add the pairs to the namespace; a key that is given twice takes the last value."""
-        options = dict(getattr(namespace, self.dest, None) or {})
-        for pair in [values] if isinstance(values, str) else values or ():
-            key, equals, value = pair.partition('=')
-            if not equals or not key.strip():
-                raise ArgumentError(self, f"'{pair}' is not KEY=VALUE. If it is part of a value with blanks, quote the "
-                                    "whole pair: 'data_root=/my pictures'.")
-            options[key.strip()] = TypedText(value)
-        setattr(namespace, self.dest, options)
 
 
 def interpret(key: str, value: Any, present: Any = None) -> Any:

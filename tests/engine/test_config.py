@@ -5,9 +5,9 @@ import shutil
 import pytest
 from mmengine.config import Config
 
+from leopart_mm.cli.arguments import TypedText
 from leopart_mm.engine.config import load_config
 from leopart_mm.engine.config_variables import assign, load_with_variables
-from leopart_mm.engine.options import TypedText
 
 GRANDPARENT = """
 val_data_root = 'data/same'

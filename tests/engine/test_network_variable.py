@@ -2,8 +2,8 @@
 
 import pytest
 
+from leopart_mm.cli.arguments import TypedText
 from leopart_mm.engine.config import load_config
-from leopart_mm.engine.options import TypedText
 
 PROBE = """
 arch = 'vit_small_patch16_224'

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from tests.paths import REPO
 
 
 def load(name):
+    """A converter whose `main` takes the command line."""
     path = REPO / 'tools' / 'dataset_converters' / f'{name}.py'
     spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return SimpleNamespace(main=lambda arguments: tool.main(tool.build_parser().parse_args(arguments)))
 
 
 def save(path, array):

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Cut the street scenes with their object parts out of the full ADE20K.
 
     python tools/dataset_converters/ade20k_street.py data/ADE20K_2021_17_01 --out data/ade20k_street
@@ -12,142 +13,24 @@ the file system allows it. What is already there is left alone, so a stopped run
 """
 
 import argparse
-import json
-from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-
-from leopart_mm.datasets.ade20k_street import NUM_PARTS
-from leopart_mm.datasets.conversion import ConversionError, convert_masks, link_or_copy, read_png, require
-from leopart_mm.palette import distinct_colours
-from leopart_mm.progress import progress
-
-SOURCE = 'The full ADE20K comes from ade20k.csail.mit.edu, after registration.'
-SPLITS = dict(training='train', validation='val')
+from leopart_mm.cli import announce, run_tool
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='folder of the full ADE20K, with images/')
     parser.add_argument('--out', default='data/ade20k_street', help='folder to write to (data/ade20k_street)')
     parser.add_argument('--scene', default='street', help='name of the scene folders to take (street)')
     parser.add_argument('--workers', type=int, default=4, help='threads (4)')
-    return parser.parse_args(argv)
+    return parser
 
 
-def read_ids(path: Path) -> np.ndarray:
-    """Object ids (h, w) of an ADE20K segmentation PNG: R // 10 * 256 + G."""
-    colours = read_png(path)
-    if colours.ndim != 3:
-        raise ConversionError(f'{path} is no ADE20K segmentation: it must have three channels.')
-    return colours[..., 0].astype(np.int64) // 10 * 256 + colours[..., 1]
-
-
-def find_images(root: Path, scene: str) -> dict[str, list[Path]]:
-    """Split -> images of the scene that have a part annotation."""
-    found = {}
-    for folder, split in SPLITS.items():
-        images = [path for path in sorted((root / 'images').rglob('*.jpg'))
-                  if scene in path.parent.parts and folder in path.relative_to(root).parts]
-        if not images:
-            raise ConversionError(f'{root}/images holds no {folder} image in a folder named {scene}. Is this the full '
-                                  f'ADE20K? {SOURCE}')
-        found[split] = [path for path in images if parts_file(path).is_file()]
-        if not found[split]:
-            raise ConversionError(f'None of the {len(images)} {scene} images of {folder} has its *_parts_1.png. '
-                                  f'{SOURCE}')
-    return found
-
-
-def parts_file(image: Path) -> Path:
-    """The first-level parts of an image."""
-    return image.with_name(f'{image.stem}_parts_1.png')
-
-
-def part_names(image: Path) -> dict[int, str]:
-    """Id -> name of the parts of an image, from its json (2021 release); empty if it has none."""
-    description = image.with_suffix('.json')
-    if not description.is_file():
-        return {}
-    for encoding in ('utf-8', 'latin-1'):
-        try:
-            objects = json.loads(description.read_text(encoding=encoding))['annotation']['object']
-            return {int(part['name_ndx']): str(part['name']).split(',')[0].strip() for part in objects}
-        except (ValueError, KeyError, TypeError):
-            continue
-    return {}
-
-
-def collect_parts(images: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[int, str]]:
-    """The images in which a part is marked, and id -> name of all parts that occur."""
-    kept, names, ids = {split: [] for split in images}, {}, set()
-    flat = [(split, image) for split, members in images.items() for image in members]
-    for split, image in progress(flat, 'Looking for parts', len(flat)):
-        here = set(np.unique(read_ids(parts_file(image))).tolist()) - {0}
-        if here:
-            kept[split].append(image)
-            names.update(part_names(image))
-        ids |= here
-    if not ids:
-        raise ConversionError('Not a single part is marked in these images.')
-    return kept, {number: names.get(number, f'part {number}') for number in sorted(ids)}
-
-
-def write_meta(out: Path, parts: dict[int, str]) -> None:
-    """Class names and their ids.
-
-    Raises:
-        ConversionError: If the folder holds masks made with other part ids.
-    """
-    previous = out / 'meta.json'
-    if previous.is_file() and json.loads(previous.read_text()).get('ade20k_ids') != list(parts):
-        raise ConversionError(f'{out} was made from other images (its meta.json lists other part ids). Delete it, or '
-                              'choose another --out.')
-    if len(set(parts.values())) < len(parts):
-        parts = {number: f'{name} ({number})' for number, name in parts.items()}
-    meta = dict(classes=list(parts.values()), palette=distinct_colours(len(parts)).tolist(), ignore_index=255,
-                ade20k_ids=list(parts))
-    out.mkdir(parents=True, exist_ok=True)
-    previous.write_text(json.dumps(meta, indent=1) + '\n')
-
-
-def write_lists(out: Path, kept: dict[str, list[Path]]) -> None:
-    """The lists of the splits; written last, so that a stopped run is never taken for a finished one."""
-    lists = out / 'ImageSets' / 'Segmentation'
-    lists.mkdir(parents=True, exist_ok=True)
-    for split, images in kept.items():
-        (lists / f'{split}.txt').write_text(''.join(f'{image.stem}\n' for image in images))
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
-    root, out = require(args.root, 'The ADE20K folder', SOURCE), Path(args.out).expanduser()
-    kept, parts = collect_parts(find_images(root, args.scene))
-    if len(parts) > 255:
-        raise ConversionError(f'{len(parts)} part classes do not fit into 8-bit masks: is --scene {args.scene} right?')
-    if len(parts) != NUM_PARTS:
-        print(f'note: {len(parts)} part classes occur; the published evaluation has {NUM_PARTS}.')
-    write_meta(out, parts)
-    ids = np.array(list(parts))
-
-    def convert(image: Path) -> np.ndarray:
-        values = read_ids(parts_file(image))
-        position = np.searchsorted(ids, values).clip(max=len(ids) - 1)
-        return np.where(ids[position] == values, position, 255).astype(np.uint8)
-
-    images = [image for members in kept.values() for image in members]
-    for image in images:
-        link_or_copy(image, out / 'JPEGImages' / image.name)
-    targets = {out / 'SegmentationClass' / f'{image.stem}.png': image for image in images}
-    written = convert_masks(targets, convert, 'ADE20K street', args.workers)
-    write_lists(out, kept)
-    print(f'{out}: {len(kept["train"])} training and {len(kept["val"])} validation images with {len(parts)} part '
-          f'classes, {written} masks new.')
+def main(args: argparse.Namespace) -> None:
+    announce(f'Reading {args.root} ...')
+    from leopart_mm.datasets.converters.ade20k_street import extract_scene
+    extract_scene(args.root, args.out, args.scene, args.workers)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except ConversionError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_tool(build_parser(), main, resume='The same command makes what is left.')

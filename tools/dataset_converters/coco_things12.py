@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Merge COCO's 80 thing classes into 12 super-categories, from the panoptic annotations.
 
     python tools/dataset_converters/coco_things12.py data/coco
@@ -9,71 +10,23 @@ there is left alone, so a stopped run can be started again.
 """
 
 import argparse
-import json
-from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-
-from leopart_mm.datasets.coco_categories import THING_SUPERCATEGORIES, class_of_category
-from leopart_mm.datasets.conversion import ConversionError, convert_masks, read_png, require
-
-SOURCE = ('Unpack panoptic_annotations_trainval2017.zip of cocodataset.org into annotations/panoptic_annotations, and '
-          'the zips of PNGs that it holds beside the json files.')
+from leopart_mm.cli import announce, run_tool
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='COCO folder, with annotations/')
     parser.add_argument('--splits', nargs='+', default=['train2017', 'val2017'])
     parser.add_argument('--workers', type=int, default=4, help='threads (4)')
-    return parser.parse_args(argv)
+    return parser
 
 
-def convert(source: tuple[Path, list[dict]]) -> np.ndarray:
-    """Segment ids in the colours of a panoptic PNG (id = R + 256 G + 65536 B) -> classes."""
-    path, segments = source
-    colours = read_png(path)
-    if colours.ndim != 3:
-        raise ConversionError(f'{path} is no panoptic PNG: it must have three channels.')
-    colours = colours.astype(np.int64)
-    ids, inverse = np.unique(colours[..., 0] + 256 * colours[..., 1] + 65536 * colours[..., 2], return_inverse=True)
-    classes = class_of_category(THING_SUPERCATEGORIES)
-    category = {segment['id']: segment['category_id'] for segment in segments}
-    unknown = [int(value) for value in ids if value != 0 and int(value) not in category]
-    if unknown:
-        raise ConversionError(f'{path} holds segments that the json does not name: {unknown[:5]}. Do PNGs and json '
-                              'belong together?')
-    return classes[[category.get(int(value), 0) for value in ids]][inverse.reshape(colours.shape[:2])]
-
-
-def read_segments(path: Path) -> dict[str, list[dict]]:
-    """File name -> its segments."""
-    try:
-        return {image['file_name']: image['segments_info'] for image in json.loads(path.read_text())['annotations']}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConversionError(f'{path} is no COCO panoptic json ({type(error).__name__}: {error}).') from error
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
-    folder = require(require(args.root, 'The COCO folder', SOURCE) / 'annotations/panoptic_annotations',
-                     'The folder of panoptic annotations', SOURCE)
-    for split in args.splits:
-        require(folder / f'panoptic_{split}.json', f'The panoptic json of {split}', SOURCE)
-        require(folder / f'panoptic_{split}', f'The folder of panoptic PNGs of {split}', SOURCE)
-    for split in args.splits:
-        target = folder.parent / 'things12' / split
-        segments = read_segments(folder / f'panoptic_{split}.json')
-        targets = {target / name: (folder / f'panoptic_{split}' / name, one) for name, one in segments.items()}
-        if not targets:
-            raise ConversionError(f'{folder}/panoptic_{split}.json names no image.')
-        written = convert_masks(targets, convert, f'COCO-Things {split}', args.workers)
-        print(f'{target}: {len(targets)} masks, {written} of them new.')
+def main(args: argparse.Namespace) -> None:
+    announce(f'Reading {args.root} ...')
+    from leopart_mm.datasets.converters.coco_things12 import merge_things
+    merge_things(args.root, args.splits, args.workers)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except ConversionError as error:
-        raise SystemExit(f'error: {error}') from None
+    run_tool(build_parser(), main, resume='The same command makes what is left.')

@@ -1,0 +1,1 @@
+"""Converting published data sets and masks; tools/dataset_converters are their command lines."""
