@@ -9,8 +9,9 @@ from mmengine.runner import BaseLoop, Runner
 
 # Methods of MMEngine whose records are long lists: environment and config (300 lines), the order of hooks (50), the
 # options of every parameter.
-LISTS = {('runner', '_log_env'), ('runner', '__init__'), ('default_constructor', 'add_params')}
-PARAMETER_OPTIONS = 'paramwise_options -- '
+LISTS = {('runner', '_log_env'), ('runner', '__init__')}
+# Beginnings of others: options of every parameter, initial values of every parameter, what holds for all runs.
+LONG = ('paramwise_options -- ', 'Name of parameter - Initialization', 'Distributed training is not used, all SyncBatch')
 
 
 class ConsoleRunner(Runner):
@@ -26,7 +27,7 @@ class ConsoleRunner(Runner):
 
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
-        self.logger.info(f'Config {self.cfg.get("filename") or self.experiment_name}, log {self._log_dir}, '
+        self.logger.info(f'Config {getattr(self.cfg, "filename", None) or self.experiment_name}, log {self._log_dir}, '
                          f'seed {self.seed}, {describe_device(self.world_size)}')
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -58,7 +59,7 @@ def is_short(record: logging.LogRecord) -> bool:
     """Whether a record belongs on the console: no list of MMEngine's, or a warning."""
     if record.levelno > logging.INFO:
         return True
-    return (record.module, record.funcName) not in LISTS and not str(record.msg).startswith(PARAMETER_OPTIONS)
+    return (record.module, record.funcName) not in LISTS and not str(record.msg).startswith(LONG)
 
 
 def describe_device(world_size: int = 1) -> str:
