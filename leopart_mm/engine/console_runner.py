@@ -1,17 +1,23 @@
 """The Runner of our tools: what matters on the console, everything in the log file."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
-from mmengine.runner import BaseLoop, Runner
+from mmengine.optim import OptimWrapper
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from leopart_mm.engine import resuming
+from leopart_mm.files import shorten
 
 # Methods of MMEngine whose records are long lists: environment and config (300 lines), the order of hooks (50), the
 # options of every parameter.
 LISTS = {('runner', '_log_env'), ('runner', '__init__')}
 # Beginnings of others: options of every parameter, initial values of every parameter, what holds for all runs.
-LONG = ('paramwise_options -- ', 'Name of parameter - Initialization', 'Distributed training is not used, all SyncBatch')
+LONG = ('paramwise_options -- ', 'Name of parameter - Init', 'Distributed training is not used, all SyncBatch')
 
 
 class ConsoleRunner(Runner):
@@ -41,6 +47,65 @@ class ConsoleRunner(Runner):
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """The test loop; says how many images it reads."""
         return self._tell('Evaluation', super().build_test_loop(loop))
+
+    def load_or_resume(self) -> None:
+        """Load or resume; says what the schedules leave out, and what is not as it was."""
+        super().load_or_resume()
+        if not isinstance(self._train_loop, BaseLoop):
+            return
+        batch = self._batch()
+        if self._resume:
+            change = resuming.batch_changes(self.message_hub.get_info(resuming.BATCH, None), batch)
+            if change:
+                self.logger.warning(change)
+        self.message_hub.update_info(resuming.BATCH, batch)
+        by_epoch = isinstance(self._train_loop, EpochBasedTrainLoop)
+        done, total, unit = ((self.epoch, self.max_epochs, 'epochs') if by_epoch else
+                             (self.iter, self.max_iters, 'iterations'))
+        if (text := resuming.nothing_left(done, total, unit)) is not None:
+            self.logger.warning(text)
+        for text in resuming.early_ends(self._schedulers(), self.max_iters, self.max_epochs):
+            self.logger.warning(text)
+
+    def resume(self, filename: str, resume_optimizer: bool = True, resume_param_scheduler: bool = True,
+               map_location: str | Callable = 'default') -> None:
+        """Resume a run; where its config has changed since, schedules follow the config, see `resuming`.
+
+        Raises:
+            NotResumableError: If the file holds no training run.
+        """
+        resuming.check_resumable(CheckpointLoader.load_checkpoint(filename, 'cpu', logger=None), str(filename))
+        single = isinstance(self.optim_wrapper, OptimWrapper)  # its groups are the optimiser's, and the base values
+        fresh = resuming.Schedules.of(self._schedulers(), self.optim_wrapper.param_groups) if single else None
+        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        self._keep_epoch()
+        if fresh is None or not (resume_optimizer and resume_param_scheduler):
+            return
+        length = len(self.train_dataloader) if isinstance(self._train_loop, EpochBasedTrainLoop) else None
+        changes = fresh.follow(self._schedulers(), self.optim_wrapper.param_groups, self.iter, length)
+        if changes:
+            self.logger.warning('The config is not that of the checkpoint: schedules continue as if the whole run had '
+                                f'this config. {shorten(changes, 6)}')
+
+    def _keep_epoch(self) -> None:
+        """Where an epoch has another number of steps than before, count the steps done by the new length."""
+        before = (self.message_hub.get_info(resuming.BATCH, None) or {}).get('epoch_length')
+        now = self._batch()['epoch_length']
+        if isinstance(self._train_loop, EpochBasedTrainLoop) and before and before != now:
+            done = self._train_loop._iter
+            self._train_loop._iter = round(done * now / before)
+            self.logger.warning(f'An epoch has {now} steps, it had {before}: step {done} counts as '
+                                f'{self._train_loop._iter}, so that epochs and schedules continue where they were.')
+
+    def _batch(self) -> dict[str, int]:
+        """What a step consists of."""
+        loader = self.train_dataloader
+        sized = isinstance(self._train_loop, EpochBasedTrainLoop)
+        return dict(batch_size=loader.batch_size or 0, processes=self.world_size,
+                    epoch_length=len(loader) if sized else 0)
+
+    def _schedulers(self) -> list:
+        return self.param_schedulers if isinstance(self.param_schedulers, list) else []
 
     def _tell(self, what: str, loop: BaseLoop) -> BaseLoop:
         fit = getattr(loop, 'fit_dataloader', None)

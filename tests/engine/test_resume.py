@@ -44,19 +44,25 @@ def _model(method: str) -> dict:
 
 
 def _runner(work_dir: Path, by_epoch: bool, save_every: int, resume: bool = False, method: str = 'leopart') -> Runner:
-    total = EPOCH * EPOCHS
+    return Runner.from_cfg(run_config(work_dir, by_epoch, save_every, resume, method))
+
+
+def run_config(work_dir: Path, by_epoch: bool, save_every: int, resume: bool = False, method: str = 'leopart',
+               epochs: int = EPOCHS, batch: int = BATCH) -> Config:
+    """A short run of a tiny model; `batch` must divide the 6 images."""
+    total = EPOCH * BATCH // batch * epochs
     sampler = 'leopart_mm.DrawSampler' if by_epoch else 'leopart_mm.InfiniteDrawSampler'
     cfg = dict(
         default_scope='mmpretrain',
         custom_imports=dict(imports=['leopart_mm'], allow_failed_imports=False),
         model=_model(method),
         train_dataloader=dict(
-            batch_size=BATCH,
+            batch_size=batch,
             num_workers=0,
             dataset=dict(type='mmengine.NoiseCrops'),
             sampler=dict(type=sampler, shuffle=True),
             collate_fn=dict(type='default_collate')),
-        train_cfg=(dict(type='leopart_mm.ResumableEpochLoop', max_epochs=EPOCHS) if by_epoch else dict(
+        train_cfg=(dict(type='leopart_mm.ResumableEpochLoop', max_epochs=epochs) if by_epoch else dict(
             type='leopart_mm.ResumableIterLoop', max_iters=total)),
         optim_wrapper=dict(
             type='OptimWrapper',
@@ -79,7 +85,7 @@ def _runner(work_dir: Path, by_epoch: bool, save_every: int, resume: bool = Fals
         work_dir=str(work_dir),
         experiment_name=f'resume_{work_dir.parent.name}_{work_dir.name}_{resume}',
         resume=resume)
-    return Runner.from_cfg(Config(cfg))
+    return Config(cfg)
 
 
 def _final_state(work_dir: Path) -> dict:

@@ -40,5 +40,6 @@ def test_drops_are_printed_files_kept_and_faults_told_in_one_line(tmp_path, conv
     assert '--overwrite' in error
     status, out, error = convert(tmp_path / 'none.ckpt', tmp_path / 'other.pth', '--to', 'timm')
     assert status == 1
-    assert error.splitlines()[-1].startswith('There is no checkpoint file')
+    assert error.startswith('convert_checkpoint.py: There is no checkpoint file')
+    assert error.count('\n') == 1
     assert not (tmp_path / 'other.pth').exists()
