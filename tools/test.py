@@ -38,6 +38,9 @@ def main(args: argparse.Namespace) -> None:
     from leopart_mm.engine.cli import config_from_args
     from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = config_from_args(args)
+    if cfg.get('test_cfg') is None:
+        raise ValueError(f'{args.config} trains a model and says nothing of its evaluation: give one such as '
+                         'configs/leopart/overcluster/vits16_voc_k500.py.')
     if args.checkpoint is not None:
         cfg.load_from = args.checkpoint
     if args.show or args.show_dir:

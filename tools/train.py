@@ -31,6 +31,8 @@ def main(args: argparse.Namespace) -> None:
     from leopart_mm.engine.cli import config_from_args
     from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = config_from_args(args)
+    if cfg.get('train_cfg') is None:
+        raise ValueError(f'{args.config} is an evaluation, which trains nothing: tools/test.py runs it.')
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:

@@ -27,14 +27,20 @@ def config_of(checkpoint: Mapping, name: str, config: str | Path | Config | None
     """
     if config is not None:
         return config if isinstance(config, Config) else load_config(config)
-    text = checkpoint.get('meta', {}).get('cfg') if isinstance(checkpoint, Mapping) else None
-    if not text:
+    text = checkpoint['meta']['cfg'] if has_config(checkpoint) else None
+    if text is None:
         raise ValueError(f'{name} carries no config (meta.cfg): give the config file too. Checkpoints written by '
                          'tools/test.py --save-fitted carry it.')
     try:
         return Config(parse_config_text(text))
     except (ConfigTextError, SyntaxError) as error:
         raise ValueError(f'The config in {name} cannot be read safely ({error}): give the config file too.') from error
+
+
+def has_config(checkpoint: Any) -> bool:
+    """Whether a checkpoint carries its config."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    return isinstance(meta, Mapping) and bool(meta.get('cfg'))
 
 
 def parse_config_text(text: str) -> dict[str, Any]:

@@ -18,16 +18,21 @@ from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from torch import nn
 
-from leopart_mm.apis.checkpoint_config import config_of, test_pipeline_of
+from leopart_mm.apis.checkpoint_config import config_of, has_config, test_pipeline_of
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
 from leopart_mm.apis.image_run import Report, process_images
 from leopart_mm.apis.tiling import segment_tiles
+from leopart_mm.checkpoints.roles import IN_WORDS, TRAINING, WEIGHTS, how_to_fit, role_of
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
-from leopart_mm.files import printable
+from leopart_mm.files import printable, shorten
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
 
 DEFAULT_TILE = 448
+
+
+class MisfitError(ValueError):
+    """A checkpoint and a config that do not belong together."""
 
 
 @dataclass
@@ -112,9 +117,17 @@ class LeopartInferencer:
                  parts: bool = False) -> None:
         title = 'the checkpoint' if isinstance(checkpoint, dict) else f'The checkpoint {checkpoint}'
         loaded = checkpoint if isinstance(checkpoint, dict) else load_checkpoint_file(checkpoint)
+        name = 'CHECKPOINT' if isinstance(checkpoint, dict) else os.fspath(checkpoint)
+        role = role_of(loaded)
+        first = f'{title} holds {IN_WORDS[role]}, which gives no label maps. Fit it first: {how_to_fit(name)}.'
+        if role == TRAINING or (role == WEIGHTS and config is None and not has_config(loaded)):
+            raise ValueError(first)
         self.config = config_of(loaded, title, config)
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        self.model = self._build_model(loaded, title)
+        try:
+            self.model = self._build_model(loaded, title)
+        except MisfitError as error:
+            raise MisfitError(first) if role == WEIGHTS else error from None
         self.communities = self._stop_before_communities() if parts else None
         self.num_clusters = _num_labels(self.model)
         self.names = self._read_names(names, loaded)
@@ -138,10 +151,9 @@ class LeopartInferencer:
         with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
             model = MODELS.build(self.config.model)
         if not hasattr(model, 'num_labels') and not hasattr(model, 'decode_head'):
-            raise ValueError(f'{title} holds a {type(model).__name__} as it is trained, which gives no label maps. Fit '
-                             'its network first: python tools/test.py CONFIG CHECKPOINT --save-fitted fitted.pth, with '
-                             'a config for evaluation, and give fitted.pth.')
-        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+            raise ValueError(f'The config builds a {type(model).__name__}, which gives no label maps: give the config '
+                             f'of the evaluation that {title[0].lower()}{title[1:]} was fitted or trained with.')
+        _load(model, checkpoint.get('state_dict', checkpoint), title)
         if not getattr(model, 'is_fitted', True):
             raise ValueError(f'{title} holds a model that is not fitted. Fit it by tools/test.py CONFIG CHECKPOINT '
                              '--save-fitted FILE, and give that file.')
@@ -247,6 +259,27 @@ class LeopartInferencer:
                                    ori_shape=image.shape[:2]))
         sample = self.model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
         return sample.pred_sem_seg.data[0].cpu().numpy()
+
+
+def _load(model: nn.Module, state: dict, title: str) -> None:
+    """Load a whole state, or say by which parts model and checkpoint differ.
+
+    Raises:
+        MisfitError: If they differ.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:  # torch lists every key
+        current = model.state_dict()
+        unknown, missing = (shorten(sorted(keys)) for keys in (state.keys() - current.keys(),
+                                                               current.keys() - state.keys()))
+        shapes = shorten(f'{key} {tuple(value.shape)} (config: {tuple(current[key].shape)})'
+                         for key, value in state.items() if key in current and value.shape != current[key].shape)
+        parts = [f'{words} {keys}' for words, keys in (('only in the checkpoint:', unknown), ('missing:', missing),
+                                                       ('of another size:', shapes)) if keys]
+        raise MisfitError(f'{title} does not fit the config, which builds a {type(model).__name__} with a '
+                          f'{type(getattr(model, "decode_head", None)).__name__} ({"; ".join(parts)}). Give the config '
+                          'that it was made with, or none where the checkpoint carries its own.') from error
 
 
 def _num_labels(model: nn.Module) -> int:

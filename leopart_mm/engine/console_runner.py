@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.runner.checkpoint import CheckpointLoader, find_latest_checkpoint
 
 from leopart_mm.engine import resuming
 from leopart_mm.files import shorten
@@ -50,6 +50,9 @@ class ConsoleRunner(Runner):
 
     def load_or_resume(self) -> None:
         """Load or resume; says what the schedules leave out, and what is not as it was."""
+        if self._resume and self._load_from is None and find_latest_checkpoint(self.work_dir) is None:
+            self.logger.warning(f'--resume: there is no checkpoint in {self.work_dir}, so training starts from the '
+                                'beginning (--work-dir names another folder).')
         super().load_or_resume()
         if not isinstance(self._train_loop, BaseLoop):
             return

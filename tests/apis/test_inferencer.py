@@ -1,5 +1,6 @@
 """LeopartInferencer: the same labels as the model, from any input, streaming."""
 
+import re
 import weakref
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import Compose
 
 from leopart_mm.apis import LeopartInferencer
@@ -67,16 +69,44 @@ def test_an_unfitted_model_and_missing_configs_are_refused(fitted, tmp_path):
     torch.save(dict(meta=checkpoint['meta'], state_dict=state), tmp_path / 'backbone.pth')
     with pytest.raises(ValueError, match=r'backbone.pth holds a model that is not fitted.*--save-fitted'):
         LeopartInferencer(tmp_path / 'backbone.pth')
-    with pytest.raises(ValueError, match='carries no config'):
+    with pytest.raises(ValueError, match=r'holds the weights of a network alone.* CHECKPOINT --save-fitted fitted.pth'):
         LeopartInferencer(dict(state_dict=state))
+    with pytest.raises(ValueError, match='carries no config'):
+        LeopartInferencer(dict(state_dict=checkpoint['state_dict']))
     with pytest.raises(ValueError, match='no test transforms'):
         LeopartInferencer(checkpoint, config=_without_pipeline())
 
 
-def test_a_checkpoint_of_training_says_that_it_must_be_fitted(fitted):
+def test_other_checkpoints_say_how_to_get_a_fitted_one(fitted, tmp_path):
+    backbone = {key.removeprefix('backbone.'): value for key, value in torch.load(fitted)['state_dict'].items()
+                if key.startswith('backbone.')}
+    training = {f'{root}backbone.{key}': value for root in ('', 'teacher.') for key, value in backbone.items()}
+    cfg = Config(dict(model=dict(type='leopart_mm.Leopart')))
+    torch.save(dict(meta=dict(cfg=cfg.pretty_text, iter=4), state_dict=training), tmp_path / 'iter_4.pth')
+    command = re.escape(f'python tools/test.py CONFIG {tmp_path / "iter_4.pth"} --save-fitted fitted.pth')
+    with pytest.raises(ValueError, match=f'self-supervised network as it is trained.*{command}'):
+        LeopartInferencer(tmp_path / 'iter_4.pth')
+    with pytest.raises(ValueError, match=command):
+        LeopartInferencer(tmp_path / 'iter_4.pth', config())
+    torch.save(backbone, tmp_path / 'dino.pth')
+    for given in (None, config()):
+        with pytest.raises(ValueError, match=r'weights of a network alone.*CONFIG \S*dino.pth --save-fitted'):
+            LeopartInferencer(tmp_path / 'dino.pth', given)
+
+
+def test_a_config_that_does_not_fit_is_said_without_lists_of_keys(fitted):
     cfg = config()
     cfg.model = dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', model_kwargs=TINY)
-    with pytest.raises(ValueError, match=r'holds a DenseViT as it is trained.*--save-fitted fitted.pth'):
+    with pytest.raises(ValueError, match=r'The config builds a DenseViT, which gives no label maps'):
+        LeopartInferencer(torch.load(fitted), cfg)
+    cfg = config()
+    cfg.model.backbone.model_kwargs = dict(TINY, depth=1)
+    with pytest.raises(ValueError, match=r'only in the checkpoint: backbone.*Give the config') as error:
+        LeopartInferencer(torch.load(fitted), cfg)
+    assert len(str(error.value)) < 700
+    cfg = config()
+    cfg.model.decode_head = dict(type='leopart_mm.RetrievalHead')
+    with pytest.raises(ValueError, match=r'fitted by another kind of model: the config has a RetrievalHead here'):
         LeopartInferencer(torch.load(fitted), cfg)
 
 

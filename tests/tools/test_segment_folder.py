@@ -1,5 +1,7 @@
 """tools/segment_folder.py as a user runs it."""
 
+import torch
+
 from tests.apis.builders import fitted_checkpoint, write_images
 from tests.tools.running import run_tool
 
@@ -29,3 +31,9 @@ def test_a_folder_twice_then_names_then_faults(tmp_path, monkeypatch, capsys):
     status, out, error = segment(tmp_path / 'nowhere', *arguments[1:])
     assert status == 1
     assert 'There is no image or folder' in error.splitlines()[-1]
+    state = {'backbone.x': torch.ones(1), 'teacher.backbone.x': torch.ones(1)}
+    torch.save(dict(state_dict=state), tmp_path / 'iter_4.pth')
+    status, out, error = segment(tmp_path / 'in', '--checkpoint', tmp_path / 'iter_4.pth', '--out', tmp_path / 'other')
+    assert status == 1
+    assert 'Fit it first: python tools/test.py CONFIG ' in error
+    assert error.count('\n') == 1

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leopart_mm.files import shorten
+
 
 class NotFittedError(RuntimeError):
     """A prediction was asked of a module that was not fitted."""
@@ -93,6 +95,11 @@ class FittedState:
         if not given:
             return
         absent = [prefix + name for name in names if name not in given]
+        if absent and len(absent) == len(self.STATE):
+            foreign = sorted(key for key in state_dict if key.startswith(prefix))
+            raise ValueError(f'The checkpoint was fitted by another kind of model: the config has a '
+                             f'{type(self).__name__} here, the checkpoint has {shorten(foreign)}. Evaluate it with the '
+                             'config that it was fitted with, or fit anew from a checkpoint that is not fitted.')
         if absent:
             raise ValueError(f'The checkpoint holds only a part of a fitted {type(self).__name__}: '
                              f'{", ".join(absent)} is missing. Save the whole model again.')
