@@ -1,10 +1,11 @@
 # Leopart from DINO ViT-S/16 on VOC trainaug (10,582 images, unlabelled), 500 epochs; train_voc of the paper.
 _base_ = './leopart_dino-vits16_in100.py'
 data_root = 'data/VOCdevkit/VOC2012'
+train_split = 'trainaug'  # plain VOC 2012: train_split=train
 train_dataloader = dict(
     dataset=dict(
         _delete_=True, type='leopart_mm.UnlabelledImages', data_root=data_root,
-        ann_file='ImageSets/Segmentation/trainaug.txt', data_prefix=dict(img_path='JPEGImages'),
+        ann_file=f'ImageSets/Segmentation/{train_split}.txt', data_prefix=dict(img_path='JPEGImages'),
         pipeline=_base_.train_pipeline))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=500, eta_min=0., by_epoch=True, begin=0, end=500, convert_to_iter_based=True),

@@ -24,6 +24,7 @@ from leopart_mm.apis.image_run import Report, process_images
 from leopart_mm.apis.tiling import segment_tiles
 from leopart_mm.checkpoints.roles import IN_WORDS, TRAINING, WEIGHTS, how_to_fit, role_of
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
+from leopart_mm.devices import best_device
 from leopart_mm.files import printable, shorten
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
@@ -123,7 +124,7 @@ class LeopartInferencer:
         if role == TRAINING or (role == WEIGHTS and config is None and not has_config(loaded)):
             raise ValueError(first)
         self.config = config_of(loaded, title, config)
-        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.device = torch.device(device or best_device())
         try:
             self.model = self._build_model(loaded, title)
         except MisfitError as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import in_float64
+
 
 @dataclass
 class ForegroundCounts:
@@ -32,7 +34,7 @@ class ForegroundCounts:
     @classmethod
     def of_images(cls, inside: Tensor, size: Tensor) -> 'ForegroundCounts':
         """The counts of several images, from the (N, K) pixels of `cluster_sizes`."""
-        return cls((inside / size.clamp(min=1)).sum(0), (size > 0).double().sum(0), inside.sum(0), size.sum(0))
+        return cls((inside / size.clamp(min=1)).sum(0), in_float64(size > 0).sum(0), inside.sum(0), size.sum(0))
 
     def __add__(self, other: 'ForegroundCounts') -> 'ForegroundCounts':
         return ForegroundCounts(self.share + other.share, self.occurrences + other.occurrences,
@@ -71,7 +73,8 @@ def cluster_sizes(clusters: Tensor, foreground: Tensor, num_clusters: int,
                          f'{int(clusters.max())}.')
     image = torch.arange(images, device=clusters.device)[:, None]
     index = (image * num_clusters + clusters).reshape(-1)
-    inside = foreground.reshape(images, -1).double()
+    inside = in_float64(foreground.reshape(images, -1))
+    index = index.to(inside.device)
     pixels = torch.ones_like(inside) if weights is None else weights.reshape(1, -1).to(inside).expand_as(inside)
     inside = torch.bincount(index, weights=(inside * pixels).reshape(-1), minlength=images * num_clusters)
     size = torch.bincount(index, weights=pixels.reshape(-1), minlength=images * num_clusters)
@@ -99,7 +102,7 @@ def chance_threshold(precisions: Tensor, inside: Tensor, size: Tensor) -> float:
     0.2
     """
     _sorted(precisions, inside, size)
-    return float(torch.minimum(inside.double().sum() / size.double().sum(), precisions.double().max()))
+    return float(torch.minimum(in_float64(inside).sum() / in_float64(size).sum(), in_float64(precisions).max()))
 
 
 def agreement_threshold(precisions: Tensor, inside: Tensor, size: Tensor) -> float:
@@ -126,7 +129,7 @@ def otsu_threshold(precisions: Tensor, inside: Tensor, size: Tensor) -> float:
     Arguments, result and errors as in `agreement_threshold`.
     """
     order, _, size = _sorted(precisions, inside, size)
-    values, share = precisions[order].double(), size / size.sum()
+    values, share = in_float64(precisions)[order], size / size.sum()
     below = share.cumsum(0)[:-1]
     moment = (share * values).cumsum(0)
     mean = moment[-1]
@@ -139,18 +142,18 @@ RULES = dict(chance=chance_threshold, agreement=agreement_threshold, otsu=otsu_t
 
 
 def _sorted(precisions: Tensor, inside: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    inside, size = inside.double(), size.double()
+    inside, size = in_float64(inside), in_float64(size)
     if not inside.sum() > 0:
         raise ValueError('No foreground: the noisy masks of all images are empty. Check the source of the masks (the '
                          "attention's mass, min_component, or the mask files).")
-    order = torch.argsort(precisions, stable=True)
+    order = torch.argsort(precisions, stable=True).to(inside.device)
     return order, inside[order], size[order]
 
 
 def _between(ascending: Tensor, start: int) -> float:
     if start == 0:
         return float(ascending[0])
-    return float((ascending[start - 1].double() + ascending[start].double()) / 2)
+    return float((in_float64(ascending[start - 1]) + in_float64(ascending[start])) / 2)
 
 
 def published_cuts(num_clusters: int, shares: Sequence[float] = (0.55, 0.75)) -> range:
@@ -190,7 +193,7 @@ def cut_agreement(position: Tensor, gt: Tensor, num_clusters: int) -> Tensor:
     real = gt != 0
     size = torch.bincount(position, minlength=num_clusters)
     both = torch.bincount(position[real], minlength=num_clusters)
-    inside, both = (counts.flip(0).cumsum(0).flip(0).double() for counts in (size, both))
+    inside, both = (in_float64(counts.flip(0).cumsum(0).flip(0)) for counts in (size, both))
     either = inside + int(real.sum()) - both
     return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both))
 
@@ -212,5 +215,5 @@ def published_threshold(precisions: Tensor, agreement: Tensor, cuts: Sequence[in
     if not len(cuts):
         raise ValueError(f'There is no cut to choose from for {len(precisions)} clusters: take more clusters or wider '
                          'cuts.')
-    best = precisions.double().sort().values[cuts[int(agreement.argmax())]]
+    best = in_float64(precisions).sort().values[cuts[int(agreement.argmax())]]
     return float((best / 0.05).round() * 0.05)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from leopart_mm.clustering.lloyd import Lloyd, nearest
+from leopart_mm.devices import in_float64
 
 MAX_POINTS_PER_CENTROID = 256  # faiss's default, hence what was published
 SAMPLES_TO_DRAW_FROM = 2
@@ -132,7 +133,7 @@ def assign(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tensor
 def inertia(points: Tensor, centroids: Tensor) -> float:
     """Sum of squared distances of points (n, D) to their nearest of the centroids (K, D)."""
     chosen = centroids.to(points)[assign(points, centroids)]
-    return float((points.double() - chosen.double()).square().sum())
+    return float((in_float64(points) - in_float64(chosen)).square().sum())
 
 
 def faiss_permutation(count: int, take: int, seed: int) -> np.ndarray:

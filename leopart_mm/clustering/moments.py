@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import in_float64
+
 
 class Moments:
     """Count, mean and scatter matrix of all vectors seen, in C x C memory.
@@ -23,7 +25,7 @@ class Moments:
         Raises:
             ValueError: If a vector is not finite, or its width C differs from that of earlier vectors.
         """
-        features = features.detach().double()
+        features = in_float64(features.detach())
         if not torch.isfinite(features).all():
             bad = int((~torch.isfinite(features).all(dim=1)).sum())
             raise ValueError(f'{bad} of {len(features)} feature vectors hold NaN or infinity: check the checkpoint '

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import in_float64
+
 
 def principal_directions(covariance: Tensor, dim: int | None = None) -> tuple[Tensor, Tensor]:
     """Directions of largest variance.
@@ -25,7 +27,7 @@ def principal_directions(covariance: Tensor, dim: int | None = None) -> tuple[Te
     if not 1 <= dim <= channels:
         raise ValueError(f'pca_dim={dim} is impossible for features of {channels} channels: choose 1..{channels} '
                          '(or None for no PCA).')
-    variances, vectors = torch.linalg.eigh(covariance.double())
+    variances, vectors = torch.linalg.eigh(in_float64(covariance))
     directions = vectors.flip(1)[:, :dim].T.contiguous()
     peak = directions.abs().argmax(dim=1, keepdim=True)
     directions *= directions.gather(1, peak).sign()

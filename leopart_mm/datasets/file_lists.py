@@ -68,6 +68,18 @@ def missing_files(paths: Iterable[str | os.PathLike]) -> list[str]:
     return [os.fspath(path) for path in paths if not os.path.isfile(path)]
 
 
+def plain_voc(missing: str | os.PathLike) -> str:
+    """What to write for Pascal VOC as it is downloaded, if `missing` is a part of its extension; else nothing.
+
+    >>> plain_voc('VOC2012/JPEGImages')
+    ''
+    """
+    if Path(missing).stem not in ('trainaug', 'SegmentationClassAug'):
+        return ''
+    return (' Plain VOC 2012 lacks this extension (SBD); its own parts are named by --cfg-options train_split=train '
+            'train_masks=SegmentationClass (training without labels: train_split=train).')
+
+
 def check_complete(paths: Sequence[str | os.PathLike], what: str, folder: str | os.PathLike, cure: str) -> None:
     """Raise FileNotFoundError if a listed file does not exist.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from leopart_mm.datasets.file_lists import find_files, read_lines, readings, say_what_counts
+from leopart_mm.datasets.file_lists import find_files, plain_voc, read_lines, readings, say_what_counts
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, MORE_FORMATS
 from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
@@ -160,7 +160,7 @@ class UnlabelledImages(SkipsUnreadable):
         lists = sorted(path.name for path in (Path(self.data_root) / name).parent.glob('*.txt'))
         hint = f' There are: {shorten(lists, 30)}.' if lists else ''
         raise FileNotFoundError(f'There is no list file {printable(name)}, neither as given nor in '
-                                f'{printable(self.data_root)}.{hint}')
+                                f'{printable(self.data_root)}.{hint}{plain_voc(name)}')
 
     def _existing(self, root: Path, line: str) -> str | None:
         """The file that a line of a list names, below the image folder or, as DeepLab's lists, below `data_root`."""

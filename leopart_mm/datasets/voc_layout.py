@@ -9,7 +9,7 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.utils import get_classes, get_palette
 
-from leopart_mm.datasets.file_lists import check_complete, find_files, read_lines, readings
+from leopart_mm.datasets.file_lists import check_complete, find_files, plain_voc, read_lines, readings
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.datasets.mask_reading import warn_of_odd_masks
 from leopart_mm.datasets.readers import with_our_readers
@@ -150,7 +150,8 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
                 present = sorted(path.stem for path in file.parent.glob('*.txt'))
                 hint = f'There are: {shorten(present, 30)}.' if present else f'{file.parent} holds no list at all.'
                 raise FileNotFoundError(f'The list of the split, {file}, is missing. {hint} '
-                                        'Choose one with split=..., or write this file: one id per line.')
+                                        'Choose one with split=..., or write this file: one id per line.'
+                                        + plain_voc(file))
             for line in read_lines(file):
                 ids.setdefault(line, file.stem)
         if not ids:
@@ -222,5 +223,6 @@ def _missing_folder(folder: Path, key: str) -> str:
     return (f'The folder {printable(folder)} is missing. {printable(folder.parent)} holds: '
             f'{shorten(present, 30) or "no folder"}. '
             f'Name the right one with data_prefix=dict({key}=...)'
-            + ('; seg_map_path=None means that there are no masks.' if key == 'seg_map_path' else '.'))
+            + ('; seg_map_path=None means that there are no masks.' if key == 'seg_map_path' else '.')
+            + plain_voc(folder))
 

@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import CheckpointLoader, find_latest_checkpoint
 
+from leopart_mm.devices import best_device
 from leopart_mm.engine import resuming
 from leopart_mm.files import shorten
 
@@ -132,12 +133,9 @@ def is_short(record: logging.LogRecord) -> bool:
 
 def describe_device(world_size: int = 1) -> str:
     """What computes, in words."""
-    if torch.cuda.is_available():
-        device = torch.cuda.get_device_name(0)
-    elif getattr(torch.backends, 'mps', None) is not None and torch.backends.mps.is_available():
-        device = 'Apple GPU (mps)'
-    else:
-        device = f'CPU with {torch.get_num_threads()} threads'
+    kind = best_device().type
+    device = {'cuda': lambda: torch.cuda.get_device_name(0), 'mps': lambda: 'an Apple GPU (mps)',
+              'cpu': lambda: f'CPU with {torch.get_num_threads()} threads'}[kind]()
     return device if world_size == 1 else f'{world_size} processes, each on {device}'
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import require_faiss_beside_torch
+
 Neighbours = tuple[Tensor, Tensor]
 
 INDEXES = ('auto', 'torch', 'faiss', 'ivf')
@@ -46,6 +48,8 @@ def search(queries: Tensor, keys: Tensor, k: int, index: str = 'auto') -> Neighb
         raise ValueError(f'index={index!r} is no exact search; choose from: auto, torch, faiss.')
     if index == 'faiss' and not on_cpu:
         raise ValueError("index='faiss' searches on the CPU, but the keys are on a GPU: use index='torch' (exact too).")
+    if index == 'faiss':
+        require_faiss_beside_torch("index='faiss'")
     step = KEY_CHUNK if on_cpu else GPU_KEY_CHUNK
     results = []
     for part in queries.float().split(QUERY_CHUNK):
@@ -119,9 +123,10 @@ class InvertedFile:
     """
 
     def __init__(self, keys: Tensor, num_lists: int = 512, num_probes: int = 32, seed: int = 0) -> None:
-        import faiss
         if keys.device.type != 'cpu':
             raise ValueError("index='ivf' searches on the CPU, but the keys are on a GPU: use index='torch'.")
+        require_faiss_beside_torch("index='ivf'")
+        import faiss
         num_lists = max(1, min(num_lists, len(keys) // 39))
         quantizer = faiss.IndexFlatIP(keys.shape[1])
         self.index = faiss.IndexIVFFlat(quantizer, keys.shape[1], num_lists, faiss.METRIC_INNER_PRODUCT)

@@ -105,7 +105,7 @@ def test_a_config_that_does_not_fit_is_said_without_lists_of_keys(fitted):
         LeopartInferencer(torch.load(fitted), cfg)
     assert len(str(error.value)) < 700
     cfg = config()
-    cfg.model.decode_head = dict(type='leopart_mm.RetrievalHead')
+    cfg.model.decode_head = dict(type='leopart_mm.RetrievalHead', num_classes=4)
     with pytest.raises(ValueError, match=r'fitted by another kind of model: the config has a RetrievalHead here'):
         LeopartInferencer(torch.load(fitted), cfg)
 

@@ -80,7 +80,9 @@ def test_missing_parts_are_named(root):
         VOCLayoutDataset(str(root / 'nowhere'))
     with pytest.raises(FileNotFoundError, match=r'trainaug\.txt.*There are: train, val'):
         VOCLayoutDataset(str(root), split='trainaug')
-    with pytest.raises(FileNotFoundError, match=r'SegmentationClassAug is missing.*SegmentationClass.*seg_map_path'):
+    with pytest.raises(FileNotFoundError, match=r'--cfg-options train_split=train train_masks=SegmentationClass'):
+        VOCLayoutDataset(str(root), split='trainaug')
+    with pytest.raises(FileNotFoundError, match=r'SegmentationClassAug is missing.*seg_map_path.*options train_split='):
         VOCLayoutDataset(str(root), data_prefix=dict(seg_map_path='SegmentationClassAug'))
     (root / 'SegmentationClass' / 'im.2.png').unlink()
     with pytest.raises(FileNotFoundError, match=r'1 of 2 listed masks.*im\.2\.png'):

@@ -1,12 +1,13 @@
 """FittedState: fitted values as buffers that load completely or not at all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import has_float64, move
 from leopart_mm.files import shorten
 
 
@@ -72,10 +73,22 @@ class FittedState:
             raise ValueError(f'{type(self).__name__} keeps {sorted(self.STATE)}, not {sorted(values)}.')
         device = self.fitted.device
         for name, value in values.items():
-            setattr(self, name, value.to(device))
+            setattr(self, name, move(value, device))
         record = json.dumps(dict(settings=self.settings(), info=dict(info)))
         self.fit_info = torch.tensor(list(record.encode()), dtype=torch.uint8, device=device)
         self.fitted = torch.tensor(True, device=device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'FittedState':
+        """As nn.Module's (`to`, `cuda`, `half`, ...); float64 values stay on the CPU where the device has none."""
+        exact = {name: getattr(self, name) for name in self.STATE if getattr(self, name).dtype == torch.float64}
+        if not exact or has_float64(fn(torch.zeros(1)).device):
+            return super()._apply(fn, recurse)
+        for name in exact:
+            setattr(self, name, None)
+        super()._apply(fn, recurse)
+        for name, value in exact.items():
+            setattr(self, name, value.cpu())
+        return self
 
     def require_fitted(self) -> None:
         """Raise NotFittedError unless something was fitted or loaded."""
@@ -108,7 +121,8 @@ class FittedState:
             older = 'settings' not in record
             self._check_settings(self.settings_of_older(record['info'], given) if older else record['settings'])
         for name in names:
-            setattr(self, name, torch.empty_like(given[name], device=self.fitted.device))
+            place = torch.empty_like(given[name], device='cpu')
+            setattr(self, name, move(place, self.fitted.device))
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
                                       error_msgs)
 

@@ -17,6 +17,7 @@ from leopart_mm.clustering.foreground import (
     published_cuts,
     published_threshold,
 )
+from leopart_mm.devices import move
 from leopart_mm.geometry.cell_counts import pixels_per_cell
 from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
 from leopart_mm.masks.sources import MaskSource
@@ -159,7 +160,7 @@ class CBFE(FittedPostprocessor):
             for members, (rows, columns, extent) in prediction.content_groups():
                 inside = masks[members, rows, columns]
                 weights = pixels_per_cell(tuple(inside.shape[-2:]), self.map_size, extent)
-                weights = torch.from_numpy(weights.copy()).to(inside.device)
+                weights = move(torch.from_numpy(weights.copy()), inside.device)
                 part.empty_masks += int((inside.flatten(1).sum(1) == 0).sum())
                 sizes = [cluster_sizes(maps[members, rows, columns], inside, prediction.num_labels, weights)
                          for maps in prediction.hard_labels]
@@ -260,7 +261,7 @@ class CBFE(FittedPostprocessor):
             raise ValueError(f'CBFE was fitted on {len(self.thresholds)} label maps per image, but the stage before '
                              f'gives {len(labels)}: fit again.')
         # 1e-9: a threshold that was a precision itself must not lose its cluster to rounding
-        foreground = (self.precisions >= self.thresholds[:, None] - 1e-9).long()
+        foreground = (self.precisions >= self.thresholds[:, None] - 1e-9).long().to(labels.device)
         masks = torch.stack([of_cluster[maps] for of_cluster, maps in zip(foreground[0], labels, strict=True)])
         groups = self.info['groups']
         for index, split in enumerate(self._splits(batch)):

@@ -104,7 +104,7 @@ class CommunityDetection(FittedPostprocessor):
         """
         self.require_fitted()
         return ClusterNetwork(
-            matrix=self.matrix[0].double().cpu().numpy(), communities=self.communities[0].cpu().numpy(),
+            matrix=self.matrix[0].cpu().double().numpy(), communities=self.communities[0].cpu().numpy(),
             frequencies=self.frequencies[0].cpu().numpy(),
             threshold=self.weight_threshold - 1e-7)  # `matrix` is kept in float32
 

@@ -1,0 +1,49 @@
+"""Devices as people have them: which one to take, and what each of them lacks."""
+
+import sys
+
+import torch
+from torch import Tensor
+
+
+def best_device() -> torch.device:
+    """A CUDA GPU if there is one, else the GPU of an Apple machine, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device('cuda')
+    mps = getattr(torch.backends, 'mps', None)
+    return torch.device('mps' if mps is not None and mps.is_available() else 'cpu')
+
+
+def has_float64(device: torch.device | str) -> bool:
+    """Whether a device computes in float64; Apple's GPUs (mps) do not."""
+    return torch.device(device).type != 'mps'
+
+
+def float64_device(tensor: Tensor) -> torch.device:
+    """Where a tensor can be held in float64: its own device, or the CPU."""
+    return tensor.device if has_float64(tensor.device) else torch.device('cpu')
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """The tensor in float64, on its device or, where that has none, on the CPU."""
+    return tensor.to(float64_device(tensor)).double()
+
+
+def move(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on a device; float64 stays on the CPU where the device has none."""
+    keep = tensor.dtype == torch.float64 and not has_float64(device)
+    return tensor.cpu() if keep else tensor.to(device)
+
+
+def require_faiss_beside_torch(option: str) -> None:
+    """Refuse faiss on macOS, where its OpenMP runtime and torch's end the process together.
+
+    Args:
+        option: What asked for it, for the message.
+
+    Raises:
+        ValueError: On macOS.
+    """
+    if sys.platform == 'darwin':
+        raise ValueError(f"{option} uses faiss, which crashes beside torch on macOS (each brings its own OpenMP): use "
+                         "index='torch', which is exact.")
