@@ -74,7 +74,7 @@ class _Mode(TorchFunctionMode):
                         for value in inputs) and name not in ('__get__', '__setitem__', '__getitem__', 'copy_'):
             raise RuntimeError(f'{name}: Expected all tensors to be on the same device, but found mps and cpu')
         result = func(*_plain(args), **_plain(kwargs))
-        return _on_mps(result) if (here and name != '__get__') or wants else result
+        return _on_mps(result) if here or wants else result
 
 
 @contextlib.contextmanager
