@@ -108,8 +108,8 @@ class FittedState:
         if not given:
             return
         absent = [prefix + name for name in names if name not in given]
-        if absent and len(absent) == len(self.STATE):
-            foreign = sorted(key for key in state_dict if key.startswith(prefix))
+        foreign = sorted(key for key in state_dict if key.startswith(prefix) and key.removeprefix(prefix) not in names)
+        if absent and foreign:
             raise ValueError(f'The checkpoint was fitted by another kind of model: the config has a '
                              f'{type(self).__name__} here, the checkpoint has {shorten(foreign)}. Evaluate it with the '
                              'config that it was fitted with, or fit anew from a checkpoint that is not fitted.')
