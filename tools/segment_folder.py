@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int:
     announce(f'Reading {args.checkpoint} ...')
     from leopart_mm.apis.folder_run import FolderRun
+    from leopart_mm.apis.image_inputs import list_images
     from leopart_mm.apis.inferencer import LeopartInferencer
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.files import printable
@@ -50,8 +51,9 @@ def main(args: argparse.Namespace) -> int:
                                                                                 args.names))
     inferencer = LeopartInferencer(checkpoint, config, names, args.device, args.tile_size, args.overlap,
                                    args.max_side, args.parts)
+    images = list_images(args.images[0] if len(args.images) == 1 else args.images)  # before OUT is touched
     run = FolderRun(inferencer, args.out, args.overlay, args.sheet, args.overwrite, read_names=names is None)
-    report = run.run(args.images[0] if len(args.images) == 1 else args.images)
+    report = run.run(images)
     if run.num_present:
         print(f'{run.num_present} label maps existed already (--overwrite makes them again).')
     print(f'{report.summary()} See {printable(run.out)}.')

@@ -17,11 +17,13 @@ from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation, model_di
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
 from leopart_mm.evaluation.label_writer import read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
+from leopart_mm.folder_lock import lock_folder
 from leopart_mm.progress import progress
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend
 
 MAX_LEGEND = 40
+SUMMARIES = ('legend.png', 'report.json', 'sheet.html', 'sheet.png')
 
 
 class FolderRun:
@@ -57,13 +59,15 @@ class FolderRun:
         self.names_file = self.out / 'names.yaml'
         settings = dict(model=self.model, tile_size=inferencer.tile_size, overlap=inferencer.overlap,
                         max_side=inferencer.max_side, config=config_digest(inferencer))
-        self.images = ImageRun(self.out / 'labels', settings, overwrite=overwrite)
+        lock = lock_folder(self.out)  # released at the end of this block; `run` takes it again
+        self.images = ImageRun(self.out / 'labels', settings, overwrite=overwrite, clear=self._remove_pictures)
         self._before = self.images.index.before or {}
         mark_outputs(self.out, FOLDER_OUTPUTS)
         self._keep_names_of_another_model()
         if read_names and self.names_file.exists():
             inferencer.names = ClusterNames.load(self.names_file, inferencer.num_clusters)
         self.sheet = ClusterSheet(inferencer.num_clusters, inferencer.names, inferencer.communities) if sheet else None
+        del lock
 
     @property
     def num_present(self) -> int:
@@ -85,17 +89,21 @@ class FolderRun:
     def _names_of(self, model: str) -> Path:
         return self.names_file.with_name(f'names.{model[:8]}.yaml')
 
-    def run(self, inputs: ImageInput | list[ImageInput]) -> Report:
+    def run(self, inputs: ImageInput | list[ImageInput] | ImageList) -> Report:
         """Segment everything; returns what happened.
 
         Raises:
             FileNotFoundError: If there is no image.
             OSError: If an output cannot be written.
         """
-        images = list_images(inputs)
-        if self.images.took_over:
-            self._remove_pictures()
+        images = inputs if isinstance(inputs, ImageList) else list_images(inputs)
+        lock = lock_folder(self.out)
+        if self.images.index.claimed() != self.images.index.settings:
+            raise ValueError(f'{printable(self.out)} was taken over by another run meanwhile.')
+        self._summaries_hold = True
         results = self._results(images)
+        if self.images.forgotten:
+            self._remove_summaries()
         for name in self.images.forgotten:
             self._overlay(name).unlink(missing_ok=True)
         pixels = np.zeros(self.inferencer.num_clusters, np.int64)
@@ -109,12 +117,16 @@ class FolderRun:
             self.inferencer.names.save(self.names_file, shares, self.model)
         self._write_summaries(shares)
         self.inferencer.report = self.images.report
+        del lock
         return self.images.report
 
     def _results(self, images: ImageList) -> Iterator[Segmentation | None]:
-        return self.images.run(
-            images, self.inferencer.segment,
-            lambda file, found: write_labels(file, found.labels, self.inferencer.num_clusters), self._read_back)
+        return self.images.run(images, self.inferencer.segment, self._write, self._read_back)
+
+    def _write(self, file: Path, found: Segmentation) -> None:
+        if self._summaries_hold:  # until a first map changes
+            self._remove_summaries()
+        write_labels(file, found.labels, self.inferencer.num_clusters)
 
     def _read_back(self, image: str | np.ndarray, name: str, file: Path) -> Segmentation:
         labels = read_labels(file)
@@ -137,10 +149,15 @@ class FolderRun:
 
     def _remove_pictures(self) -> None:
         """Remove pictures of another model: this run may not write them."""
-        for name in ('legend.png', 'sheet.png', 'sheet.html'):
-            (self.out / name).unlink(missing_ok=True)
+        self._remove_summaries()
         for overlay in (self.out / 'overlays').rglob('*.jpg'):
             overlay.unlink()
+
+    def _remove_summaries(self) -> None:
+        """Remove what shows all images together: a run that is killed or writes none leaves none of an older state."""
+        self._summaries_hold = False
+        for name in SUMMARIES:
+            (self.out / name).unlink(missing_ok=True)
 
     def _write_summaries(self, shares: np.ndarray) -> None:
         if self.overlays and shares.any():
@@ -154,7 +171,8 @@ class FolderRun:
         report = self.images.report
         content = dict(
             segmented=report.num_done, present=report.num_present, replaced=report.num_replaced,
-            skipped=report.num_skipped, corrupt=[dict(path=path, reason=reason) for path, reason in report.corrupt],
+            skipped=report.num_skipped, others=report.others,
+            corrupt=[dict(path=path, reason=reason) for path, reason in report.corrupt],
             shares=[round(float(share), 6) for share in shares])
         write_text_whole(self.out / 'report.json', json.dumps(content, indent=1) + '\n')
 

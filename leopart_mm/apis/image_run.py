@@ -10,7 +10,7 @@ import numpy as np
 from leopart_mm.apis.image_inputs import ImageList
 from leopart_mm.apis.output_index import OutputIndex
 from leopart_mm.datasets.image_reading import ImageReadError
-from leopart_mm.files import printable
+from leopart_mm.files import printable, shorten
 
 Result = TypeVar('Result')
 Image = str | np.ndarray
@@ -26,6 +26,7 @@ class Report:
         corrupt: File and reason of each image that could not be read.
         num_present: Number of images whose outputs existed already.
         num_replaced: Number of images of `num_done` whose outputs were stale.
+        others: Names of outputs in the folder of images that are not among those of the run.
     """
 
     num_done: int = 0
@@ -33,6 +34,7 @@ class Report:
     corrupt: list[tuple[str, str]] = field(default_factory=list)
     num_present: int = 0
     num_replaced: int = 0
+    others: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
         """The report in words."""
@@ -41,6 +43,9 @@ class Report:
             parts[0] += f' ({self.num_replaced} of them anew: another model or a changed image)'
         if self.num_skipped:
             parts.append(f'{self.num_skipped} other files skipped')
+        if self.others:
+            parts.append(f'{len(self.others)} label maps of earlier runs are of none of these images '
+                         f'({shorten(map(printable, self.others))})')
         if self.corrupt:
             parts.append(f'{len(self.corrupt)} images could not be read: '
                          + '; '.join(f'{printable(path)} ({reason})' for path, reason in self.corrupt))
@@ -74,7 +79,8 @@ class ImageRun:
         folder: Folder of the outputs; made if it does not exist.
         settings: All that decides an output besides the image: model, sizes, ...; values that JSON can hold.
         suffix: Suffix of the output files.
-        overwrite: Take over a folder with outputs of other settings, and make all outputs anew.
+        overwrite: Take over a folder with outputs of other settings, which are removed, and make all outputs anew.
+        clear: Removes what else there is of other settings when the folder is taken over.
 
     Attributes:
         took_over: Whether the folder was made with other settings.
@@ -86,14 +92,23 @@ class ImageRun:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], suffix: str = '.png',
-                 overwrite: bool = False) -> None:
+                 overwrite: bool = False, clear: Callable[[], None] | None = None) -> None:
         self.folder = folder
         self.suffix = suffix
         self.overwrite = overwrite
         self.index = OutputIndex(folder, settings)
-        self.took_over = self.index.claim(overwrite)
+        self._clear_more = clear
+        self._cleared: set[Path] = set()
+        self.took_over = self.index.claim(overwrite, self._clear)
         self.report = Report()
         self.forgotten: list[str] = []
+
+    def _clear(self) -> None:
+        if self._clear_more is not None:
+            self._clear_more()
+        for output in list(self.folder.rglob(f'*{self.suffix}')):
+            output.unlink()
+            self._cleared.add(output)
 
     def file(self, name: str) -> Path:
         """The output of an image; its name may hold dots."""
@@ -114,19 +129,20 @@ class ImageRun:
         """
         self.report = Report()
         self._forget_renamed(images)
+        self.report.others = self.index.names_beside(set(images.names))
 
         def process(image: Image, name: str) -> Result:
             file = self.file(name)
-            if not self.overwrite and file.is_file() and self.index.is_current(name, image):
+            if not self.overwrite and self.index.is_current(name, image, file):
                 result = read(image, name, file)
                 self.report.num_present += 1
                 return result
-            stale = file.is_file()
+            stale = file.is_file() or file in self._cleared
             source = self.index.source(image)
             result = make(image, name)
             self.index.begin(name)
             write(file, result)
-            self.index.done(name, source)
+            self.index.done(name, source, file.stat().st_size)
             self.report.num_done += 1
             self.report.num_replaced += stale
             return result

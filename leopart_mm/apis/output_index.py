@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,13 @@ class OutputIndex:
         self.records: dict[str, dict[str, Any]] = {}
         self.before: dict[str, Any] | None = None
 
-    def claim(self, overwrite: bool = False) -> bool:
+    def claim(self, overwrite: bool = False, clear: Callable[[], None] | None = None) -> bool:
         """Tie the folder to these settings; returns whether it was tied to others.
+
+        Args:
+            overwrite: Take over a folder that is tied to other settings.
+            clear: Removes the outputs of the other settings. It is called before the folder is tied to these, so that
+                a kill at any time leaves outputs of one kind only.
 
         Raises:
             ValueError: If it is tied to other settings and `overwrite` is off, or holds files of something else.
@@ -53,6 +58,10 @@ class OutputIndex:
         if other and not overwrite:
             raise ValueError(f'{printable(self.folder.parent)} holds label maps of another model, or made with other '
                              'tiles. Take another output folder, or overwrite these (--overwrite).')
+        if other:
+            if clear is not None:
+                clear()
+            (self.folder / JOURNAL).unlink(missing_ok=True)
         self._load()
         write_text_whole(self.folder / CLAIM, json.dumps(self.settings))
         return other
@@ -97,9 +106,9 @@ class OutputIndex:
         if self.records.get(name, {}).get('source') is not None:
             self._note(dict(name=name, source=None))
 
-    def done(self, name: str, source: dict[str, Any]) -> None:
-        """Note that the output of `name` is whole, made from `source`."""
-        self._note(dict(name=name, settings=self.key, source=source))
+    def done(self, name: str, source: dict[str, Any], size: int) -> None:
+        """Note that the output of `name` is whole, a file of `size` bytes made from `source`."""
+        self._note(dict(name=name, settings=self.key, source=source, size=size))
 
     def source(self, image: str | np.ndarray) -> dict[str, Any]:
         """What identifies an image: path, size, times and hash of a file; the hash of an array."""
@@ -112,10 +121,13 @@ class OutputIndex:
         except OSError:  # who reads the image says why
             return dict(path=os.path.abspath(image))
 
-    def is_current(self, name: str, image: str | np.ndarray) -> bool:
-        """Whether the output of `name` is whole, by these settings, and of this very image."""
+    def is_current(self, name: str, image: str | np.ndarray, file: Path) -> bool:
+        """Whether the output of `name`, that `file`, is whole, by these settings, and of this very image."""
         record = self.records.get(name)
         if record is None or record.get('settings') != self.key or not record.get('source'):
+            return False
+        size = file.stat().st_size if file.is_file() else None
+        if size is None or record.get('size', size) != size:  # a power cut, or somebody changed it
             return False
         noted = record['source']
         if isinstance(image, str):
@@ -130,8 +142,12 @@ class OutputIndex:
         source = self.source(image)
         if noted.get('hash') != source.get('hash'):
             return False
-        self.done(name, source)
+        self.done(name, source, size)
         return True
+
+    def names_beside(self, names: Collection[str]) -> list[str]:
+        """Names of whole outputs that are none of `names`."""
+        return [name for name, record in self.records.items() if record.get('source') and name not in names]
 
     def names_other_than(self, names: Mapping[str, str]) -> list[str]:
         """Names of outputs whose source is a path of `names`, but under another name there."""

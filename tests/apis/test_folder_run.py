@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,9 +14,11 @@ from leopart_mm.apis import LeopartInferencer
 from leopart_mm.apis.folder_run import FolderRun
 from leopart_mm.apis.inferencer import model_digest
 from leopart_mm.evaluation.label_writer import read_labels
+from leopart_mm.folder_lock import FolderInUseError
 from leopart_mm.visualization.cluster_names import ClusterNames
 from tests.apis.builders import stub_config, write_images
 from tests.test_files import full_disk
+from tests.test_folder_lock import held_by_another_process
 
 
 def stub(names=None, **kwargs):
@@ -145,11 +148,12 @@ def test_an_interrupted_overwrite_goes_on_to_the_end(tmp_path):
     images = write_images(tmp_path / 'in', ['1.png', '2.png', '3.png', '4.png'])
     run(tmp_path / 'in', tmp_path / 'out', overlays=True)
     interrupted(FolderRun(stub(step=1), tmp_path / 'out', overwrite=True), tmp_path / 'in', '3')
+    assert files(tmp_path / 'out' / 'labels') == ['1.png', '2.png']  # none of the first model
     with pytest.raises(ValueError, match='another model'):  # the first model has lost the folder
         FolderRun(stub(step=0.5), tmp_path / 'out')
     job = FolderRun(stub(step=1), tmp_path / 'out')
     report = job.run(tmp_path / 'in')
-    assert (report.num_done, report.num_replaced, job.num_present) == (2, 2, 2)
+    assert (report.num_done, report.num_replaced, job.num_present) == (2, 0, 2)
     for name, image in enumerate(images, 1):
         assert np.array_equal(labels_of(tmp_path / 'out', name), image[..., 0])
     assert not list((tmp_path / 'out').rglob('*.jpg'))  # overlays of the first model
@@ -298,3 +302,73 @@ def test_arrays_are_known_by_their_content(tmp_path):
         _, report = run([image + np.uint8(value)], tmp_path / 'out')
         assert report.num_done == expected
     assert (labels_of(tmp_path / 'out', 'image_0') == 4).all()
+
+
+def test_a_kill_while_another_models_maps_are_removed_leaves_the_folder_to_it(tmp_path, monkeypatch):
+    write_images(tmp_path / 'in', ['1.png', '2.png', '3.png'])
+    run(tmp_path / 'in', tmp_path / 'out', sheet=True)
+    unlink, removed = Path.unlink, []
+
+    def kill(path, *args, **kwargs):
+        if path.parent.name == 'labels' and path.suffix == '.png':
+            removed.append(path)
+            if len(removed) == 2:
+                raise KeyboardInterrupt
+        unlink(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'unlink', kill)
+        with pytest.raises(KeyboardInterrupt):
+            FolderRun(stub(step=1), tmp_path / 'out', overwrite=True)
+    job, report = run(tmp_path / 'in', tmp_path / 'out')
+    assert (report.num_done, job.num_present) == (1, 2)
+
+
+def test_a_takeover_leaves_no_map_of_images_that_are_gone(tmp_path):
+    write_images(tmp_path / 'in', ['1.png', '2.png', '3.png'])
+    run(tmp_path / 'in', tmp_path / 'out', overlays=True)
+    (tmp_path / 'in' / '3.png').unlink()
+    FolderRun(stub(step=1), tmp_path / 'out', overwrite=True).run(tmp_path / 'in')
+    assert files(tmp_path / 'out') == ['labels/1.png', 'labels/2.png', 'names.yaml', 'report.json']
+
+
+def test_maps_of_other_images_are_told(tmp_path):
+    write_images(tmp_path / 'in', ['1.png', '2.png'])
+    run(tmp_path / 'in', tmp_path / 'out')
+    (tmp_path / 'in' / '2.png').unlink()
+    job, report = run(tmp_path / 'in', tmp_path / 'out')
+    assert (report.num_done, job.num_present, report.others) == (0, 1, ['2'])
+    assert '1 label maps of earlier runs are of none of these images (2).' in report.summary()
+    assert json.loads((tmp_path / 'out' / 'report.json').read_text())['others'] == ['2']
+
+
+def test_no_sheet_or_report_outlives_its_maps(tmp_path):
+    write_images(tmp_path / 'in', ['1.png', '2.png'])
+    run(tmp_path / 'in', tmp_path / 'out', overlays=True, sheet=True)
+    write_images(tmp_path / 'in', ['2.png', '3.png'], seed=5)
+    interrupted(FolderRun(stub(step=0.5), tmp_path / 'out'), tmp_path / 'in', '3')
+    assert [name for name in files(tmp_path / 'out') if '/' not in name] == ['names.yaml']
+    run(tmp_path / 'in', tmp_path / 'out')
+    assert [name for name in files(tmp_path / 'out') if '/' not in name] == ['names.yaml', 'report.json']
+
+
+def test_a_map_cut_off_by_a_power_cut_is_made_again(tmp_path):
+    write_images(tmp_path / 'in', ['1.png', '2.png'])
+    run(tmp_path / 'in', tmp_path / 'out')
+    (tmp_path / 'out' / 'labels' / '2.png').write_bytes(b'')
+    job, report = run(tmp_path / 'in', tmp_path / 'out', sheet=True)
+    assert (report.num_done, job.num_present) == (1, 1)
+    assert read_labels(tmp_path / 'out' / 'labels' / '2.png').shape == (24, 40)
+
+
+def test_two_runs_at_once_do_not_share_a_folder(tmp_path):
+    write_images(tmp_path / 'in', ['1.png'])
+    job = FolderRun(stub(step=0.5), tmp_path / 'out')
+    with held_by_another_process(tmp_path / 'out' / '.leopart_mm-lock') as process:
+        for use in (lambda: job.run(tmp_path / 'in'), lambda: FolderRun(stub(step=0.5), tmp_path / 'out')):
+            with pytest.raises(FolderInUseError, match=rf'out is in use by another run \(process {process.pid} on'):
+                use()
+    assert job.run(tmp_path / 'in').num_done == 1  # free again after a kill
+    FolderRun(stub(step=1), tmp_path / 'out', overwrite=True)
+    with pytest.raises(ValueError, match='taken over by another run'):
+        job.run(tmp_path / 'in')
