@@ -23,10 +23,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--config', help='config file (default: the one in the checkpoint)')
     parser.add_argument('--device', help="such as cuda:1 or cpu (default: a GPU if there is one)")
     parser.add_argument('--tile-size', type=int, metavar='PIXELS',
-                        help='cut larger images into tiles (default: only those above --max-side)')
+                        help='cut larger images into tiles of this size, which shows more detail (default: --max-side)')
     parser.add_argument('--overlap', type=int, metavar='PIXELS', help='overlap of tiles (default: a quarter)')
     parser.add_argument('--max-side', type=int, default=2048, metavar='PIXELS',
-                        help='longest side that is segmented as a whole (default: 2048)')
+                        help='longest side that is segmented as a whole; larger images are cut into tiles of this '
+                        'size (default: 2048)')
     parser.add_argument('--names', metavar='FILE',
                         help='names and colours of clusters, YAML or JSON (default: OUT/names.yaml if it exists)')
     parser.add_argument('--overlay', action='store_true', help='also write the images painted with their clusters')

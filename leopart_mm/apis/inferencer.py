@@ -29,8 +29,6 @@ from leopart_mm.files import printable, shorten
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
 
-DEFAULT_TILE = 448
-
 
 class MisfitError(ValueError):
     """A checkpoint and a config that do not belong together."""
@@ -77,19 +75,20 @@ class LeopartInferencer:
             write_labels(f'out/{found.name}.png', found.labels, inferencer.num_clusters)
         print(inferencer.report.summary())
 
-    Images are prepared by the config's test transforms without the loading steps. An image whose longer side exceeds
-    `max_side` is segmented in tiles, and with `tile_size` every image larger than a tile: each tile is prepared as an
-    image by itself, and each pixel takes the label of the tile whose centre is nearest.
+    Images are prepared by the config's test transforms without the loading steps. An image up to `max_side` (or, if
+    given, `tile_size`) px is segmented as a whole; a larger one in overlapping tiles of that size, each prepared as an
+    image by itself, and each pixel takes the label of the tile whose centre is nearest. So the network sees an image
+    scaled by ``network side / max(image side, tile side)``, which has no step: labels of images just below and just
+    above the limit agree. Beyond the limit the scale stays; smaller tiles show more detail, and cost more.
 
     Args:
         checkpoint: A fitted checkpoint (tools/test.py --save-fitted), a loaded one, or any of a trained mmseg model.
         config: Config file or Config; None takes the one in the checkpoint. That is only parsed, never run.
         names: Naming file (see `ClusterNames.load`), a ClusterNames, or None.
         device: Such as 'cuda:1'; None: a GPU if there is one.
-        tile_size: Side of a tile in pixels of the image. None: no tiles up to `max_side`; beyond, tiles of the size
-            that the transforms resize images to, else of 448.
+        tile_size: Side of a tile in pixels of the image; larger images are cut into such. None: `max_side`.
         overlap: Least number of pixels that tiles share; None: a quarter of a tile.
-        max_side: Longest side in pixels that is segmented as a whole.
+        max_side: Longest side in pixels that is segmented as a whole, without `tile_size`.
         parts: Return the clusters before they are merged to communities, of a model with CommunityDetection.
 
     Attributes:
@@ -138,7 +137,7 @@ class LeopartInferencer:
         self._pipeline = self._build_pipeline()
         self.max_side = max_side
         self.tile_size = tile_size
-        self._tile = tile_size or self._network_side() or DEFAULT_TILE
+        self._tile = max_side if tile_size is None else tile_size
         self.overlap = self._tile // 4 if overlap is None else overlap
         if not 0 <= self.overlap < self._tile:
             raise ValueError(f'overlap={self.overlap} must be smaller than the tiles of {self._tile} px.')
@@ -179,13 +178,6 @@ class LeopartInferencer:
                            if not str(step['type']).rpartition('.')[2].startswith(('Load', 'KeepNetworkSize'))]
         with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
             return Compose(self.transforms)
-
-    def _network_side(self) -> int | None:
-        """The side to which the transforms resize images, if they do."""
-        for step in test_pipeline_of(self.config):
-            if str(step['type']).rpartition('.')[2] == 'Resize' and step.get('scale'):
-                return int(max(np.atleast_1d(step['scale'])))
-        return None
 
     def _read_names(self, names: Any, checkpoint: dict) -> ClusterNames:
         if isinstance(names, ClusterNames):
@@ -242,7 +234,7 @@ class LeopartInferencer:
         name = name or ('image' if path is None else Path(path).stem)
         dtype = np.uint8 if self.num_clusters <= 256 else np.uint16
         longest = max(array.shape[:2])
-        if longest > (self.tile_size or self.max_side):
+        if longest > self._tile:
             if self.tile_size is None:
                 print_log(f'{printable(name)} is {array.shape[1]} x {array.shape[0]} px: segmented in tiles of '
                           f'{self._tile} px', logger='current')

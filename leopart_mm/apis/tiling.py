@@ -24,9 +24,11 @@ class Span:
 
 
 def spans(length: int, tile: int, overlap: int) -> list[Span]:
-    """Tiles along an axis: of equal size, evenly spread, each pixel decided by the tile whose centre is nearest.
+    """Tiles along an axis: of equal size, `tile` - `overlap` apart, the last one at the end of the axis; each pixel is
+    decided by the tile whose centre is nearest.
 
-    On a grid of tiles this holds for both axes together.
+    On a grid of tiles this holds for both axes together. Where one more pixel needs one more tile, that tile lies one
+    pixel beside the last one: labels do not jump with the length (tiles spread evenly would all move).
 
     Args:
         length: Length of the axis in pixels.
@@ -45,7 +47,7 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
     if length <= tile:
         return [Span(0, length, 0, length)]
     count = math.ceil((length - overlap) / (tile - overlap))
-    starts = [round(index * (length - tile) / (count - 1)) for index in range(count)]
+    starts = [*(index * (tile - overlap) for index in range(count - 1)), length - tile]
     borders = [0, *((left + right + tile) // 2 for left, right in pairwise(starts)), length]
     return [Span(start, start + tile, *core) for start, core in zip(starts, pairwise(borders), strict=True)]
 

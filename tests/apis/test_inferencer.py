@@ -26,6 +26,12 @@ def fitted(tmp_path_factory):
     return fitted_checkpoint(tmp_path_factory.mktemp('fitted') / 'fitted.pth')
 
 
+@pytest.fixture(scope='module')
+def fitted_128(tmp_path_factory):
+    """As `fitted`, for images of 128 px."""
+    return fitted_checkpoint(tmp_path_factory.mktemp('fitted') / 'fitted_128.pth', resize=(128, 128))
+
+
 def stub(**kwargs):
     model = {key: kwargs.pop(key) for key in ('bands', 'step') if key in kwargs}
     return LeopartInferencer(dict(state_dict={}), stub_config(**model), **kwargs)
@@ -182,16 +188,40 @@ def test_ten_thousand_pixels_from_a_memory_map(tmp_path):
     inferencer = stub(bands=4)
     found = inferencer.segment(tmp_path / 'large.npy')
     assert isinstance(found.image, np.memmap)
-    assert set(inferencer.model.sizes) == {(448, 448)}
+    assert set(inferencer.model.sizes) == {(2048, 2048)}
     assert np.array_equal(found.labels, image[..., 0])
     assert max(found.overlay().shape) <= 2500
 
 
-def test_large_images_are_tiled_by_the_size_of_the_transforms(fitted):
-    inferencer = LeopartInferencer(fitted, max_side=64)
-    image = np.random.default_rng(0).integers(0, 256, (20, 65, 3), np.uint8)
-    assert np.array_equal(inferencer.segment(image).labels,
-                          LeopartInferencer(fitted, tile_size=32, overlap=8).segment(image).labels)
+def smooth_picture(height, width):
+    """The same large blobs at any size."""
+    blobs = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    return cv2.resize(blobs, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize(('limit', 'side'), [(dict(), 2048), (dict(max_side=1024), 1024), (dict(tile_size=1024), 1024)])
+@pytest.mark.parametrize('ratio', [1., 0.6])
+def test_the_scale_has_no_cliff_where_tiles_begin(fitted_128, limit, side, ratio):
+    """2,048 px were squashed to the network's size and 2,049 px cut into tiles of it: a third got other labels."""
+    inferencer = LeopartInferencer(fitted_128, **limit)
+    below, at, above = (inferencer.segment(smooth_picture(round(side * ratio), length)).labels
+                        for length in (side - 1, side, side + 1))
+    assert len(np.unique(at)) > 2
+    assert (at == above[:, :side]).mean() > 0.97
+    assert (below == at[:, :side - 1]).mean() > 0.97
+
+
+def test_the_number_of_tiles_makes_no_cliff(fitted_128):
+    """896 = 512 + 384 px is the last width of two tiles of 512 px that share 128."""
+    inferencer = LeopartInferencer(fitted_128, tile_size=512, overlap=128)
+    two, three = (inferencer.segment(smooth_picture(300, length)).labels for length in (896, 897))
+    assert (two == three[:, :896]).mean() > 0.97
+
+
+def test_an_image_that_needs_no_tiles_is_untouched_by_them(fitted):
+    image = smooth_picture(90, 120)
+    expected = LeopartInferencer(fitted).segment(image).labels
+    assert np.array_equal(LeopartInferencer(fitted, max_side=120, overlap=30).segment(image).labels, expected)
 
 
 def test_a_folder_with_everything_in_it(fitted, tmp_path):
