@@ -2,6 +2,7 @@
 _base_ = './default_runtime.py'
 default_scope = 'mmseg'
 default_hooks = dict(
+    value_range=dict(type='leopart_mm.ValueRangeHook'),  # one for all data sets of a run
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     visualization=dict(type='leopart_mm.ClusterVisualizationHook'))

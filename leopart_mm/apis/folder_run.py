@@ -11,11 +11,12 @@ import numpy as np
 from mmengine.logging import print_log
 
 from leopart_mm.apis.fingerprints import text_fingerprint
-from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
+from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, preview
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation, model_digest
+from leopart_mm.datasets.band_reading import read_bands
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
-from leopart_mm.evaluation.label_writer import read_labels, write_labels
+from leopart_mm.evaluation.label_writer import no_data_label, read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.progress import progress
@@ -29,7 +30,8 @@ SUMMARIES = ('legend.png', 'report.json', 'sheet.html', 'sheet.png')
 class FolderRun:
     """Segments images into files named after them.
 
-    Written below `out`: ``labels/<name>.png`` (cluster ids, 16-bit where there are more than 256), ``report.json``,
+    Written below `out`: ``labels/<name>.png`` (cluster ids, 16-bit where there are more than 256;
+    255, or 65535 of more than 255 clusters, where the image has no data), ``report.json``,
     ``names.yaml`` (a naming file to edit, unless there is one); on request ``overlays/<name>.jpg``, ``legend.png``,
     ``sheet.html``, ``sheet.png``. `<name>` is the path below the folder of the images. Label maps that were made by
     this model, with these tiles, from these very images are not made again, see `ImageRun`.
@@ -58,7 +60,8 @@ class FolderRun:
         self.model = model_digest(inferencer.model)
         self.names_file = self.out / 'names.yaml'
         settings = dict(model=self.model, tile_size=inferencer.tile_size, overlap=inferencer.overlap,
-                        max_side=inferencer.max_side, config=config_digest(inferencer))
+                        max_side=inferencer.max_side, config=config_digest(inferencer),
+                        numbers=[inferencer.value_range, inferencer.nodata])
         lock = lock_folder(self.out)  # released at the end of this block; `run` takes it again
         self.images = ImageRun(self.out / 'labels', settings, overwrite=overwrite, clear=self._remove_pictures)
         self._before = self.images.index.before or {}
@@ -110,7 +113,7 @@ class FolderRun:
         for found in progress(results, 'Segmenting', len(images.images)):
             if found is None:
                 continue
-            pixels += sum(np.bincount(line, minlength=len(pixels)) for line in found.labels)
+            pixels += found.counts()
             self._write_pictures(found)
         shares = pixels / max(pixels.sum(), 1)
         if not self.names_file.exists():
@@ -129,15 +132,18 @@ class FolderRun:
         write_labels(file, found.labels, self.inferencer.num_clusters)
 
     def _read_back(self, image: str | np.ndarray, name: str, file: Path) -> Segmentation:
-        labels = read_labels(file)
+        labels, model = read_labels(file), self.inferencer
+        missing = labels == no_data_label(model.num_clusters)
         needed = self.sheet is not None or self.overlays
-        bands, value_range = self.inferencer.bands, self.inferencer.value_range
-        array = load_image(image, bands, value_range) if needed else np.zeros((0, 0, bands))
-        return Segmentation(name, image if isinstance(image, str) else None, labels, self.inferencer.names, array)
+        array = (read_bands(image, model.bands, model.value_range, model.nodata)[0] if needed
+                 else np.zeros((0, 0, model.bands)))
+        return Segmentation(name, image if isinstance(image, str) else None, labels, model.names, array,
+                            missing if missing.any() else None)
 
     def _write_pictures(self, found: Segmentation) -> None:
         if self.sheet is not None:
-            self.sheet.add(preview(found.image, self.inferencer.bands, self.sheet.max_side), found.labels)
+            picture = preview(found.image, self.inferencer.bands, self.sheet.max_side, found.missing)
+            self.sheet.add(picture, found.labels, found.missing)
         overlay = self._overlay(found.name)
         if self.overlays:  # also where one exists: names may have changed
             write_image_whole(overlay, found.overlay())

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from leopart_mm.datasets.band_reading import ARRAY_SUFFIXES
 from leopart_mm.datasets.file_lists import find_files
-from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, ImageReadError, read_image
+from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.files import printable
 
-ARRAY_SUFFIXES = ('.npy', )
-TIFF_SUFFIXES = ('.tif', '.tiff')
 SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES
 
 ImageInput = str | os.PathLike | np.ndarray
@@ -112,74 +111,8 @@ def _choices(image: str, root: str) -> list[str]:
     return [stem, f'{stem}_{path.suffix[1:]}', path.as_posix()]
 
 
-def load_image(image: str | np.ndarray, bands: int = 3, value_range: tuple[float, float] | None = None) -> np.ndarray:
-    """An image as (H, W, bands): 8-bit BGR for three bands (as mmcv loads it), else the numbers in the file.
-
-    `.npy` files and TIFFs without compression are memory maps: of a large one only the current tile is read.
-
-    Args:
-        image: A file, or an array (H, W), (H, W, C) or (C, H, W); of three bands in BGR order.
-        bands: Number of bands that the network takes.
-        value_range: (low, high) that become 0 and 255 in files of three bands of more than 8 bits.
-
-    Raises:
-        ImageReadError: If the file cannot be read or has another number of bands.
-    """
-    name = image if isinstance(image, str) else '<array>'
-    if isinstance(image, str):
-        suffix = os.path.splitext(image)[1].lower()
-        if bands == 3 and suffix not in ARRAY_SUFFIXES:
-            return read_image(image, value_range=value_range)
-        array = _read_array(image, suffix)
-    else:
-        array = image
-    return bands_last(array, bands, name)
-
-
-def bands_last(array: np.ndarray, bands: int, name: str) -> np.ndarray:
-    """(H, W), (H, W, C) or (C, H, W) to a view (H, W, bands); a grey image is repeated over three bands.
-
-    Raises:
-        ImageReadError: If the number of bands or axes is another one, or there is no pixel, or no real number.
-    """
-    if array.dtype.kind not in 'buif' or array.size == 0:
-        raise ImageReadError(name, f'it holds {array.dtype} values of shape {array.shape}, no picture')
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim == 3:
-        if array.shape[2] == bands:
-            return array
-        if array.shape[0] == bands:
-            return np.moveaxis(array, 0, 2)
-        if bands == 3 and array.shape[2] == 1:
-            return np.broadcast_to(array, (*array.shape[:2], 3))
-        if bands == 3 and array.shape[2] == 4:
-            return array[..., :3]
-    raise ImageReadError(name, f'its shape is {array.shape}, but the network takes {bands} bands')
-
-
-def _read_array(path: str, suffix: str) -> np.ndarray:
-    if os.path.getsize(path) == 0:
-        raise ImageReadError(path, 'the file is empty (0 bytes)')
-    try:
-        if suffix in ARRAY_SUFFIXES:
-            return np.load(path, mmap_mode='r', allow_pickle=False)
-        if suffix in TIFF_SUFFIXES:
-            return _read_tiff(path)
-    except Exception as error:  # the readers raise many kinds
-        raise ImageReadError(path, f'damaged, cut off or no image ({error})') from error
-    return read_image(path, 'rgb')
-
-
-def _read_tiff(path: str) -> np.ndarray:
-    import tifffile
-    try:
-        return tifffile.memmap(path, mode='r')
-    except ValueError:  # compressed
-        return tifffile.imread(path)
-
-
-def preview(image: np.ndarray, bands: int, max_side: int | None = None) -> np.ndarray:
+def preview(image: np.ndarray, bands: int, max_side: int | None = None,
+            missing: np.ndarray | None = None) -> np.ndarray:
     """An image for pictures, (h, w, 3) uint8 RGB.
 
     Of more bands the first three are taken, each stretched between its 2nd and 98th percentile.
@@ -188,14 +121,22 @@ def preview(image: np.ndarray, bands: int, max_side: int | None = None) -> np.nd
         image: (H, W, bands), see `load_image`.
         bands: Number of bands.
         max_side: Take every n-th pixel, so that the longest side is below twice this number. None: full size.
+        missing: (H, W) bool, pixels without data: they are black, and do not count for the percentiles.
     """
     step = 1 if max_side is None else max(max(image.shape[:2]) // max_side, 1)
     image = image[::step, ::step]
     if bands == 3 and image.dtype == np.uint8:
         return image[..., ::-1]
     image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
-    image = np.nan_to_num(image.astype(np.float32))
+    image = image.astype(np.float32)
+    image[~np.isfinite(image)] = np.nan
+    if missing is not None:
+        image[missing[::step, ::step]] = np.nan
     if bands == 3:
         image = image[..., ::-1]
-    low, high = np.percentile(image[::max(len(image) // 512, 1)], (2, 98), axis=(0, 1))
-    return np.clip((image - low) / np.maximum(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    sample = image[::max(len(image) // 512, 1)]
+    if np.isnan(sample).all(axis=(0, 1)).any():
+        low, high = np.zeros(3), np.ones(3)
+    else:
+        low, high = np.nanpercentile(sample, (2, 98), axis=(0, 1))
+    return np.clip(np.nan_to_num((image - low) / np.maximum(high - low, 1e-6)) * 255, 0, 255).astype(np.uint8)

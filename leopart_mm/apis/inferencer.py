@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,19 @@ from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from leopart_mm.apis.checkpoint_config import config_of, has_config, test_pipeline_of
-from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, load_image, preview
+from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, preview
 from leopart_mm.apis.image_run import Report, process_images
 from leopart_mm.apis.tiling import segment_tiles
 from leopart_mm.checkpoints.roles import IN_WORDS, TRAINING, WEIGHTS, how_to_fit, role_of
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
+from leopart_mm.datasets.band_reading import prepare_bands, read_bands
+from leopart_mm.datasets.value_range import noted_range
 from leopart_mm.devices import best_device
+from leopart_mm.evaluation.label_writer import no_data_label
 from leopart_mm.files import printable, shorten
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.overlay import overlay
 
 
 class MisfitError(ValueError):
@@ -41,9 +45,11 @@ class Segmentation:
     Args:
         name: Name of the image without suffix, unique among those of a call.
         path: File of the image; None for an array.
-        labels: (H, W) cluster ids, uint8 for up to 256 clusters, else uint16.
+        labels: (H, W) cluster ids, uint8 for up to 256 clusters, else uint16. Pixels without data have the
+            `no_data_label`: 255, or 65535 of more than 255 clusters (in uint16 then).
         names: Names and colours of all clusters.
         image: (H, W, bands) as it was read.
+        missing: (H, W) bool, pixels without data; None if all have some.
     """
 
     name: str
@@ -51,18 +57,37 @@ class Segmentation:
     labels: np.ndarray
     names: ClusterNames
     image: np.ndarray
+    missing: np.ndarray | None = None
 
     @cached_property
     def groups(self) -> tuple[np.ndarray, ClusterNames]:
-        """(H, W) label map in which clusters of the same name are merged, and the names and colours of its labels."""
+        """(H, W) label map in which clusters of the same name are merged, and the names and colours of its labels.
+
+        Pixels without data keep their label.
+        """
         group_of, names = self.names.merged()
-        return group_of.astype(self.labels.dtype)[self.labels], names
+        if self.missing is None:
+            return group_of.astype(self.labels.dtype)[self.labels], names
+        groups = group_of.astype(self.labels.dtype)[np.where(self.missing, 0, self.labels)]
+        groups[self.missing] = no_data_label(len(self.names.names))
+        return groups, names
 
     def overlay(self, alpha: float = 0.6, max_side: int | None = 2048) -> np.ndarray:
-        """The image painted with its named clusters, (h, w, 3) uint8 RGB, not (much) larger than `max_side`."""
+        """The image painted with its named clusters, (h, w, 3) uint8 RGB, not (much) larger than `max_side`.
+
+        Pixels without data stay unpainted.
+        """
         step = 1 if max_side is None else max(max(self.labels.shape) // max_side, 1)
-        picture = preview(self.image, self.image.shape[2], max_side)
-        return self.names.overlay(picture, self.labels[::step, ::step], alpha)
+        picture = preview(self.image, self.image.shape[2], max_side, self.missing)
+        groups, names = self.groups
+        ignore = None if self.missing is None else no_data_label(len(self.names.names))
+        return overlay(picture, groups[::step, ::step], names.colours, alpha, ignore)
+
+    def counts(self) -> np.ndarray:
+        """(K,) number of pixels of each cluster."""
+        number = len(self.names.names)
+        return sum(np.bincount(line, minlength=2**16)[:number] if self.missing is not None else
+                   np.bincount(line, minlength=number) for line in self.labels)
 
 
 @INFERENCERS.register_module(name=['LeopartInferencer', 'FittedInferencer'])
@@ -96,7 +121,9 @@ class LeopartInferencer:
         num_clusters: Number of labels, K.
         names: Names and colours of the labels, a ClusterNames.
         bands: Number of bands of an image; the backbone's `in_chans`.
-        value_range: Range that images of more than 8 bits are scaled from, that of the data set fitted on.
+        value_range: Range that images of more than 8 bits are scaled from, that of the data set fitted on. Networks of
+            another number of bands than three take the numbers as they are, unless their config loads by `LoadImage`.
+        nodata: Number of missing pixels, beside NaN, infinity and GDAL's tag.
         communities: With `parts`, the community of each cluster; else None.
         transforms: Configs of the transforms that prepare an image.
         report: A `Report` of the latest call.
@@ -133,8 +160,9 @@ class LeopartInferencer:
         self.names = self._read_names(names, loaded)
         backbone = self.config.model.backbone
         self.bands: int = backbone.get('in_chans', backbone.get('in_channels', 3))
-        self.value_range = (loaded.get('meta', {}).get('dataset_meta') or {}).get('value_range')
+        self.value_range, self.nodata = noted_range(loaded)
         self._pipeline = self._build_pipeline()
+        self._scaled_from = self.value_range if self.bands == 3 or _loads_by_ours(self.config) else None
         self.max_side = max_side
         self.tile_size = tile_size
         self._tile = max_side if tile_size is None else tile_size
@@ -230,7 +258,7 @@ class LeopartInferencer:
             ImageReadError: If it cannot be read, or has another number of bands than the network takes.
         """
         path = None if isinstance(image, np.ndarray) else os.fspath(image)
-        array = load_image(image if path is None else path, self.bands, self.value_range)
+        array, missing = read_bands(image if path is None else path, self.bands, self.value_range, self.nodata)
         name = name or ('image' if path is None else Path(path).stem)
         dtype = np.uint8 if self.num_clusters <= 256 else np.uint16
         longest = max(array.shape[:2])
@@ -238,16 +266,15 @@ class LeopartInferencer:
             if self.tile_size is None:
                 print_log(f'{printable(name)} is {array.shape[1]} x {array.shape[0]} px: segmented in tiles of '
                           f'{self._tile} px', logger='current')
-            labels = segment_tiles(array, self._tile, self.overlap, lambda part: self._predict(part, path), dtype)
+            labels = segment_tiles(array, self._tile, self.overlap, partial(self._predict, path), dtype, missing)
         else:
-            labels = self._predict(np.ascontiguousarray(array), path).astype(dtype)
-        return Segmentation(name, path, labels, self.names, array)
+            labels = self._predict(path, np.ascontiguousarray(array), missing).astype(dtype)
+        return Segmentation(name, path, mark_missing(labels, missing, self.num_clusters), self.names, array, missing)
 
     @torch.no_grad()
-    def _predict(self, image: np.ndarray, path: str | None) -> np.ndarray:
-        """(H, W, bands) to labels (H, W)."""
-        if image.dtype not in (np.uint8, np.float32):
-            image = image.astype(np.float32)
+    def _predict(self, path: str | None, image: np.ndarray, missing: np.ndarray | None = None) -> np.ndarray:
+        """(H, W, bands) to labels (H, W); arrays of three bands hold 0..255 already."""
+        image = prepare_bands(image, missing, None if path is None and self.bands == 3 else self._scaled_from)
         data = self._pipeline(dict(img=image, img_path=path or '', img_shape=image.shape[:2],
                                    ori_shape=image.shape[:2]))
         sample = self.model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
@@ -279,6 +306,21 @@ def _num_labels(model: nn.Module) -> int:
     if hasattr(model, 'num_labels'):
         return model.num_labels
     return model.decode_head.num_classes
+
+
+def _loads_by_ours(config: Config) -> bool:
+    """Whether the data set's images are loaded, and so scaled, by LoadImage with any number of bands."""
+    return any(str(step['type']).rpartition('.')[2] == 'LoadImage' for step in test_pipeline_of(config))
+
+
+def mark_missing(labels: np.ndarray, missing: np.ndarray | None, num_clusters: int) -> np.ndarray:
+    """Give pixels without data the `no_data_label`."""
+    if missing is None:
+        return labels
+    label = no_data_label(num_clusters)
+    labels = labels if label <= np.iinfo(labels.dtype).max else labels.astype(np.uint16)
+    labels[missing] = label
+    return labels
 
 
 def model_digest(model: nn.Module) -> str:

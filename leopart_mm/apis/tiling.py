@@ -52,8 +52,8 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
     return [Span(start, start + tile, *core) for start, core in zip(starts, pairwise(borders), strict=True)]
 
 
-def segment_tiles(image: np.ndarray, tile: int, overlap: int, predict: Callable[[np.ndarray], np.ndarray],
-                  dtype: np.dtype | type = np.int64) -> np.ndarray:
+def segment_tiles(image: np.ndarray, tile: int, overlap: int, predict: Callable[..., np.ndarray],
+                  dtype: np.dtype | type = np.int64, missing: np.ndarray | None = None) -> np.ndarray:
     """Label map of an image, tile by tile; one tile is in memory at a time.
 
     Cluster ids cannot be averaged where tiles overlap, so each pixel takes its label from the tile whose centre is
@@ -63,8 +63,9 @@ def segment_tiles(image: np.ndarray, tile: int, overlap: int, predict: Callable[
         image: (H, W, C), also a memory map.
         tile: Side of a tile in pixels.
         overlap: Least number of pixels that neighbours share.
-        predict: Function of a tile (h, w, C) that returns its labels (h, w).
+        predict: Function of a tile (h, w, C), and its part of `missing` if that is given, that returns labels (h, w).
         dtype: Type of the returned labels.
+        missing: (H, W) bool, pixels without data.
 
     Returns:
         (H, W) labels.
@@ -72,7 +73,8 @@ def segment_tiles(image: np.ndarray, tile: int, overlap: int, predict: Callable[
     labels = np.empty(image.shape[:2], dtype)
     for rows in spans(image.shape[0], tile, overlap):
         for columns in spans(image.shape[1], tile, overlap):
-            part = predict(np.ascontiguousarray(image[rows.start:rows.stop, columns.start:columns.stop]))
+            place = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+            part = predict(np.ascontiguousarray(image[place]), *(() if missing is None else (missing[place], )))
             labels[rows.core_start:rows.core_stop, columns.core_start:columns.core_stop] = part[
                 rows.core_start - rows.start:rows.core_stop - rows.start,
                 columns.core_start - columns.start:columns.core_stop - columns.start]

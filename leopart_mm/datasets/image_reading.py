@@ -29,6 +29,7 @@ MORE_FORMATS = {
     **dict.fromkeys(('.dcm', '.nii'), 'convert the slices to PNG or TIFF first (e.g. with pydicom or nibabel)'),
     **dict.fromkeys(('.mp4', '.mov', '.avi', '.mkv'), 'cut the film into frames first (ffmpeg -i film.mp4 %06d.jpg)'),
 }
+BYTE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.webp', '.gif', '.bmp')  # never more than 8 bits
 EXIF_ORIENTATION, GDAL_NODATA = 0x0112, 42113
 QUANTILES = (0.5, 99.5)  # percent
 JPEG_START, JPEG_END, PROGRESSIVE = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xc2'
@@ -80,13 +81,31 @@ def read_image(path: str | os.PathLike, channel_order: str = 'bgr', value_range:
     Raises:
         ImageReadError: If the file is missing, empty, damaged, cut off or no image.
     """
+    return read_with_missing(path, channel_order, value_range, nodata)[0]
+
+
+def read_with_missing(path: str | os.PathLike, channel_order: str = 'bgr',
+                      value_range: tuple[float, float] | None = None,
+                      nodata: float | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `read_image`, and a bool array (H, W) of the pixels without data; None if all have some.
+
+    A pixel is without data if all its channels are.
+    """
     path = os.fspath(path)
+    return decode_image(read_content(path), path, channel_order, value_range, nodata)
+
+
+def read_content(path: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        ImageReadError: If it is missing or cannot be read.
+    """
     try:
         with open(path, 'rb') as file:
-            content = file.read()
+            return file.read()
     except OSError as error:
         raise ImageReadError(path, error.strerror or type(error).__name__) from error
-    return decode_image(content, path, channel_order, value_range, nodata)
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
@@ -102,9 +121,23 @@ def image_size(path: str | os.PathLike) -> tuple[int, int] | None:
     return (width, height) if turned else (height, width)
 
 
+def pixels_without_data(path: str | os.PathLike, nodata: float | None = None) -> np.ndarray | None:
+    """(H, W) bool: pixels of an image file without data; None if all have some, or the file cannot be read.
+
+    Only files that may have such pixels are read: TIFFs, and with `nodata` all but JPEGs.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in BYTE_SUFFIXES or (nodata is None and suffix not in ('.tif', '.tiff')):
+        return None
+    with contextlib.suppress(ImageReadError):
+        return read_with_missing(path, value_range=(0., 1.), nodata=nodata)[1]
+    return None
+
+
 def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bgr',
-                 value_range: tuple[float, float] | None = None, nodata: float | None = None) -> np.ndarray:
-    """Decode the bytes of an image file; as `read_image`. `path` is used in error messages only."""
+                 value_range: tuple[float, float] | None = None,
+                 nodata: float | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode the bytes of an image file; as `read_with_missing`. `path` is used in error messages only."""
     if channel_order not in ('bgr', 'rgb'):
         raise ValueError(f"channel_order must be 'bgr' or 'rgb', not {channel_order!r}.")
     if not content:
@@ -117,10 +150,11 @@ def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bg
             if _may_end_early(content, image) and _ends_early(content, image, flag):
                 raise ImageReadError(path, 'cut off: its data end before the image does, although the file ends like a '
                                      'whole one')
-            return image
-    array, missing = _decode_with_pillow(content, path)
-    image = to_bytes(array, value_range, [missing, nodata])
-    return image if channel_order == 'rgb' else np.ascontiguousarray(image[..., ::-1])
+            return image, None
+    array, tag = _decode_with_pillow(content, path)
+    valid = valid_pixels(array, [tag, nodata])
+    image = to_bytes(array, value_range, valid)
+    return image if channel_order == 'rgb' else np.ascontiguousarray(image[..., ::-1]), without_data(valid)
 
 
 def _may_end_early(content: bytes, image: np.ndarray) -> bool:
@@ -143,8 +177,7 @@ def read_numbers(path: str | os.PathLike) -> tuple[np.ndarray, float | None]:
     Raises:
         ImageReadError: As `read_image`.
     """
-    with open(path, 'rb') as file:
-        return _decode_with_pillow(file.read(), os.fspath(path))
+    return _decode_with_pillow(read_content(os.fspath(path)), os.fspath(path))
 
 
 def _decode_with_pillow(content: bytes, path: str) -> tuple[np.ndarray, float | None]:
@@ -154,11 +187,12 @@ def _decode_with_pillow(content: bytes, path: str) -> tuple[np.ndarray, float | 
             image = Image.open(io.BytesIO(content))
             _warn_of_pages(image, path)
             image.load()
-            missing = _gdal_nodata(image)
+            tag = _gdal_nodata(image)
             image = ImageOps.exif_transpose(image)
             if image.mode in ('I', 'F') or image.mode.startswith('I;'):
-                return np.asarray(image), missing
-            return np.array(image.convert('RGB')), None
+                return np.asarray(image), tag
+            # Of a palette the number is an index, which the colours do not show.
+            return np.array(image.convert('RGB')), None if image.mode in ('P', 'PA', '1') else tag
     except Image.DecompressionBombError as error:
         raise ImageReadError(path, f'{error}. If the file is trusted, raise PIL.Image.MAX_IMAGE_PIXELS') from error
     except Exception as error:
@@ -201,12 +235,30 @@ def _say_pages(folder: str) -> None:
 
 
 def valid_pixels(array: np.ndarray, missing: Iterable[float | None]) -> np.ndarray | None:
-    """Bool array: False where a number is NaN, infinite or one of `missing`; None if all are valid."""
-    valid = np.isfinite(array) if array.dtype.kind == 'f' else np.ones(array.shape, bool)
+    """Bool array: False where a number is NaN, infinite or one of `missing`; None if all are valid.
+
+    >>> valid_pixels(np.array([0, 241], np.uint8), [-9999]) is None  # no byte is -9999
+    True
+    """
+    valid = np.isfinite(array) if array.dtype.kind == 'f' else None
     for value in missing:
-        if value is not None:
-            valid &= array != np.asarray(value).astype(array.dtype)
-    return None if valid.all() else valid
+        if value is None or not np.isfinite(value):
+            continue
+        if array.dtype.kind == 'f':
+            with np.errstate(over='ignore'):
+                valid &= array != np.asarray(value).astype(array.dtype)
+        elif value == int(value):
+            other = array != int(value)
+            valid = other if valid is None else valid & other
+    return None if valid is None or valid.all() else valid
+
+
+def without_data(valid: np.ndarray | None) -> np.ndarray | None:
+    """(H, W) bool: pixels of which no channel is valid; None if there are none."""
+    if valid is None:
+        return None
+    missing = ~valid if valid.ndim == 2 else ~valid.any(axis=2)
+    return missing if missing.any() else None
 
 
 def own_range(array: np.ndarray, valid: np.ndarray | None = None) -> tuple[float, float]:
@@ -224,25 +276,31 @@ def own_range(array: np.ndarray, valid: np.ndarray | None = None) -> tuple[float
     return (0., 1.) if low >= -0.01 and high <= 1.01 and array.dtype.kind == 'f' else (float(low), float(high))
 
 
+def scale(array: np.ndarray, value_range: tuple[float, float], valid: np.ndarray | None = None) -> np.ndarray:
+    """Numbers of any type as 0..255 (float64), by the range that becomes this; those that are not valid become 0."""
+    low, high = value_range
+    scaled = np.clip((array.astype(np.float64) - low) * (255. / max(high - low, 1e-12)), 0, 255)
+    if valid is not None:
+        scaled[~valid] = 0
+    return scaled
+
+
 def to_bytes(array: np.ndarray, value_range: tuple[float, float] | None = None,
-             missing: Iterable[float | None] = ()) -> np.ndarray:
+             valid: np.ndarray | None = None) -> np.ndarray:
     """(H, W) or (H, W, C) of any number type -> (H, W, 3) uint8.
 
     Args:
-        array: The numbers; uint8 stays as it is.
+        array: The numbers; uint8 is not scaled.
         value_range: (low, high) that become 0 and 255; None: `own_range`.
-        missing: Numbers that mean a missing pixel, which becomes 0.
+        valid: Which numbers are some, see `valid_pixels`; the others become 0.
 
     >>> to_bytes(np.array([[-1000, 0, 1000]], np.int16), (-1000, 1000))[0, :, 0].tolist()
     [0, 128, 255]
     """
     if array.dtype != np.uint8:
-        valid = valid_pixels(array, missing)
-        low, high = own_range(array, valid) if value_range is None else value_range
-        scaled = (array.astype(np.float64) - low) * (255. / max(high - low, 1e-12))
-        if valid is not None:
-            scaled[~valid] = 0
-        array = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        array = np.rint(scale(array, value_range or own_range(array, valid), valid)).astype(np.uint8)
+    elif valid is not None:
+        array = np.where(valid, array, 0).astype(np.uint8)
     if array.ndim == 2:
         array = array[..., None]
     return np.repeat(array[..., :1], 3, axis=2) if array.shape[2] < 3 else np.ascontiguousarray(array[..., :3])

@@ -10,12 +10,12 @@ from leopart_mm.datasets.file_lists import check_complete, read_lines, readings
 from leopart_mm.datasets.mask_reading import warn_of_odd_masks
 from leopart_mm.datasets.readers import with_our_readers
 from leopart_mm.datasets.subset import take_subset
-from leopart_mm.datasets.value_range import add_value_range
+from leopart_mm.datasets.value_range import HasValueRange, Range
 from leopart_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class PairedFolders(BaseSegDataset):
+class PairedFolders(HasValueRange, BaseSegDataset):
     """Every mask below ``data_prefix['seg_map_path']`` with the image of the same name.
 
     ::
@@ -34,7 +34,9 @@ class PairedFolders(BaseSegDataset):
         num_samples: Maximum number of samples.
         subset_seed: None takes the first `num_samples` samples, a number a random choice.
         hint: Sentence that the error for a missing folder of masks adds, e.g. which converter makes it.
-        value_range: (low, high) that become 0 and 255 in images of more than 8 bits; None: `measure_value_range`.
+        value_range: (low, high) that become 0 and 255 in images of more than 8 bits; None: measured
+            (`measure_value_range`), and shared with the other data sets of a run (`ValueRangeHook`); 'measure':
+            measured on these images in any case.
         nodata: Number of missing pixels in such images, beside NaN, infinity and GDAL's tag.
         pipeline: Transforms; ``LoadImageFromFile`` and ``LoadAnnotations`` read as `LoadImage` and `LoadMask` do.
         **kwargs: As in mmseg's BaseSegDataset (``test_mode``, ``metainfo``, ...).
@@ -51,14 +53,14 @@ class PairedFolders(BaseSegDataset):
                  num_samples: int | None = None,
                  subset_seed: int | None = None,
                  hint: str = '',
-                 value_range: tuple[float, float] | None = None,
+                 value_range: Range | str | None = None,
                  nodata: float | None = None,
                  pipeline: Sequence[dict | Callable] = (),
                  **kwargs: Any) -> None:
         self.num_samples = num_samples
         self.subset_seed = subset_seed
         self.hint = hint
-        self.value_range, self.nodata = value_range, nodata
+        self.keep_value_range(value_range, nodata)
         super().__init__(data_root=str(Path(data_root).expanduser()), data_prefix=dict(data_prefix), ann_file=ann_file,
                          pipeline=with_our_readers(pipeline), **kwargs)
 
@@ -78,7 +80,7 @@ class PairedFolders(BaseSegDataset):
         for key, what, folder in (('img_path', 'images', images), ('seg_map_path', 'masks', masks)):
             check_complete([sample[key] for sample in samples], what, folder, 'Add them, or take them off the list.')
         warn_of_odd_masks([sample['seg_map_path'] for sample in samples], self.ignore_index)
-        self._metainfo['value_range'] = add_value_range(samples, self.value_range, self.nodata)
+        self.measure_range(samples)
         return samples
 
     def _names(self, masks: Path) -> list[str]:

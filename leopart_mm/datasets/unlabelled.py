@@ -12,13 +12,13 @@ from leopart_mm.datasets.file_lists import find_files, plain_voc, read_lines, re
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, MORE_FORMATS
 from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
-from leopart_mm.datasets.value_range import add_value_range
+from leopart_mm.datasets.value_range import HasValueRange, Range
 from leopart_mm.files import printable, shorten
 from leopart_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class UnlabelledImages(SkipsUnreadable):
+class UnlabelledImages(HasValueRange, SkipsUnreadable):
     """Every image below a folder, or those that a list or a COCO json names.
 
     Without a list, all images of any tree::
@@ -50,8 +50,9 @@ class UnlabelledImages(SkipsUnreadable):
         subset_seed: None takes the first `num_samples` images, a number a random choice.
         on_corrupt: ``'skip'`` (default) or ``'raise'``.
         verify: Decode every image once at the start and drop the bad ones then. Slow; off by default.
-        value_range: (low, high) that become 0 and 255 in images of more than 8 bits; None: `measure_value_range`. It is
-            in the metainfo, and so in checkpoints.
+        value_range: (low, high) that become 0 and 255 in images of more than 8 bits; None: measured
+            (`measure_value_range`), and shared with the other data sets of a run (`ValueRangeHook`); 'measure':
+            measured on these images in any case.
         nodata: Number of missing pixels in such images, beside NaN, infinity and GDAL's tag.
         pipeline: Transforms.
         serialize_data: As in MMEngine's BaseDataset.
@@ -76,7 +77,7 @@ class UnlabelledImages(SkipsUnreadable):
                  subset_seed: int | None = None,
                  on_corrupt: str = 'skip',
                  verify: bool = False,
-                 value_range: tuple[float, float] | None = None,
+                 value_range: Range | str | None = None,
                  nodata: float | None = None,
                  pipeline: Sequence[dict | Callable] = (),
                  serialize_data: bool = True,
@@ -93,7 +94,7 @@ class UnlabelledImages(SkipsUnreadable):
         self.subset_seed = subset_seed
         self.on_corrupt = on_corrupt
         self.verify = verify
-        self.value_range, self.nodata = value_range, nodata
+        self.keep_value_range(value_range, nodata)
         self.image_folder = (data_prefix or {}).get('img_path', '')
         super().__init__(ann_file='', data_root=os.path.expanduser(data_root), pipeline=list(pipeline),
                          data_prefix=dict(), serialize_data=serialize_data, lazy_init=True)
@@ -110,7 +111,7 @@ class UnlabelledImages(SkipsUnreadable):
                                     'Give the folder with your images as --cfg-options data_root=/path/to/images.')
         paths = self._from_list(root) if self.ann_file else self._from_folders(root)
         samples = [dict(img_path=path) for path in take_subset(paths, self.num_samples, self.subset_seed)]
-        self._metainfo['value_range'] = add_value_range(samples, self.value_range, self.nodata)
+        self.measure_range(samples)
         return samples
 
     def _from_folders(self, root: Path) -> list[str]:

@@ -15,13 +15,13 @@ from leopart_mm.datasets.mask_reading import warn_of_odd_masks
 from leopart_mm.datasets.readers import with_our_readers
 from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
-from leopart_mm.datasets.value_range import add_value_range
+from leopart_mm.datasets.value_range import HasValueRange, Range
 from leopart_mm.files import printable, shorten
 from leopart_mm.registry import DATASETS
 
 
 @DATASETS.register_module()
-class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
+class VOCLayoutDataset(HasValueRange, SkipsUnreadable, BaseSegDataset):
     """Images, class masks and id lists in Pascal VOC's folders.
 
     ::
@@ -49,7 +49,9 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
         ignore_index: None takes the one of ``meta.json``, or 255.
         on_corrupt: What happens to an image that cannot be read: ``'skip'`` (default without masks; the next one takes
             its place, and it is named) or ``'raise'`` (with masks: a score must not leave images out).
-        value_range: (low, high) that become 0 and 255 in images of more than 8 bits; None: `measure_value_range`.
+        value_range: (low, high) that become 0 and 255 in images of more than 8 bits; None: measured
+            (`measure_value_range`), and shared with the other data sets of a run (`ValueRangeHook`); 'measure':
+            measured on these images in any case.
         nodata: Number of missing pixels in such images, beside NaN, infinity and GDAL's tag.
         pipeline: Transforms; ``LoadImageFromFile`` and ``LoadAnnotations`` read as `LoadImage` and `LoadMask` do.
         **kwargs: As in mmseg's BaseSegDataset (``test_mode``, ...).
@@ -71,7 +73,7 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
                  subset_seed: int | None = None,
                  ignore_index: int | None = None,
                  on_corrupt: str | None = None,
-                 value_range: tuple[float, float] | None = None,
+                 value_range: Range | str | None = None,
                  nodata: float | None = None,
                  pipeline: Sequence[dict | Callable] = (),
                  **kwargs: Any) -> None:
@@ -83,7 +85,7 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
         self.source_classes = meta['classes']
         self.splits = (split, ) if isinstance(split, str) else tuple(split)
         self.num_samples = num_samples
-        self.value_range, self.nodata = value_range, nodata
+        self.keep_value_range(value_range, nodata)
         self.subset_seed = subset_seed
         prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
         prefix.update(data_prefix or {})
@@ -137,7 +139,7 @@ class VOCLayoutDataset(SkipsUnreadable, BaseSegDataset):
             masks = [sample['seg_map_path'] for sample in samples]
             check_complete(masks, 'masks', mask_dir, cure)
             warn_of_odd_masks(masks, self.ignore_index)
-        self._metainfo['value_range'] = add_value_range(samples, self.value_range, self.nodata)
+        self.measure_range(samples)
         return samples
 
     def _read_ids(self) -> dict[str, str]:

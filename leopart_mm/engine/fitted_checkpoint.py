@@ -26,7 +26,7 @@ def cluster_meta(num_labels: int) -> dict[str, Any]:
 @master_only
 def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | None = None, seed: int | None = None,
                            state: dict[str, Tensor] | None = None, dataset_meta: dict[str, Any] | None = None,
-                           value_range: tuple[float, float] | None = None) -> None:
+                           value_range: tuple[float, float] | None = None, nodata: float | None = None) -> None:
     """Write the model's state with names and colours of its labels, as a whole file or not at all.
 
     Args:
@@ -37,12 +37,14 @@ def save_fitted_checkpoint(model: Any, path: str | os.PathLike, cfg: Config | No
         state: State of the model; None: its `state_dict`.
         dataset_meta: Classes and palette; None: the labels are clusters, with names and colours of their own.
         value_range: Range of the data set for images of more than 8 bits, with which others are to be read too.
+        nodata: Number of missing pixels in such images.
 
     Raises:
         OSError: If the file cannot be written.
     """
     meta = dict(
-        dataset_meta=dict(dataset_meta or cluster_meta(model.num_labels), value_range=value_range),
+        dataset_meta=dict(dataset_meta or cluster_meta(model.num_labels), value_range=value_range,
+                          nodata=nodata),
         seed=seed,
         time=time.strftime('%Y%m%d_%H%M%S'),
         mmengine_version=mmengine.__version__)

@@ -17,6 +17,7 @@ from leopart_mm.evaluation.cluster_scores import (
     mean_scores,
     score_tables,
 )
+from leopart_mm.evaluation.label_census import count_ignored, findings
 from leopart_mm.evaluation.label_writer import LabelMapWriter
 from leopart_mm.evaluation.report import class_table, explained, protocol
 from leopart_mm.evaluation.running_table import RunningTable
@@ -33,7 +34,8 @@ class ClusterMetric(BaseMetric):
 
     Results in percent, mean over seeds: ``mIoU`` (over all classes, absent ones 0: the published mean), ``mIoU_std``
     (population standard deviation over seeds), ``mIoU_occurring`` (over classes with ground truth), ``aAcc`` (pixel
-    accuracy), ``background_share`` (of clusters). With several matchings these are the first one's, and those of each
+    accuracy), ``background_share`` (of clusters). The log says how many pixels are ignored and which classes are
+    absent, as a warning where a score says little. With several matchings these are the first one's, and those of each
     are called ``<matching>/mIoU`` and so on.
 
     Args:
@@ -47,6 +49,7 @@ class ClusterMetric(BaseMetric):
             an IoU of 0 in the mean, as published. Default: leave it out.
         output_dir: Folder for the label maps of the first seed, see `LabelMapWriter`. tools/test.py --out sets it.
         output_classes: Also write the maps of matched classes, to ``output_dir/classes``.
+        nodata: Number of missing pixels in the images, for the label maps; None: what `ValueRangeHook` knows.
         keep_results: Accepted since mmseg's tools set it; files are kept in any case.
 
     Attributes:
@@ -68,6 +71,7 @@ class ClusterMetric(BaseMetric):
                  count_ignored: bool = False,
                  output_dir: str | None = None,
                  output_classes: bool = False,
+                 nodata: float | None = None,
                  keep_results: bool = False,
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
@@ -79,6 +83,7 @@ class ClusterMetric(BaseMetric):
         self.ignore_index = ignore_index
         self.count_ignored = count_ignored
         self.output_classes = output_classes
+        self.nodata = nodata
         self.writer = None if output_dir is None else LabelMapWriter(output_dir)
         self.matching_: np.ndarray | None = None
         self.scores_: dict[str, list[MatchingScores]] = {}
@@ -87,6 +92,7 @@ class ClusterMetric(BaseMetric):
 
     def _reset(self) -> None:
         self._table = RunningTable()
+        self._ignored = RunningTable()
         self._seeds: tuple[int, ...] = ()
 
     @property
@@ -124,8 +130,10 @@ class ClusterMetric(BaseMetric):
             except ValueError as error:
                 raise ValueError(f'{name}: {error}') from error
             self._table.add(table.cpu().numpy())
+            self._ignored.add(count_ignored(sample['gt_sem_seg']['data'].cpu().numpy(), self.ignore_index))
             if self.writer is not None:
-                self.writer.add(name, sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy(), num_clusters)
+                self.writer.add(name, sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy(), num_clusters,
+                                self.nodata)
 
     def _table_of(self, sample: dict, num_clusters: int) -> Tensor:
         gt = sample['gt_sem_seg']['data'].squeeze(0)
@@ -149,6 +157,7 @@ class ClusterMetric(BaseMetric):
             ValueError: If no image was processed, or no pixel is valid.
         """
         tables, images = self._table.gather(size)
+        ignored, _ = self._ignored.gather(size)
         seeds = next(seeds for seeds in all_gather_object(self._seeds) if seeds)
         self._reset()
         if not tables.any():
@@ -156,7 +165,7 @@ class ClusterMetric(BaseMetric):
                              f'{self.ignore_index}. Check ignore_index, reduce_zero_label and the masks.')
         metrics = self.compute_metrics(tables)
         if is_main_process():
-            self._log(images, seeds)
+            self._log(images, seeds, ignored)
         if self.writer is not None:
             self.writer.finish(self.matching_ if self.output_classes else None, self.num_classes)
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics
@@ -168,10 +177,12 @@ class ClusterMetric(BaseMetric):
         self.matching_ = next(iter(self.scores_.values()))[0].mapping
         return mean_scores(self.scores_)
 
-    def _log(self, images: int, seeds: Sequence[int]) -> None:
+    def _log(self, images: int, seeds: Sequence[int], ignored: np.ndarray) -> None:
         occurring, classes = self.tables_[0].sum(axis=0) > 0, self.dataset_meta['classes']
         for name, per_seed in self.scores_.items():
             print_log(protocol(name, images, self.tables_.shape[1], self.tables_.shape[2], self.eval_size,
                                self.ignore_index, seeds, per_seed, self.left_out), logger='current')
             print_log(explained(classes, occurring, per_seed), logger='current')
             print_log('\n' + class_table(classes, occurring, per_seed), logger='current')
+        for level, message in findings(ignored, images, occurring, classes, self.ignore_index, self.left_out):
+            print_log(message, logger='current', level=level)

@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import print_log
 
-from leopart_mm.datasets.image_reading import image_size
+from leopart_mm.datasets.image_reading import image_size, pixels_without_data
 from leopart_mm.files import printable, write_image_whole
 from leopart_mm.geometry.patch_grid import upsample_labels
 
@@ -42,13 +42,18 @@ def _stem(path: str, depth: int) -> str:
     return '_'.join(part.strip('/\\') for part in parts).strip('_')
 
 
+def no_data_label(num_labels: int) -> int:
+    """The label of pixels without data in a map of K labels: 255, or 65535 where 255 is a label (K > 255)."""
+    return 255 if num_labels <= 255 else 65535
+
+
 def write_labels(path: str | os.PathLike, labels: np.ndarray, num_labels: int) -> None:
     """Write a label map as PNG, in one step.
 
     Args:
         path: The file.
-        labels: (H, W) integers.
-        num_labels: K; 8-bit up to 256, else 16-bit.
+        labels: (H, W) integers; pixels without data have the `no_data_label`.
+        num_labels: K; 8-bit up to 256, else 16-bit. (A map of 256 labels with pixels without data has 16 bits.)
 
     Raises:
         ValueError: If a label is not in 0..K-1, or K is larger than 65536.
@@ -57,9 +62,11 @@ def write_labels(path: str | os.PathLike, labels: np.ndarray, num_labels: int) -
     labels = np.asarray(labels)
     if num_labels > 2**16:
         raise ValueError(f'{num_labels} labels do not fit in a 16-bit PNG.')
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_labels:
-        raise ValueError(f'Labels reach from {labels.min()} to {labels.max()}, but only 0..{num_labels - 1} exist.')
-    write_image_whole(path, labels.astype(np.uint8 if num_labels <= 256 else np.uint16))
+    known = labels[labels != no_data_label(num_labels)] if num_labels < 2**16 else labels
+    if known.size and not 0 <= known.min() <= known.max() < num_labels:
+        raise ValueError(f'Labels reach from {known.min()} to {known.max()}, but only 0..{num_labels - 1} exist.')
+    small = num_labels <= 256 and (not labels.size or labels.max() <= 255)
+    write_image_whole(path, labels.astype(np.uint8 if small else np.uint16))
 
 
 def read_labels(path: str | os.PathLike) -> np.ndarray:
@@ -82,6 +89,8 @@ class LabelMapWriter:
     they lie under hidden names, so that images of one name in different folders, also on different processes, never
     overwrite each other.
 
+    Pixels without data (`pixels_without_data`) have the `no_data_label`.
+
     Args:
         folder: Where the maps are written; made if it does not exist.
     """
@@ -91,17 +100,21 @@ class LabelMapWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.paths: list[str] = []
 
-    def add(self, image_path: str, labels: np.ndarray, num_labels: int) -> None:
+    def add(self, image_path: str, labels: np.ndarray, num_labels: int, nodata: float | None = None) -> None:
         """Write the map of an image.
 
         Args:
             image_path: The image file.
             labels: (H, W) integers in 0..num_labels-1.
             num_labels: K.
+            nodata: Number of missing pixels in the image, beside NaN, infinity and GDAL's tag.
         """
         size = image_size(image_path)
         if size is not None and size != labels.shape:
             labels = upsample_labels(torch.from_numpy(labels), size).numpy()
+        missing = pixels_without_data(image_path, nodata)
+        if missing is not None and missing.shape == labels.shape:
+            labels = np.where(missing, no_data_label(num_labels), labels)
         write_labels(self._hidden(image_path), labels, num_labels)
         self.paths.append(image_path)
 
@@ -126,6 +139,13 @@ class LabelMapWriter:
         for path, file in files.items():
             os.replace(self._hidden(path), file)
             if mapping is not None:
-                write_labels(self.folder / 'classes' / file.name, mapping[read_labels(file)], num_classes)
+                write_labels(self.folder / 'classes' / file.name, _classes(read_labels(file), mapping, num_classes),
+                             num_classes)
         print_log(f'Wrote {len(files)} label maps to {printable(self.folder)}', logger='current')
         return files
+
+
+def _classes(labels: np.ndarray, mapping: np.ndarray, num_classes: int) -> np.ndarray:
+    """The class of each cluster of a map; pixels without data stay such."""
+    missing = labels >= len(mapping)
+    return np.where(missing, no_data_label(num_classes), mapping[np.where(missing, 0, labels)])

@@ -40,20 +40,28 @@ class ClusterSheet:
         self._images = np.zeros(num_clusters, np.int64)
         self._best: list[list[tuple[float, int, np.ndarray]]] = [[] for _ in range(num_clusters)]
 
-    def add(self, image: np.ndarray, labels: np.ndarray) -> None:
+    def add(self, image: np.ndarray, labels: np.ndarray, missing: np.ndarray | None = None) -> None:
         """Take what is needed from an image.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             labels: (h, w) integers in 0..K-1.
+            missing: (h, w) bool, pixels whose label does not count; None: there are none.
 
         Raises:
             ValueError: If a label is not below K.
         """
+        if missing is not None:  # an id of their own, which is no cluster
+            labels = np.where(missing, self.num_clusters, labels)
+            self._add(image, labels)
+            return
         if labels.max() >= self.num_clusters:
             raise ValueError(f'Labels reach to {labels.max()}, but the sheet has the clusters 0 to '
                              f'{self.num_clusters - 1}.')
-        counts = sum(np.bincount(line, minlength=self.num_clusters) for line in labels)
+        self._add(image, labels)
+
+    def _add(self, image: np.ndarray, labels: np.ndarray) -> None:
+        counts = sum(np.bincount(line, minlength=self.num_clusters)[:self.num_clusters] for line in labels)
         self._pixels += counts
         self._images += counts > 0
         image, labels = fit_side(image, self.max_side), fit_side(labels, self.max_side, labels=True)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from leopart_mm.apis.image_inputs import list_images, load_image, preview
+from leopart_mm.apis.image_inputs import list_images, preview
+from leopart_mm.datasets.band_reading import load_image
 from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.datasets.output_marks import mark_outputs
 from tests.apis.builders import write_images

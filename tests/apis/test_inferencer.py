@@ -348,3 +348,32 @@ def test_images_of_more_than_8_bits_are_scaled_as_the_data_set_was(fitted, tmp_p
     cv2.imwrite(str(tmp_path / 'a.tif'), array)
     image = LeopartInferencer(checkpoint).segment(str(tmp_path / 'a.tif')).image
     np.testing.assert_array_equal(image[..., 0], np.rint(array / 4000. * 255))
+
+
+@pytest.mark.parametrize('options', [{}, dict(tile_size=24, overlap=8)])
+def test_networks_of_many_bands_scale_as_their_data_set_was(tmp_path, options):
+    """Labels of LoadImage's 0..255, NaN and nodata left out and marked."""
+    cfg = stub_config(bands=4)
+    cfg.test_pipeline[0] = dict(type='leopart_mm.LoadImage', bands=4)
+    checkpoint = dict(state_dict={}, meta=dict(dataset_meta=dict(value_range=(0., 2000.), nodata=-9999)))
+    array = np.full((32, 48, 4), 1000, np.float32)
+    array[:8], array[8:16], array[16:24] = 2000, np.nan, -9999
+    np.save(tmp_path / 'a.npy', array)
+    found = LeopartInferencer(checkpoint, cfg, **options).segment(str(tmp_path / 'a.npy'))
+    assert [np.unique(part).tolist() for part in np.split(found.labels, 4)] == [[255], [65535], [65535], [127]]
+    assert found.counts().nonzero()[0].tolist() == [127, 255]
+    assert found.overlay().shape == (32, 48, 3)
+    raw = stub(bands=4).segment(np.full((8, 8, 4), 300, np.float32))
+    assert np.unique(raw.labels).tolist() == [300]
+
+
+def test_pixels_without_data_are_marked_and_unpainted(fitted, tmp_path):
+    image = np.random.default_rng(0).random((40, 40)).astype(np.float32)
+    image[:20] = np.nan
+    cv2.imwrite(str(tmp_path / 'a.tif'), image)
+    found = LeopartInferencer(fitted).segment(str(tmp_path / 'a.tif'))
+    assert (found.labels[:20] == 255).all()
+    assert found.labels[20:].max() < 4
+    assert found.counts().sum() == 800
+    assert (found.overlay()[:19] == 0).all()
+    assert (found.groups[0][:20] == 255).all()

@@ -72,6 +72,27 @@ def test_masks_that_lie_upright_already_and_lower_resolutions_are_kept(tmp_path)
     np.testing.assert_array_equal(dataset[1]['gt_seg_map'], upright[::2, ::2])
 
 
+@pytest.mark.parametrize(('orientation', 'shape'), [(3, (32, 48)), (2, (32, 48)), (6, (32, 32))])
+def test_where_the_shape_says_nothing_an_option_decides(tmp_path, orientation, shape, capsys):
+    """Half a turn, a mirrored and a square photo: the mask has the image's shape either way."""
+    MMLogger.get_instance('turned', log_level='INFO')
+    mask = np.zeros(shape, np.uint8)
+    mask[:8] = 1
+    dataset = voc(tmp_path, np.repeat(mask[..., None] * 200, 3, 2), dict(a=mask), orientation)
+    np.testing.assert_array_equal(dataset[0]['gt_seg_map'], mask)
+    dataset[0]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count('its mask fits turned and unturned: it is taken as upright') == 1
+    results = dataset.get_data_info(0)
+    results.update(ori_shape=shape)
+    turned = {2: np.fliplr, 3: lambda a: np.rot90(a, 2), 6: lambda a: np.rot90(a, -1)}[orientation](mask)
+    for how, expected in (('sensor', turned), ('upright', mask)):
+        loaded = LoadMask(orientation=how).transform(dict(results, seg_fields=[]))['gt_seg_map']
+        np.testing.assert_array_equal(loaded, expected)
+    with pytest.raises(ValueError, match="orientation='left' must be one of auto, upright, sensor"):
+        LoadMask(orientation='left')
+
+
 def test_masks_of_other_images_are_refused(tmp_path):
     dataset = voc(tmp_path, np.zeros((32, 48, 3), np.uint8), dict(a=MASK.T.repeat(8, 0).repeat(8, 1)))
     with pytest.raises(MaskError, match=r'a\.png has 48 x 32 pixels, its image .*a\.jpg 32 x 48'):
@@ -87,6 +108,17 @@ def test_a_foreground_of_0_and_255_is_said_loudly(tmp_path, capsys):
     assert '25% of their pixels are 255' in said.out + said.err
     assert 'colour_masks.py --binary' in said.out + said.err
     voc(tmp_path / 'fine', np.zeros((32, 48, 3), np.uint8), dict(a=mask, b=mask // 255))
+    said = capsys.readouterr()
+    assert '--binary' not in said.out + said.err
+
+
+def test_a_class_is_found_however_late_it_comes(tmp_path, capsys):
+    """Eight masks were looked at, which a data set of mostly empty masks may all have empty."""
+    MMLogger.get_instance('late-masks', log_level='INFO')
+    empty = np.zeros((8, 8), np.uint8)
+    empty[0] = 255
+    masks = {f'{number:02}': empty + (number == 37) * np.eye(8, k=-1, dtype=np.uint8) for number in range(40)}
+    voc(tmp_path, np.zeros((8, 8, 3), np.uint8), masks)
     said = capsys.readouterr()
     assert '--binary' not in said.out + said.err
 

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import tifffile
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.logging import MMLogger
 from PIL import Image, TiffImagePlugin
 
 from leopart_mm.datasets import PairedFolders, UnlabelledImages, VOCLayoutDataset, read_image
+from leopart_mm.datasets.image_reading import read_with_missing
+from leopart_mm.datasets.value_range import differ_much, measure_value_range, noted_range, parts_of, share_value_range
 
 PIPELINE = [dict(type='leopart_mm.LoadImage')]
 RAMP = np.linspace(0, 1, 64 * 64).reshape(64, 64)
@@ -25,7 +29,7 @@ def test_numbers_of_any_range_use_all_grey_levels(tmp_path, array):
     image = dataset[0]['img']
     assert image.dtype == np.uint8
     assert len(np.unique(image)) > 250
-    low, high = dataset.metainfo['value_range']
+    low, high = dataset.value_range
     assert (low, high) == pytest.approx(tuple(np.percentile(array, (0.5, 99.5))), abs=1)
 
 
@@ -57,7 +61,7 @@ def test_missing_pixels_take_no_part(tmp_path, how):
     image = dataset[0]['img']
     assert (image[:20] == 0).all()
     assert len(np.unique(image)) > 170
-    assert dataset.metainfo['value_range'][0] > 50
+    assert dataset.value_range[0] > 50
 
 
 def test_a_given_range_and_bytes_that_are_left_alone(tmp_path):
@@ -65,7 +69,7 @@ def test_a_given_range_and_bytes_that_are_left_alone(tmp_path):
     dataset = UnlabelledImages(str(tmp_path / 'a'), pipeline=PIPELINE, value_range=(0, 8000))
     assert dataset[0]['img'].max() == 128
     np.testing.assert_array_equal(dataset[1]['img'][..., 0], (RAMP * 255).astype(np.uint8))
-    assert folder_of(tmp_path / 'b', (RAMP * 255).astype(np.uint8)).metainfo['value_range'] is None
+    assert folder_of(tmp_path / 'b', (RAMP * 255).astype(np.uint8)).value_range is None
     with pytest.raises(ValueError, match='low < high'):
         UnlabelledImages(str(tmp_path / 'a'), value_range=(5, 5))
 
@@ -92,3 +96,79 @@ def test_pages_are_not_left_out_in_silence(tmp_path, capsys):
     assert (read_image(tmp_path / 'a.tif') == 10).all()
     said = capsys.readouterr()
     assert 'several pages, of which the first is read' in said.out + said.err
+
+
+def test_test_images_are_read_by_the_range_of_the_fit_images(tmp_path):
+    fit = folder_of(tmp_path / 'fit', (RAMP * 4000).astype(np.uint16))
+    test = folder_of(tmp_path / 'test', (RAMP * 400).astype(np.uint16))
+    assert test[0]['img'].max() == 255
+    share_value_range(fit, [test])
+    assert test.value_range == fit.value_range
+    assert test[0]['img'].max() == pytest.approx(400 / 4000 * 255, abs=2)
+
+
+def test_a_given_range_stays_and_leads(tmp_path):
+    fit = folder_of(tmp_path / 'fit', (RAMP * 4000).astype(np.uint16))
+    given = UnlabelledImages(str(tmp_path / 'fit'), value_range=(0, 8000), nodata=7, pipeline=PIPELINE)
+    own = UnlabelledImages(str(tmp_path / 'fit'), value_range='measure', pipeline=PIPELINE)
+    share_value_range(fit, [given, own])
+    assert (given.value_range, own.value_range) == ((0, 8000), fit.value_range)
+    share_value_range(given, [fit, own])
+    assert (fit.value_range, fit.nodata) == ((0, 8000), 7)
+    assert own.value_range == pytest.approx((20, 3980), abs=1)
+
+
+def test_joined_data_sets_share_one_range(tmp_path):
+    """MMEngine refused to join data sets whose ranges differ ("The meta information ... does not match")."""
+    parts = [folder_of(tmp_path / str(top), (RAMP * top).astype(np.uint16)) for top in (1000, 4000)]
+    joined = ConcatDataset(parts)
+    share_value_range(joined)
+    assert list(parts_of(joined)) == list(parts_of(RepeatDataset(joined.datasets[0], 2))) + parts[1:] == parts
+    expected = measure_value_range([part.get_data_info(0)['img_path'] for part in parts])
+    assert parts[0].value_range == parts[1].value_range == expected
+    assert joined[0]['img'].max() < 70 < 250 < joined[1]['img'].max()
+
+
+def test_what_a_checkpoint_notes():
+    assert noted_range(dict(meta=dict(dataset_meta=dict(value_range=[0, 5], nodata=3)))) == ((0., 5.), 3)
+    assert noted_range(dict(meta=dict(dataset_meta=dict(classes=['a'])))) == noted_range({}) == (None, None)
+    assert differ_much((0, 4000), (0, 1))
+    assert not differ_much((0, 4000), (0, 3000))
+
+
+@pytest.mark.parametrize('nodata', [-9999, 3.5, 1e9, np.inf])
+def test_numbers_that_a_type_cannot_hold_are_no_missing_pixels(tmp_path, nodata):
+    """-9999 in bytes wrapped around to 241."""
+    array = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(array).save(tmp_path / 'a.png')
+    image, missing = read_with_missing(tmp_path / 'a.png', nodata=nodata)
+    assert missing is None
+    np.testing.assert_array_equal(image[..., 0], array)
+
+
+def voc_with_missing(root, bands=1):
+    """A 16-bit image of which the upper half has no data, with a mask of ones."""
+    for part in ('JPEGImages', 'SegmentationClass', 'ImageSets/Segmentation'):
+        (root / part).mkdir(parents=True)
+    array = (RAMP * 4000 + 100).astype(np.uint16)
+    array[:32] = 7
+    array = array if bands == 1 else np.stack([array] * bands, 2)
+    tifffile.imwrite(root / 'JPEGImages/a.tif', array, photometric='minisblack',
+                     planarconfig='contig' if bands > 1 else None,
+                     extratags=[(42113, 's', 0, '7', True)])
+    Image.fromarray(np.ones((64, 64), np.uint8)).save(root / 'SegmentationClass/a.png')
+    (root / 'ImageSets/Segmentation/val.txt').write_text('a')
+
+
+@pytest.mark.parametrize('bands', [1, 6])
+def test_pixels_without_data_have_the_ignored_label(tmp_path, bands):
+    voc_with_missing(tmp_path, bands)
+    load = dict(type='leopart_mm.LoadImage', bands=bands if bands > 1 else 3)
+    dataset = VOCLayoutDataset(str(tmp_path), pipeline=[load, dict(type='LoadAnnotations')])
+    sample = dataset[0]
+    assert (sample['gt_seg_map'][:32] == 255).all()
+    assert (sample['gt_seg_map'][32:] == 1).all()
+    assert (sample['img'][:32] == 0).all()
+    assert sample['img'].shape == (64, 64, load['bands'])
+    assert sample['img'].max() == 255
+    assert dataset.value_range[0] > 1000  # the lower half of the ramp

@@ -1,3 +1,5 @@
+import logging
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from leopart_mm.evaluation import ClusterMetric, read_labels
 from leopart_mm.evaluation.cluster_scores import cluster_table, label_table, mean_scores, score_tables
+from leopart_mm.evaluation.label_census import count_ignored, findings
 from leopart_mm.evaluation.running_table import RunningTable
 from leopart_mm.geometry.patch_grid import upsample_labels
 from tests.distributed import run_distributed
@@ -118,7 +121,8 @@ def test_absent_classes_lower_one_mean_only():
 
 def test_the_log_names_the_protocol(monkeypatch):
     lines = []
-    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log', lambda text, logger: lines.append(text))
+    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log',
+                        lambda text, logger, level=0: lines.append(text))
     evaluate(metric_of(matching='precision'), samples())
     text = '\n'.join(lines)
     for part in ('many-to-one by precision', '4 clusters', '3 classes', 'masks at their own size', 'label 255 ignored',
@@ -129,7 +133,8 @@ def test_the_log_names_the_protocol(monkeypatch):
 
 def test_one_seed_has_no_deviation(monkeypatch):
     lines = []
-    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log', lambda text, logger: lines.append(text))
+    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log',
+                        lambda text, logger, level=0: lines.append(text))
     evaluate(metric_of(matching='precision'), samples(seeds=1))
     assert '±' not in '\n'.join(lines)
     assert ' std ' not in '\n'.join(lines)
@@ -227,3 +232,41 @@ def test_two_processes_give_the_same_tables_though_the_sampler_repeats(tmp_path,
         assert result == expected
         assert (tables == single.tables_).all()
     assert len(list(tmp_path.iterdir())) == number
+
+
+def said_of(gt, monkeypatch, **options):
+    """Warnings and the other lines of the log, of one image that is predicted as it is."""
+    lines = []
+    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log',
+                        lambda text, logger, level=logging.INFO: lines.append((level, text)))
+    gt = torch.tensor([gt])
+    result = evaluate(metric_of(matching='direct', **options),
+                      [dict(img_path='a.jpg', gt_sem_seg=dict(data=gt), pred_sem_seg=dict(data=gt % 255))])
+    return result, [text for level, text in lines if level == logging.WARNING], [text for _, text in lines]
+
+
+def test_a_foreground_that_is_ignored_is_no_silent_100_percent(monkeypatch):
+    result, warnings, _ = said_of([[0, 0, 0, 255, 255, 255, 255]], monkeypatch)
+    assert result['aAcc'] == 100
+    assert any(text.startswith('57.1% of the pixels of the ground truth are ignored (label 255)') for text in warnings)
+    assert any('no class but 0 (sky), so aAcc and mIoU_occurring reach 100 %' in text for text in warnings)
+    assert any(text.startswith('2 of 3 classes do not occur in the ground truth: grass, cow.') for text in warnings)
+
+
+def test_ordinary_masks_give_no_warning(monkeypatch):
+    _, warnings, lines = said_of([[0, 1, 2, 2, 255]], monkeypatch)
+    assert warnings == []
+    assert any(text.startswith('20.0% of the pixels of the ground truth are ignored (label 255).') for text in lines)
+
+
+def test_a_class_whose_id_is_ignored_is_not_called_absent(monkeypatch):
+    _, warnings, lines = said_of([[0, 1, 2, 2, 1]], monkeypatch, ignore_index=0)
+    assert warnings == []
+    assert any(text.startswith('20.0% of the pixels') for text in lines)
+
+
+def test_wholly_ignored_images_are_counted():
+    counts = sum(count_ignored(np.array(labels), 255) for labels in ([0, 255], [255, 255], [1, 0]))
+    assert counts.tolist() == [3, 6, 1]
+    text = findings(counts, 3, np.array([True, True]), ['a', 'b'], 255)[0][1]
+    assert text == '50.0% of the pixels of the ground truth are ignored (label 255), all pixels in 1 of 3 images.'

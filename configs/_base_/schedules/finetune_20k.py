@@ -16,6 +16,7 @@ randomness = dict(seed=0)
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
+    value_range=dict(type='leopart_mm.ValueRangeHook'),  # one for all data sets of a run
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -1,37 +1,50 @@
 """The loading step of training pipelines over folders of pictures of any kind."""
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 
-from leopart_mm.datasets.image_reading import read_image
+from leopart_mm.datasets.band_reading import prepare_bands, read_bands
+from leopart_mm.datasets.image_reading import read_with_missing
 from leopart_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``results['img_path']`` as three 8-bit channels, whatever the file holds (`read_image`).
+    """Read ``results['img_path']`` as three 8-bit channels, whatever the file holds (`read_image`), or as many bands.
 
     Our data sets also read with it where a pipeline says ``LoadImageFromFile``, a name that MMSegInferencer looks for.
 
     Images of more than 8 bits are scaled by the ``value_range`` of their data set, which is in the sample.
 
-    Adds ``img`` ((H, W, 3) uint8), ``img_shape`` and ``ori_shape`` ((H, W)).
+    Adds ``img`` ((H, W, 3) uint8, or (H, W, bands) float32), ``img_shape`` and ``ori_shape`` ((H, W)), and, where there
+    are pixels without data, ``missing`` ((H, W) bool): they are 0, and `LoadMask` gives them the ignored label.
 
     Args:
-        channel_order: ``'bgr'`` as mmcv loads images (default) or ``'rgb'``.
+        channel_order: ``'bgr'`` as mmcv loads images (default) or ``'rgb'``; of three bands.
+        bands: Number of bands. Of another number than three, TIFF and .npy files give the numbers as they are, or
+            0..255 by the value range of the data set, if it has one.
 
     Raises:
-        ImageReadError: If the file is missing, empty, damaged or no image.
+        ImageReadError: If the file is missing, empty, damaged or no image, or has another number of bands.
     """
 
-    def __init__(self, channel_order: str = 'bgr') -> None:
+    def __init__(self, channel_order: str = 'bgr', bands: int = 3) -> None:
         self.channel_order = channel_order
+        self.bands = bands
 
     def transform(self, results: dict) -> dict:
         """Add the image to the results."""
-        image = read_image(results['img_path'], self.channel_order, results.get('value_range'), results.get('nodata'))
+        numbers = results.get('value_range'), results.get('nodata')
+        if self.bands == 3:
+            image, missing = read_with_missing(results['img_path'], self.channel_order, *numbers)
+        else:
+            array, missing = read_bands(results['img_path'], self.bands, *numbers)
+            image = np.ascontiguousarray(prepare_bands(array, missing, numbers[0]))
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        if missing is not None:
+            results['missing'] = missing
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(channel_order={self.channel_order!r})'
+        return f'{type(self).__name__}(channel_order={self.channel_order!r}, bands={self.bands})'

@@ -7,8 +7,10 @@ from leopart_mm.engine.hooks.picture_hook import ClusterVisualizationHook, Pictu
 from leopart_mm.engine.hooks.resnet_checkpoint_hook import ResNetCheckpointHook
 from leopart_mm.engine.hooks.self_sup_step_hook import EMATeacherHook, SelfSupStepHook
 from leopart_mm.engine.hooks.step_seed_hook import StepSeedHook
+from leopart_mm.engine.hooks.value_range_hook import ValueRangeHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'ClusterVisualizationHook', 'DivergenceError', 'EMATeacherHook',
-    'HealthHook', 'PictureHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook'
+    'HealthHook', 'PictureHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook',
+    'ValueRangeHook'
 ]

@@ -11,6 +11,7 @@ from mmengine.runner import TestLoop, ValLoop, autocast
 from torch import nn
 from torch.utils.data import DataLoader
 
+from leopart_mm.datasets.value_range import parts_of
 from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
 from leopart_mm.engine.loops.undisturbed import undisturbed
 from leopart_mm.engine.wrapping import unwrap
@@ -147,8 +148,9 @@ class FitTestLoop(TestLoop):
             names = self.fit_dataloader.dataset.metainfo
             colours = [list(colour) for colour in names.get('palette') or ()]
             meta = dict(classes=tuple(names['classes']), palette=colours)
-        value_range = getattr(self.fit_dataloader.dataset, 'metainfo', {}).get('value_range')
-        save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed, state, meta, value_range)
+        part = next(parts_of(self.fit_dataloader.dataset), None)
+        numbers = (None, None) if part is None else (part.value_range, part.nodata)
+        save_fitted_checkpoint(model, self.save_fitted, self.runner.cfg, self.runner.seed, state, meta, *numbers)
 
 
 @LOOPS.register_module()
