@@ -6,6 +6,6 @@ set -euo pipefail
 if [ $# -lt 2 ]; then sed -n '2,4p' "$0"; exit 2; fi
 CONFIG=$1; GPUS=$2
 shift 2
-exec python -m torch.distributed.run --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$GPUS" \
+exec python -m leopart_mm.cli.launch --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$GPUS" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
     "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "$@"

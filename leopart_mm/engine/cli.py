@@ -3,7 +3,7 @@
 import argparse
 import os
 from copy import deepcopy
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 import torch.distributed as dist
@@ -37,7 +37,7 @@ def config_name(path: str | Path) -> str:
     >>> config_name('configs/neco/linear/vits14_voc.py'), config_name('mine/linear.py')
     ('neco_linear_vits14_voc', 'linear')
     """
-    path = Path(path)
+    path = path if isinstance(path, PurePath) else Path(path)
     parts = path.parts[:-1]
     below = parts[len(parts) - parts[::-1].index('configs'):] if 'configs' in parts else ()
     return '_'.join([*below, path.stem]) if len(below) > 1 else path.stem

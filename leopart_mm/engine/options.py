@@ -9,6 +9,7 @@ from mmengine.config import DictAction
 from leopart_mm.cli.arguments import TypedText
 
 PATH_NAME = re.compile(r'(^|_)(root|dir|file|path|prefix|checkpoint|weights|backbone|load_from|folders?|fitted)$')
+SEPARATOR = re.compile(r'[/\\]|^[A-Za-z]:')
 
 
 def interpret(key: str, value: Any, present: Any = None) -> Any:
@@ -38,7 +39,7 @@ def interpret(key: str, value: Any, present: Any = None) -> Any:
         text = text[1:-1]
     if text == 'None':
         return None
-    return str(Path(text).expanduser()) if text.startswith('~/') else text
+    return str(Path(text).expanduser()) if text.startswith(('~/', '~\\')) else text
 
 
 def is_path(key: str, present: Any = None) -> bool:
@@ -47,4 +48,4 @@ def is_path(key: str, present: Any = None) -> bool:
         return False
     *parents, name = key.split('.')
     return (PATH_NAME.search(name) is not None or 'data_prefix' in parents
-            or (isinstance(present, str) and '/' in present))
+            or (isinstance(present, str) and SEPARATOR.search(present) is not None))

@@ -1,0 +1,41 @@
+"""torchrun without its traceback: `python -m leopart_mm.cli.launch [flags of torchrun] TOOL [flags of the tool]`.
+
+Where a process fails, it has said why (`run_tool`); torchrun would put 30 lines about itself below that.
+"""
+
+import logging
+import signal
+import sys
+
+
+def main() -> None:
+    """Launch the processes, and exit with the status of the first that failed."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+    args = parse_args(sys.argv[1:])
+    logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
+    try:
+        run(args)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        print(describe_failure(rank, failure.exitcode), file=sys.stderr)
+        sys.exit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode)
+
+
+def describe_failure(rank: int, status: int) -> str:
+    """What is said of the first process that failed.
+
+    >>> describe_failure(1, 1)
+    'Process 1 failed with status 1; its message is above.'
+    >>> describe_failure(0, -9)
+    'Process 0 was ended by SIGKILL: mostly the system does this where memory runs out (smaller batch, fewer workers).'
+    """
+    if status >= 0:
+        return f'Process {rank} failed with status {status}; its message is above.'
+    name = signal.Signals(-status).name
+    cause = ': mostly the system does this where memory runs out (smaller batch, fewer workers).'
+    return f'Process {rank} was ended by {name}' + (cause if name == 'SIGKILL' else '.')
+
+
+if __name__ == '__main__':
+    main()
