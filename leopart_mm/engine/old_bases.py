@@ -66,6 +66,8 @@ def _as_it_was(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     model = base.get('model')
     stages = model.get('postprocessors') if isinstance(model, dict) else None
     if isinstance(stages, dict):
+        from leopart_mm.models.fitting.chain import in_order  # loads mmseg, which most configs need not wait for
+        stages = in_order(stages, model.get('stage_order') or ())
         listed = [copy.deepcopy(stage) for stage in stages.values() if stage is not None]
         base['model'] = ConfigDict({**model, 'postprocessors': listed})
     return base

@@ -3,6 +3,7 @@
 import pytest
 
 from leopart_mm.engine.config import load_config
+from leopart_mm.models.fitting.chain import StageChain
 from tests.paths import REPO
 
 CONFIGS = REPO / 'configs'
@@ -45,6 +46,16 @@ _base_ = 'CONFIGS/leopart/_base_/fully_unsup.py'
 model = dict(postprocessors=_base_.model.postprocessors[:1])
 """).model.postprocessors
     assert [stage.type for stage in stages] == ['leopart_mm.CBFE']
+
+
+def test_a_list_of_stages_keeps_its_order_over_a_base_with_another(tmp_path):
+    model = load(tmp_path, """
+_base_ = 'CONFIGS/leopart/_base_/fully_unsup.py'
+_clusters = dict(type='leopart_mm.ForegroundClustering', num_clusters=3)
+model = dict(postprocessors=[_clusters, dict(type='leopart_mm.CBFE'), dict(type='leopart_mm.CommunityDetection')])
+""").model
+    assert model.stage_order == ['foreground', 'clusters', 'communities']
+    assert list(StageChain(model.postprocessors, model.stage_order)) == ['clusters', 'foreground', 'communities']
 
 
 def test_stages_stay_named_where_nobody_asks_for_numbers(tmp_path):

@@ -21,7 +21,7 @@ class StageChain(nn.ModuleDict):
             one of that name after its number too (``clusters_2``).
         order: Names in the order in which the stages run; stages that it does not name follow. None: as in `stages`.
             It matters for configs that MMEngine writes (into work folders and checkpoints): they sort the keys of
-            dicts, and so `stages`, but not lists.
+            dicts, and so `stages`, but not lists: a list keeps its own order.
 
     Raises:
         ValueError: If a name cannot be one, a config has no type, or a stage on the grid follows one at pixel level.
@@ -29,7 +29,7 @@ class StageChain(nn.ModuleDict):
 
     def __init__(self, stages: Mapping[str, Any] | Sequence[Any] = (), order: Sequence[str] | None = None) -> None:
         super().__init__()
-        stages = in_order(named_stages(stages), order or ())
+        stages = in_order(named_stages(stages), (order or ()) if isinstance(stages, Mapping) else ())
         for name, stage in stages.items():
             if stage is not None:
                 self._add(name, stage, stages)
