@@ -73,7 +73,7 @@ class ChainEndToEnd(Benchmark):
         ours = time.process_time() - start
         bare = self._bare_pass()
         return [f'one bare pass of the network over the same {self.images} images, same loader: {bare:.1f} s; ours, to '
-                f'the scores: {ours:.1f} s, {ours / bare:.2f} times as long (wanted: at most 1.5)']
+                f'the scores: {ours:.1f} s, {ours / bare:.2f} times as long (goal: at most 1.5)']
 
     def _config(self, cache: str | None) -> Any:
         from leopart_mm.engine.config import load_config

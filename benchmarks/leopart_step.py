@@ -40,8 +40,8 @@ class LeopartStep(Benchmark):
         sides = np.repeat(SIZES, NUM_CROPS).tolist()
         self.inputs = dict(
             crops=[torch.randn(batch, 3, side, side, generator=generator) for side in sides],
-            gc_boxes=torch.from_numpy(np.stack([one[0] for one in boxes])),
-            all_boxes=torch.from_numpy(np.stack([one[1] for one in boxes])))
+            gc_boxes=torch.from_numpy(np.stack([pair[0] for pair in boxes])),
+            all_boxes=torch.from_numpy(np.stack([pair[1] for pair in boxes])))
         torch.manual_seed(0)
         self.sizes = dict(
             dim=self.width, depth=depth, heads=self.heads, patch=PATCH, side=SIZES[0], hidden=HIDDEN, out=OUT,
@@ -49,8 +49,8 @@ class LeopartStep(Benchmark):
         self.states = []
         for _ in range(2):
             network = PublishedNetwork(**self.sizes)
-            for one in network.parameters():
-                torch.nn.init.normal_(one, std=0.03) if one.ndim > 1 else None
+            for parameter in network.parameters():
+                torch.nn.init.normal_(parameter, std=0.03) if parameter.ndim > 1 else None
             self.states.append({name: value.clone() for name, value in network.state_dict().items()})
         self.step: Any = None
 

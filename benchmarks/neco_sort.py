@@ -51,10 +51,10 @@ class NeCoSort(Benchmark):
 
     def same(self, ours: dict, baseline: dict) -> bool:
         """Same loss and gradient."""
-        wanted = baseline['gradient']
+        expected = baseline['gradient']
         return bool(
             abs(ours['loss'] - baseline['loss']) <= 1e-5 * abs(baseline['loss'])
-            and np.abs(ours['gradient'] - wanted).max() <= 1e-4 * np.abs(wanted).max())
+            and np.abs(ours['gradient'] - expected).max() <= 1e-4 * np.abs(expected).max())
 
     def details(self) -> list[str]:
         """What both sides keep for the backward pass."""
@@ -71,12 +71,12 @@ def _kept(side: Callable) -> int:
     storages: dict[int, int] = {}
     held = []
 
-    def keep(one: torch.Tensor) -> torch.Tensor:
-        held.append(one)  # so that no address is used twice
-        storages[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
-        return one
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        held.append(tensor)  # so that no address is used twice
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         side()
     return sum(storages.values())
 

@@ -94,11 +94,13 @@ class PublishedStep:
                  momentum: float) -> None:
         self.student, self.teacher = student, teacher
         self.patch, self.kernel, self.momentum = patch, kernel, momentum
-        head = [one for name, one in student.named_parameters() if name.startswith(('projection', 'prototypes'))]
-        ids = {id(one) for one in head}
-        backbone = [one for one in student.parameters() if id(one) not in ids]
+        head = [parameter for name, parameter in student.named_parameters()
+                if name.startswith(('projection', 'prototypes'))]
+        ids = {id(parameter) for parameter in head}
+        backbone = [parameter for parameter in student.parameters() if id(parameter) not in ids]
         self.optimizer = torch.optim.AdamW([
-            dict(params=[one for one in part if (one.ndim > 1) == decays], lr=rate, weight_decay=0.04 * decays)
+            dict(params=[parameter for parameter in part if (parameter.ndim > 1) == decays], lr=rate,
+                 weight_decay=0.04 * decays)
             for part, rate in ((backbone, lr), (head, 10 * lr)) for decays in (True, False)
         ])
 

@@ -116,7 +116,7 @@ class _Stream:
         number = 0
         for features, labels in self.scenes:
             maps = features.unflatten(1, (GRID, GRID)).permute(0, 3, 1, 2)
-            samples = [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in labels]
+            samples = [SegDataSample(gt_sem_seg=PixelData(data=label_map[None])) for label_map in labels]
             names = [str(number + index) for index in range(len(samples))]
             number += len(samples)
             yield FeatureBatch(DenseFeatures((maps, ), (GRID, GRID)), samples, names,

@@ -98,10 +98,10 @@ class FeatureSource:
     """A generated data set of features with attention-like masks and ground truth, made batch by batch.
 
     Args:
-        images: How many.
+        images: Number of images.
         channels: C.
-        parts: How many kinds of regions; three make an object class, the last tenth is background.
-        batch: Images a batch.
+        parts: Number of kinds of regions; three make an object class, the last tenth is background.
+        batch: Images per batch.
         keep: Hold all features in memory (both sides of a comparison read the same ones).
     """
 
@@ -132,7 +132,7 @@ class FeatureSource:
         for index, start in enumerate(starts):
             features, masks, gt = self.kept[index] if self.kept else self._make(start)
             maps = torch.from_numpy(features).permute(0, 3, 1, 2)
-            samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(one)[None])) for one in gt]
+            samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(label_map)[None])) for label_map in gt]
             yield FeatureBatch(DenseFeatures((maps, ), (GRID, GRID)), samples,
                                [str(start + offset) for offset in range(len(gt))], [(0, GRID, 0, GRID)] * len(gt),
                                inputs=torch.from_numpy(masks))
@@ -215,7 +215,8 @@ def published_chain(source: FeatureSource, clusters: int = 200, parts: int = 149
     edges = cooccurrence_edges(published.cooccurrence(maps, parts + 1), 0.02)
     found = [find_communities(edges, parts + 1, number, 2., 20) for number in range(seeds)]
     lap('CommunityDetection')
-    miou = [published.hungarian_miou(one.labels[maps], gt, int(one.labels.max()) + 1, NUM_CLASSES) for one in found]
+    miou = [published.hungarian_miou(result.labels[maps], gt, int(result.labels.max()) + 1, NUM_CLASSES)
+            for result in found]
     lap('scores')
     return dict(miou=miou, seconds=seconds, threshold=threshold)
 

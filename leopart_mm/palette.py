@@ -22,7 +22,7 @@ def distinct_colours(count: int) -> np.ndarray:
     """(count, 3) uint8 RGB colours, the same for every call; colour i does not depend on `count`.
 
     Raises:
-        ValueError: `count` is negative.
+        ValueError: If `count` is negative.
     """
     if count < 0:
         raise ValueError(f'The number of colours cannot be {count}.')
@@ -36,7 +36,7 @@ def colour_labels(labels: np.ndarray, palette: np.ndarray, ignore: int | None = 
     With ``ignore=None`` every label is a cluster (there may be more than 255 of them).
 
     Raises:
-        ValueError: A label is negative.
+        ValueError: If a label is negative.
     """
     labels = np.asarray(labels).astype(np.int64)
     if labels.size and labels.min() < 0:

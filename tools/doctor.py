@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Say what is wrong with the installation and how to mend it; works even where leopart_mm cannot be imported."""
+"""Say what is wrong with the installation and how to repair it; works even where leopart_mm cannot be imported."""
 
 import runpy
 from pathlib import Path

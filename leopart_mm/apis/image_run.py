@@ -40,7 +40,7 @@ class Report:
         """The report in words."""
         parts = [f'{self.num_done} images segmented']
         if self.num_replaced:
-            parts[0] += f' ({self.num_replaced} of them anew: another model or a changed image)'
+            parts[0] += f' ({self.num_replaced} of them again: another model or a changed image)'
         if self.num_skipped:
             parts.append(f'{self.num_skipped} other files skipped')
         if self.others:
@@ -73,13 +73,13 @@ class ImageRun:
     """Makes one output file per image in a folder, and resumes where an interrupted run stopped.
 
     An output is valid if it was made with these settings from this very image (see `OutputIndex`); every other one is
-    made anew. So a folder is never a mixture of two models, also not after a run that overwrites was interrupted.
+    made again. So a folder is never a mixture of two models, also not after a run that overwrites was interrupted.
 
     Args:
         folder: Folder of the outputs; made if it does not exist.
         settings: All that decides an output besides the image: model, sizes, ...; values that JSON can hold.
         suffix: Suffix of the output files.
-        overwrite: Take over a folder with outputs of other settings, which are removed, and make all outputs anew.
+        overwrite: Take over a folder with outputs of other settings, which are removed, and make all outputs again.
         clear: Removes what else there is of other settings when the folder is taken over.
 
     Attributes:

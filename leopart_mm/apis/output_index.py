@@ -136,7 +136,7 @@ class OutputIndex:
             except OSError:
                 return False
             if all(noted.get(key) == value for key, value in seen.items()):
-                return True  # the time of the last change cannot be set by hand
+                return True  # the time of the last change cannot be set by the user
             if noted.get('size') != seen['size']:
                 return False
         source = self.source(image)

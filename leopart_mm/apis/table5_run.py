@@ -45,7 +45,7 @@ class TableData:
 
     Args:
         classes: Names of the classes.
-        fingerprint: Of all images and masks that are fitted or tested on, see `files_fingerprint`.
+        fingerprint: Fingerprint of all images and masks that are fitted or tested on, see `files_fingerprint`.
     """
 
     classes: tuple[str, ...]

@@ -19,7 +19,7 @@ COUNTERS = 'num_batches_tracked'  # of batch norms; old files lack them, and not
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NetworkSpec:
     """What a network needs of a checkpoint.
 
     Args:
@@ -93,15 +93,15 @@ class LoadReport:
         return '. '.join(parts) + '.'
 
 
-def load_backbone_state(source: Any, wanted: Wanted, key: str | None = None,
+def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
                         name: str | None = None) -> tuple[State, LoadReport]:
-    """Read a checkpoint and give the state dict that loads strictly into the network described by `wanted`.
+    """Read a checkpoint and give the state dict that loads strictly into the network described by `spec`.
 
     Only `pos_embed` may come with another shape: that of the checkpoint's own grid (`report.grid`).
 
     Args:
         source: File, hub name, URL, or a state dict (maybe nested).
-        wanted: The network.
+        spec: The network.
         key: 'student', 'teacher', a prefix, or None for the published choice, see `find_network`.
         name: What messages call the checkpoint; by default the file's name.
 
@@ -110,39 +110,39 @@ def load_backbone_state(source: Any, wanted: Wanted, key: str | None = None,
             misshapen. The message names the file, the first such keys and what to change.
     """
     name = name or describe_source(source)
-    arch = wanted.arch if wanted.kind is VIT else ''
-    found = find_network(read_checkpoint(source, arch), key, name, wanted.kind)
-    state, layout = found.state, wanted.kind.name
-    if wanted.kind is VIT:
+    arch = spec.arch if spec.kind is VIT else ''
+    found = find_network(read_checkpoint(source, arch), key, name, spec.kind)
+    state, layout = found.state, spec.kind.name
+    if spec.kind is VIT:
         key_layout = find_layout(state)
         state, layout = key_layout.to_timm(state), key_layout.name
     report = LoadReport(name, found.prefix, layout, num_outside=found.num_outside)
-    if wanted.grid is not None and 'pos_embed' in state:
-        report.grid = fit_tokens(state, wanted.num_prefix_positions, wanted.grid, name)
-        if report.grid != tuple(wanted.grid):
-            report.reshaped.append(f'position grid {_by(report.grid)} kept (the arch has {_by(wanted.grid)})')
-    if wanted.drop_registers and 'reg_token' not in wanted.shapes and 'reg_token' in state:
+    if spec.grid is not None and 'pos_embed' in state:
+        report.grid = fit_tokens(state, spec.num_prefix_positions, spec.grid, name)
+        if report.grid != tuple(spec.grid):
+            report.reshaped.append(f'position grid {_by(report.grid)} kept (the arch has {_by(spec.grid)})')
+    if spec.drop_registers and 'reg_token' not in spec.shapes and 'reg_token' in state:
         del state['reg_token']
         report.reshaped.append('register tokens dropped')
-    _adapt_bands(state, wanted, report)
-    for counter in (name for name in wanted.shapes if name.endswith(COUNTERS)):
+    _adapt_bands(state, spec, report)
+    for counter in (name for name in spec.shapes if name.endswith(COUNTERS)):
         state.setdefault(counter, torch.tensor(0))
-    _compare(state, wanted, report)
+    _compare(state, spec, report)
     if report.missing or report.mismatched or report.unexpected:
-        raise BackboneCheckpointError(_complaint(report, state, wanted))
-    return {name: state[name] for name in wanted.shapes}, report
+        raise BackboneCheckpointError(_complaint(report, state, spec))
+    return {name: state[name] for name in spec.shapes}, report
 
 
-def _adapt_bands(state: State, wanted: Wanted, report: LoadReport) -> None:
+def _adapt_bands(state: State, spec: NetworkSpec, report: LoadReport) -> None:
     """Repeat RGB filters over another number of bands, scaled so that activations keep their size (as timm does)."""
-    stem, bands = state.get(wanted.kind.stem), wanted.stem[1] if wanted.stem else 3
+    stem, bands = state.get(spec.kind.stem), spec.stem[1] if spec.stem else 3
     if stem is not None and stem.ndim == 4 and stem.shape[1] == 3 and bands != 3:
-        state[wanted.kind.stem] = adapt_input_conv(bands, stem)
+        state[spec.kind.stem] = adapt_input_conv(bands, stem)
         report.reshaped.append(f'first convolution adapted from 3 to {bands} bands')
 
 
-def _compare(state: State, wanted: Wanted, report: LoadReport) -> None:
-    for name, shape in wanted.shapes.items():
+def _compare(state: State, spec: NetworkSpec, report: LoadReport) -> None:
+    for name, shape in spec.shapes.items():
         if name not in state:
             report.missing.append(name)
         elif tuple(state[name].shape) != tuple(shape) and not (
@@ -150,16 +150,16 @@ def _compare(state: State, wanted: Wanted, report: LoadReport) -> None:
             report.mismatched[name] = tuple(state[name].shape), tuple(shape)
         else:
             report.matched.append(name)
-    for name in sorted(state.keys() - wanted.shapes.keys()):
-        (report.unexpected if wanted.kind.keys.match(name) else report.ignored).append(name)
+    for name in sorted(state.keys() - spec.shapes.keys()):
+        (report.unexpected if spec.kind.keys.match(name) else report.ignored).append(name)
 
 
 def _same_width(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return a[0] == b[0] and a[-1] == b[-1]
 
 
-def _complaint(report: LoadReport, state: State, wanted: Wanted) -> str:
-    lines = [f"{report.name} does not fit the backbone {wanted.arch}. It was read in the {report.layout} layout under "
+def _complaint(report: LoadReport, state: State, spec: NetworkSpec) -> str:
+    lines = [f"{report.name} does not fit the backbone {spec.arch}. It was read in the {report.layout} layout under "
              f"the prefix '{report.prefix}'; {len(report.matched)} keys match."]
     if report.missing:
         lines.append(f'Missing ({len(report.missing)}): {shorten(report.missing)}.')
@@ -168,36 +168,36 @@ def _complaint(report: LoadReport, state: State, wanted: Wanted) -> str:
         lines.append(f'Other shape ({len(shapes)}): {shorten(shapes, 3)}.')
     if report.unexpected:
         lines.append(f'Not in this backbone ({len(report.unexpected)}): {shorten(report.unexpected)}.')
-    hints = _vit_hints(state, wanted) if wanted.kind is VIT else [
+    hints = _vit_hints(state, spec) if spec.kind is VIT else [
         'Change depth (or in_channels) in the config, or name another file.']
     return ' '.join(lines + hints)
 
 
-def _vit_hints(state: State, wanted: Wanted) -> list[str]:
+def _vit_hints(state: State, spec: NetworkSpec) -> list[str]:
     """What to change in the config, as far as the keys tell."""
     hints = []
     stem = state.get(VIT.stem)
-    if stem is not None and stem.ndim == 4 and wanted.stem is not None:
-        (width, bands, _, patch), (embed_dims, in_chans, _, patch_size) = stem.shape, wanted.stem
+    if stem is not None and stem.ndim == 4 and spec.stem is not None:
+        (width, bands, _, patch), (embed_dims, in_chans, _, patch_size) = stem.shape, spec.stem
         depth = _num_blocks(state)
         if width != embed_dims:
             hints.append(f'This looks like {_size(width)}, the config builds {_size(embed_dims)}: change arch.')
-        elif depth != wanted.num_blocks:
-            hints.append(f'It has {depth} blocks, the config builds {wanted.num_blocks}: change arch or model_kwargs.')
+        elif depth != spec.num_blocks:
+            hints.append(f'It has {depth} blocks, the config builds {spec.num_blocks}: change arch or model_kwargs.')
         if patch != patch_size:
             hints.append(f'Its patches are {patch} px wide, the config builds {patch_size}: change arch or '
                          'model_kwargs=dict(patch_size=...).')
         if bands not in (3, in_chans):
             hints.append(f'It was trained on {bands} bands: set in_chans={bands}.')
-    if ('blocks.0.ls1.gamma' in state) != ('blocks.0.ls1.gamma' in wanted.shapes):
+    if ('blocks.0.ls1.gamma' in state) != ('blocks.0.ls1.gamma' in spec.shapes):
         kind = 'has' if 'blocks.0.ls1.gamma' in state else 'lacks'
         hints.append(f'It {kind} LayerScale: choose the arch accordingly (DINOv2: *_dinov2) or set '
                      'model_kwargs=dict(init_values=1e-5).')
-    if 'reg_token' in state and 'reg_token' not in wanted.shapes:
+    if 'reg_token' in state and 'reg_token' not in spec.shapes:
         hints.append('It has register tokens: use a *_reg4_* arch, or drop_registers=True to leave them out.')
-    if 'reg_token' not in state and 'reg_token' in wanted.shapes:
+    if 'reg_token' not in state and 'reg_token' in spec.shapes:
         hints.append('It has no register tokens: use an arch without *_reg4_*.')
-    if 'dist_token' in state and 'dist_token' not in wanted.shapes:
+    if 'dist_token' in state and 'dist_token' not in spec.shapes:
         hints.append('It has a distillation token: use a deit_*_distilled_* arch.')
     return hints
 

@@ -234,7 +234,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def _restricted_pickle() -> SimpleNamespace:
-    """A stand-in for the `pickle` module, as `torch.load(pickle_module=...)` wants it."""
+    """A stand-in for the `pickle` module, as `torch.load(pickle_module=...)` needs it."""
 
     class Unpickler(_RestrictedUnpickler):
         plain_types = _plain_types()

@@ -100,7 +100,7 @@ def _from_url(url: str) -> Any:
     try:
         return load_checkpoint_file(target)
     except Exception:
-        target.unlink(missing_ok=True)  # such as a log-in page: fetch it anew next time
+        target.unlink(missing_ok=True)  # such as a log-in page: fetch it again next time
         raise
 
 

@@ -134,7 +134,7 @@ def all_seeds(edges: np.ndarray, matrix: np.ndarray, seeds: Sequence[int], uncon
     """`find_communities` for every seed; `unconnected` 'background' or 'nearest' (see `attach_unconnected`).
 
     Raises:
-        ValueError: As for `find_communities`, or if `unconnected` is unknown.
+        ValueError: If `find_communities` raises it, or if `unconnected` is unknown.
     """
     if unconnected not in UNCONNECTED:
         raise ValueError(f'unconnected={unconnected!r} is unknown; there are: {", ".join(UNCONNECTED)}.')

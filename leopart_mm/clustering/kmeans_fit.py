@@ -83,7 +83,7 @@ def fit_kmeans(points: Tensor, settings: KMeansSettings, title: str = 'k-means')
         (S, K, D) float32 on the CPU.
 
     Raises:
-        ValueError: As `kmeans` does.
+        ValueError: If `kmeans` raises it.
     """
     centroids = []
     for number, seed in enumerate(settings.seeds, 1):

@@ -175,7 +175,7 @@ def read_numbers(path: str | os.PathLike) -> tuple[np.ndarray, float | None]:
     """The numbers of an image as they are stored, (H, W) or (H, W, 3), and its nodata value; for value ranges.
 
     Raises:
-        ImageReadError: As `read_image`.
+        ImageReadError: If `read_image` raises it.
     """
     return _decode_with_pillow(read_content(os.fspath(path)), os.fspath(path))
 

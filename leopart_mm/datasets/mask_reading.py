@@ -1,4 +1,4 @@
-"""One reader for label maps: class ids on the pixels of their image, or an error with the cause and the cure."""
+"""One reader for label maps: class ids on the pixels of their image, or an error with the cause and the fix."""
 
 import io
 import logging

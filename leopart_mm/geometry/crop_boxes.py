@@ -88,7 +88,7 @@ def sample_crops(height: int,
 
     Crop i > 0 is redrawn until its overlap with every global crop drawn so far is larger than
     ``floor(min_overlap * height * width)`` pixels, twice that among global crops. On images where this (nearly) never
-    happens, such as 1x1000 pixels, the published code loops for ever. Here, after `max_tries` draws, the last one is
+    happens, such as 1x1000 pixels, the published code never ends. Here, after `max_tries` draws, the last one is
     moved to the centre of the area that all global crops so far share. That always leaves an overlap of at least one
     pixel with every global crop (boxes that overlap pairwise have a common area), usually much more: the smaller
     of the crop's and the shared area's side along x and along y, but not necessarily `min_overlap`.

@@ -26,7 +26,7 @@ class MaskInputs:
         names: B names of the images, such as their paths.
         grid: (h, w) of the patch grid.
         extents: B extents of the images on it.
-        device: Where the masks are wanted.
+        device: Device of the masks.
         features: (B, C, h, w), the backbone's last map.
         attention: (B, heads, h*w), attention of the class token to the patches.
         q: (B, heads, h*w, head_dim), queries of the patches.

@@ -74,7 +74,7 @@ class ClusterNames:
         """The fingerprint of the model whose clusters a naming file names; None if it says nothing of it.
 
         Raises:
-            FileNotFoundError, ValueError: As for `load`.
+            FileNotFoundError, ValueError: If `load` raises it.
         """
         content = _read(path)
         model = content.get('model') if isinstance(content, dict) else None

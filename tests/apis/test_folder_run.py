@@ -187,7 +187,7 @@ def test_a_replaced_image_gets_a_new_map(tmp_path, same_time):
     assert (report.num_done, report.num_replaced, job.num_present) == (1, 1, 1)
     assert np.array_equal(labels_of(tmp_path / 'out', '1'), new[..., 0].astype(int) * 2)
     assert files(tmp_path / 'out' / 'overlays') == ['2.jpg']  # the old one of image 1 is gone
-    assert '1 images segmented (1 of them anew' in report.summary()
+    assert '1 images segmented (1 of them again' in report.summary()
 
 
 def test_a_copied_or_touched_image_is_not_segmented_again(tmp_path):

@@ -111,13 +111,13 @@ def test_a_prefix_chooses_among_networks(tmp_path):
 
 def test_the_report(tmp_path):
     path = save(ours(tiny_vit().state_dict()), tmp_path)
-    _, report = load_backbone_state(path, tiny_vit().wanted)
+    _, report = load_backbone_state(path, tiny_vit().network_spec)
     assert len(report.matched) == len(tiny_vit().state_dict())
     assert report.missing == report.unexpected == report.ignored == []
     assert (report.prefix, report.layout, report.grid) == ('state_dict.backbone.', 'timm', (4, 4))
     assert path in report.summary()
     assert f'{len(report.matched)} of {len(report.matched)} keys matched' in report.summary()
-    _, report = load_backbone_state(LAYOUTS['mae'](tiny_vit().state_dict()), tiny_vit().wanted)
+    _, report = load_backbone_state(LAYOUTS['mae'](tiny_vit().state_dict()), tiny_vit().network_spec)
     assert report.ignored == ['decoder_blocks.0.norm1.weight', 'decoder_embed.weight', 'decoder_pos_embed',
                               'mask_token']
 

@@ -81,5 +81,5 @@ def test_it_works_after_release(source):
     torch.manual_seed(0)
     before = source(inputs_of(source))
     source.release()
-    torch.manual_seed(0)  # another backbone without a checkpoint is made anew
+    torch.manual_seed(0)  # another backbone without a checkpoint gets other random weights
     assert torch.equal(source(inputs_of(source)), before)

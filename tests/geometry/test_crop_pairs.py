@@ -30,9 +30,9 @@ def _boxes(count, height, width):
 def test_equals_torchvision(grid, kernel):
     boxes = _boxes(200, *grid)
     maps = torch.randn(len(boxes), 3, *grid, generator=torch.Generator().manual_seed(1))
-    wanted = roi_align(maps, list(boxes[:, None]), kernel, aligned=True)
+    expected = roi_align(maps, list(boxes[:, None]), kernel, aligned=True)
     ours = roi_matrix(boxes, kernel, grid) @ maps.flatten(2).mT
-    torch.testing.assert_close(ours.mT.reshape(wanted.shape), wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(ours.mT.reshape(expected.shape), expected, rtol=0, atol=1e-6)
 
 
 def test_gradient_equals_torchvision():
@@ -87,8 +87,8 @@ def test_each_pair_equals_torchvision_on_its_own():
         for ours, crop, boxes in ((teacher, t, inputs['gc_boxes'][:, t, v]), (student, v, inputs['all_boxes'][:, v,
                                                                                                              t])):
             image = maps[crop].mT.unflatten(2, grids[crop])
-            wanted = roi_align(image, list(boxes[:, None] / 8), 3, aligned=True)
-            torch.testing.assert_close(ours[index].mT.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-6)
+            expected = roi_align(image, list(boxes[:, None] / 8), 3, aligned=True)
+            torch.testing.assert_close(ours[index].mT.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_shapes_that_do_not_belong_together_are_refused():

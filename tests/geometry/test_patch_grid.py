@@ -35,9 +35,9 @@ def test_unknown_rule():
 
 def test_whole_grid_is_interpolate():
     scores = torch.rand(3, 4, 5)
-    wanted = F.interpolate(scores[None], (9, 13), mode='bilinear', align_corners=False)[0]
-    assert torch.equal(upsample_scores(scores, (9, 13)), wanted)
-    assert torch.equal(upsample_scores(scores, (9, 13), (0, 4, 0, 5)), wanted)
+    expected = F.interpolate(scores[None], (9, 13), mode='bilinear', align_corners=False)[0]
+    assert torch.equal(upsample_scores(scores, (9, 13)), expected)
+    assert torch.equal(upsample_scores(scores, (9, 13), (0, 4, 0, 5)), expected)
 
 
 @pytest.mark.parametrize('size', [(28, 36), (7, 9)])

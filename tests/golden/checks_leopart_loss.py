@@ -80,8 +80,8 @@ def _check_loss(arrays, mask='all', queue=None):
     loss.backward()
     np.testing.assert_allclose(loss.detach(), arrays['loss'], rtol=1e-5)
     for part, kind in zip(scores, ('global', 'local'), strict=True):
-        wanted = arrays[f'grad_student_{kind}']
-        np.testing.assert_allclose(part.grad, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+        expected = arrays[f'grad_student_{kind}']
+        np.testing.assert_allclose(part.grad, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     embedded = [tensors[f'student_{kind}_embeddings'] for kind in ('global', 'local')]
     np.testing.assert_allclose(student_loss(loss_module, embedded).detach(), arrays['loss'], rtol=1e-5)
     return loss_module, embeddings

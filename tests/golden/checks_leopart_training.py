@@ -91,8 +91,8 @@ def check_schedules(arrays):
         np.testing.assert_allclose((ours['lr'], ours['weight_decay']), arrays[f'{group}_lr_wd'], rtol=1e-6)
     steps = len(arrays['lr_per_step'])
     schedulers = build_schedulers(wrapper, steps, 0.4)
-    for wanted in arrays['lr_per_step']:
-        np.testing.assert_allclose([group['lr'] for group in wrapper.optimizer.param_groups], wanted, rtol=1e-6)
+    for expected in arrays['lr_per_step']:
+        np.testing.assert_allclose([group['lr'] for group in wrapper.optimizer.param_groups], expected, rtol=1e-6)
         wrapper.step()
         for scheduler in schedulers:
             scheduler.step()
@@ -109,13 +109,13 @@ class _Parameters(nn.Module):
         return iter(self.shapes.items())
 
 
-def _check_weight_decay_schedule(start, end, total, wanted):
+def _check_weight_decay_schedule(start, end, total, expected):
     """Only groups that decay follow the schedule; the others stay at 0."""
     decays, stays = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.AdamW([dict(params=[decays], weight_decay=start), dict(params=[stays], weight_decay=0.)])
     wrapper = OptimWrapper(optimizer)
     scheduler = build_schedulers(wrapper, total, end)[1]
-    for value in wanted:
+    for value in expected:
         np.testing.assert_allclose(optimizer.param_groups[0]['weight_decay'], value, rtol=1e-6)
         assert optimizer.param_groups[1]['weight_decay'] == 0
         wrapper.step()
@@ -163,8 +163,8 @@ def check_train_steps(arrays):
 
     after = model.state_dict()
     for prefix, ours in ((f'w{steps}.', ''), (f't{steps}.', 'teacher.')):
-        for name, wanted in parameters(prefix).items():
+        for name, expected in parameters(prefix).items():
             value = after[ours + our_name(name)]
             if name.endswith('attn.qkv.bias'):  # keys' biases have no gradient; Adam makes steps of the rounding noise
-                value, wanted = (torch.cat(one.chunk(3)[::2]) for one in (value, wanted))
-            np.testing.assert_allclose(value, wanted, rtol=0, atol=2e-5, err_msg=prefix + name)
+                value, expected = (torch.cat(one.chunk(3)[::2]) for one in (value, expected))
+            np.testing.assert_allclose(value, expected, rtol=0, atol=2e-5, err_msg=prefix + name)

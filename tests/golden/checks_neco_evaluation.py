@@ -94,12 +94,12 @@ def check_linear_probe(arrays):
     optimizer = torch.optim.SGD(head.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     masks = torch.stack([torch.from_numpy(resize_mask(mask[0], size, 'corner')) for mask in arrays['masks']])
     maps = neck((tensors['tokens'], ))
-    for wanted in arrays['losses']:
+    for expected in arrays['losses']:
         loss = head.loss_decode(head(maps), masks, ignore_index=head.ignore_index)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        np.testing.assert_allclose(loss.detach(), wanted, rtol=1e-5)
+        np.testing.assert_allclose(loss.detach(), expected, rtol=1e-5)
     last = len(arrays['losses'])
     np.testing.assert_allclose(head.conv_seg.weight.detach(), arrays[f'weight{last}'], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(head.conv_seg.bias.detach(), arrays[f'bias{last}'], rtol=1e-5, atol=1e-6)

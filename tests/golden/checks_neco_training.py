@@ -29,9 +29,9 @@ def cases_of(arrays: dict, array: str) -> list[str]:
     return cases
 
 
-def close_gradient(ours, wanted, where='', tolerance=1e-3):
+def close_gradient(ours, expected, where='', tolerance=1e-3):
     """Gradients agree to a share of their largest entry."""
-    np.testing.assert_allclose(ours, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(), err_msg=where)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance * np.abs(expected).max(), err_msg=where)
 
 
 def any_of(check, candidates):
@@ -63,8 +63,8 @@ def check_sorting_networks(arrays):
         network = sorting_network(kind, int(size), published=True)
         assert len(network.layers) == arrays[f'{case}_num_layers']
         ours = {(number, lo, hi) for number, layer in enumerate(network.layers) for lo, hi in layer}
-        wanted = zip(*(arrays[f'{case}_{name}'].tolist() for name in ('layer', 'min_wire', 'max_wire')), strict=True)
-        assert ours == set(wanted), case
+        expected = zip(*(arrays[f'{case}_{name}'].tolist() for name in ('layer', 'min_wire', 'max_wire')), strict=True)
+        assert ours == set(expected), case
         assert network.ranks == tuple(range(int(size)))
 
 
@@ -329,10 +329,10 @@ def _check_train_steps(arrays, network, num_heads):
     lr, head_lr = arrays['lrs'][0, 0], arrays['lrs'][0, 2]
     wrapper = build_optimizer(model, float(lr), float(head_lr), float(arrays['weight_decays'][0, 0]))
     schedulers = build_schedulers(wrapper, 2 * steps, 0.5)
-    ours, wanted = [len(group['params']) for group in wrapper.optimizer.param_groups], arrays['group_sizes'].tolist()
+    ours, expected = [len(group['params']) for group in wrapper.optimizer.param_groups], arrays['group_sizes'].tolist()
     if trainable is None:
-        wanted[0] -= 'mask_token' in start  # which never gets a gradient, so we do not have it
-    assert ours == wanted
+        expected[0] -= 'mask_token' in start  # which never gets a gradient, so we do not have it
+    assert ours == expected
     hook = SelfSupStepHook(float(arrays['momenta'][0]), 1., before_optimizer=True)
     hook.attach(model, wrapper.optimizer)
     own_targets = model.head.targets
@@ -373,8 +373,8 @@ def check_vit_forward(arrays):
     weights = _parameters(arrays, 'w/')
     vit, head = vit_and_head(weights, num_heads=data['last_cls_attention'].shape[1])
 
-    def close(ours, wanted):
-        torch.testing.assert_close(ours, wanted, atol=2e-5, rtol=0)
+    def close(ours, expected):
+        torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
 
     projected = []
     for crops in (data['global_crops'], data['local_crops']):

@@ -23,8 +23,8 @@ def test_exact_search_equals_scikit_learn_in_any_chunks(index, step, monkeypatch
     keys, queries = unit(333, 0), unit(70, 1)
     values, rows = search(queries, keys, 9, index)
     reference = NearestNeighbors(n_neighbors=9, metric='cosine', algorithm='brute').fit(keys.double())
-    distances, wanted = reference.kneighbors(queries.double())
-    np.testing.assert_array_equal(rows, wanted)
+    distances, expected = reference.kneighbors(queries.double())
+    np.testing.assert_array_equal(rows, expected)
     np.testing.assert_allclose(values, 1 - distances, atol=1e-6)
 
 
@@ -47,31 +47,31 @@ def test_a_single_neighbour_is_the_nearest_key(index):
 
 def test_half_precision_keys():
     keys, queries = unit(4000, 0, 64), unit(50, 1, 64)
-    exact, wanted = search(queries, keys, 30)
+    exact, expected = search(queries, keys, 30)
     values, rows = search(queries, keys.half(), 30)
     torch.testing.assert_close(values, exact, atol=2e-4, rtol=0)
-    recall = np.mean([len(set(a.tolist()) & set(b.tolist())) / 30 for a, b in zip(rows, wanted, strict=True)])
+    recall = np.mean([len(set(a.tolist()) & set(b.tolist())) / 30 for a, b in zip(rows, expected, strict=True)])
     assert recall > 0.99
 
 
 def test_candidates_of_half_precision_products_are_scored_again():
     """What runs on a GPU where keys are float16."""
     keys, queries = unit(3000, 0, 32).half(), unit(300, 1, 32)
-    exact, wanted = search(queries, keys, 10)  # on a CPU: products in float32
+    exact, expected = search(queries, keys, 10)  # on a CPU: products in float32
     values, rows = module._search_half(queries, keys, 10, 700)
     torch.testing.assert_close(values, exact, atol=1e-5, rtol=0)
-    assert (rows == wanted).float().mean() > 0.999
+    assert (rows == expected).float().mean() > 0.999
 
 
 def test_inverted_file_with_all_probes_is_exact_and_with_few_near():
     keys, queries = unit(5000, 0), unit(40, 1)
-    exact, wanted = search(queries, keys, 10)
+    exact, expected = search(queries, keys, 10)
     values, rows = InvertedFile(keys, num_lists=50, num_probes=50).search(queries, 10)
-    np.testing.assert_array_equal(rows, wanted)
+    np.testing.assert_array_equal(rows, expected)
     torch.testing.assert_close(values, exact)
     few = InvertedFile(keys, num_lists=50, num_probes=10)
     recall = np.mean([len(set(a.tolist()) & set(b.tolist())) / 10
-                      for a, b in zip(few.search(queries, 10)[1], wanted, strict=True)])
+                      for a, b in zip(few.search(queries, 10)[1], expected, strict=True)])
     assert 0.6 < recall < 1
     one = InvertedFile(keys, num_lists=500, num_probes=1)
     values, rows = one.search(queries, 200)

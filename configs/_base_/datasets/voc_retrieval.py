@@ -1,5 +1,5 @@
 # Dense retrieval on Pascal VOC (docs/methods/neco.md §8.1): trainaug fills the memory, val is scored at 504 x 504,
-# aspect ignored. Every pass (RetrievalHead's passes) jitters and crops the images anew, reproducibly with DrawSampler.
+# aspect ignored. Every pass (RetrievalHead's passes) jitters and crops the images again, reproducibly with DrawSampler.
 data_root = 'data/VOCdevkit/VOC2012'
 train_split = 'trainaug'  # plain VOC 2012: train_split=train train_masks=SegmentationClass
 train_masks = 'SegmentationClassAug'

@@ -1,4 +1,4 @@
-# Self-supervised training for a number of iterations (--cfg-options iterations=...), as small data sets want: their
+# Self-supervised training for a number of iterations (--cfg-options iterations=...), for small data sets, whose
 # epochs are short. The teacher follows faster than in the long published runs. It needs an InfiniteDrawSampler.
 _base_ = './leopart_50e.py'
 iterations = 2000

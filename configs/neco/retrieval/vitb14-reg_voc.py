@@ -1,5 +1,5 @@
 # Dense retrieval on Pascal VOC, ViT-B/14 with registers. NeCo interpolates positions without anti-aliasing; DINOv2's
-# own register weights want pos_interp=timm, which backbone=timm://... sets.
+# own register weights need pos_interp=timm, which backbone=timm://... sets.
 _base_ = [
     '../../_base_/models/retrieval.py', '../../_base_/datasets/voc_retrieval.py',
     '../../_base_/evaluation_runtime.py',

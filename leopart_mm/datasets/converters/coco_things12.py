@@ -58,7 +58,7 @@ def merge_things(source: str | Path, splits: Sequence[str], workers: int = 4) ->
     for split in splits:
         target = folder.parent / 'things12' / split
         segments = read_segments(folder / f'panoptic_{split}.json')
-        targets = {target / name: (folder / f'panoptic_{split}' / name, one) for name, one in segments.items()}
+        targets = {target / name: (folder / f'panoptic_{split}' / name, things) for name, things in segments.items()}
         if not targets:
             raise ConversionError(f'{folder}/panoptic_{split}.json names no image.')
         written = convert_masks(targets, convert, f'COCO-Things {split}', workers)

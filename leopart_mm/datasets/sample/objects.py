@@ -2,7 +2,7 @@
 
 Coordinates are the object's: x to the right, y downwards, about [-1, 1] both. A part's shape is a function that is
 positive inside (roughly the distance to its border). A part has a typical hue, but how bright and how saturated it
-looks is drawn anew for every object and scene: patterns and shapes tell the classes apart more surely.
+looks is drawn for every object and scene: patterns and shapes tell the classes apart more surely.
 """
 
 from collections.abc import Callable

@@ -64,10 +64,10 @@ class BackboneCheckpointHook(Hook):
         if is_foreign:  # a key such as 'head.weight' only looks like one of the model's
             state = {}
         for prefix, backbone in replaced.items():
-            converted, report = load_backbone_state(checkpoint, backbone.wanted, self.which, name)
+            converted, report = load_backbone_state(checkpoint, backbone.network_spec, self.which, name)
             print_log(f'{prefix}* from {report.summary()}', logger='current')
             state.update({prefix + key: value for key, value in converted.items()})
-        if is_foreign and any(backbone.wanted.kind is VIT for backbone in backbones.values()):
+        if is_foreign and any(backbone.network_spec.kind is VIT for backbone in backbones.values()):
             state.update(_training_state(model, checkpoint, self.which))
         checkpoint['state_dict'] = _whole_parts(model, state, name, isinstance(
             getattr(runner, '_train_loop', None), BaseLoop))

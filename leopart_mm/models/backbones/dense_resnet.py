@@ -6,7 +6,7 @@ from typing import Any
 from mmseg.models.backbones import ResNet
 from torch import Tensor
 
-from leopart_mm.checkpoints.matching import Wanted
+from leopart_mm.checkpoints.matching import NetworkSpec
 from leopart_mm.checkpoints.networks import RESNET
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.pretrained import PretrainedBackbone
@@ -54,10 +54,10 @@ class DenseResNet(PretrainedBackbone, ResNet):
         self.embed_dims = self.base_channels * 2**max(out_indices) * expansion
 
     @property
-    def wanted(self) -> Wanted:
+    def network_spec(self) -> NetworkSpec:
         """What this network needs of a checkpoint."""
         shapes = {name: tuple(value.shape) for name, value in self.state_dict().items()}
-        return Wanted(f'ResNet-{self.depth}', shapes, RESNET)
+        return NetworkSpec(f'ResNet-{self.depth}', shapes, RESNET)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Image (B, 3, H, W), normalised, to one map (B, C, ceil(H/stride), ceil(W/stride)) per entry of `out_indices`.

@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from leopart_mm.checkpoints.matching import LoadReport, Wanted
+from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
 from leopart_mm.models.backbones.facts import weights_arch, weights_colours
@@ -123,11 +123,11 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             self.pos_embed = nn.Parameter(torch.cat([torch.zeros_like(self.cls_token), self.pos_embed], dim=1).detach())
 
     @property
-    def wanted(self) -> Wanted:
+    def network_spec(self) -> NetworkSpec:
         """What this network needs of a checkpoint."""
         shapes = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         grid = None if self.pos_embed is None else self.grid_size
-        return Wanted(self.arch, shapes, grid=grid, num_prefix_positions=self.num_prefix_positions,
+        return NetworkSpec(self.arch, shapes, grid=grid, num_prefix_positions=self.num_prefix_positions,
                       drop_registers=self.drop_registers)
 
     def _adopt_state(self, state: dict[str, Tensor], report: LoadReport) -> dict[str, Tensor]:

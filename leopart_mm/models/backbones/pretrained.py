@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor
 
-from leopart_mm.checkpoints.matching import LoadReport, Wanted, load_backbone_state
+from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec, load_backbone_state
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
 
@@ -15,14 +15,14 @@ class PretrainedBackbone:
     """Mixin for a backbone module: reads checkpoints of any known layout, strictly, and checks that they were read.
 
     Put it before the module class among the bases, call `expect_weights` in the constructor and `check_weights` before
-    the first layer, and define `wanted`.
+    the first layer, and define `network_spec`.
     """
 
     checkpoint: str | None
     checkpoint_key: str | None
 
     @property
-    def wanted(self) -> Wanted:
+    def network_spec(self) -> NetworkSpec:
         """What this network needs of a checkpoint."""
         raise NotImplementedError
 
@@ -56,13 +56,13 @@ class PretrainedBackbone:
         Raises:
             BackboneCheckpointError: If they are not of this network.
         """
-        state, report = load_backbone_state(source, self.wanted, key)
+        state, report = load_backbone_state(source, self.network_spec, key)
         self.load_state_dict(self._adopt_state(state, report))
         return report
 
     def _adopt_state(self, state: dict[str, Tensor], report: LoadReport) -> dict[str, Tensor]:
         """Log the report and prepare the network for a matched state."""
-        print_log(f'Backbone {self.wanted.arch} from {report.summary()}', logger='current')
+        print_log(f'Backbone {self.network_spec.arch} from {report.summary()}', logger='current')
         return state
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
@@ -77,9 +77,9 @@ class PretrainedBackbone:
                 'checkpoint of this model. To use a backbone file (DINO, timm, SwAV, ...) as the checkpoint of a whole '
                 "model, add dict(type='leopart_mm.BackboneCheckpointHook') to custom_hooks, or set checkpoint=FILE in "
                 "the backbone's config.")
-        if any(key not in given or given[key].shape != shape for key, shape in self.wanted.shapes.items()):
+        if any(key not in given or given[key].shape != shape for key, shape in self.network_spec.shapes.items()):
             # Either a foreign layout, or our own with another position grid.
-            state = self._adopt_state(*load_backbone_state(given, self.wanted))
+            state = self._adopt_state(*load_backbone_state(given, self.network_spec))
             for key in given:
                 del state_dict[prefix + key]
             state_dict.update({prefix + key: value for key, value in state.items()})

@@ -69,7 +69,7 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
             raise ValueError(f'the crops have {crops.shape[1]} channels, but the data preprocessor is set up for '
                              f'{len(self.mean)}: give one value per channel, or convert the images when loading')
         images = torch.empty_like(crops, dtype=torch.float32)
-        # one by one the crops stay in a CPU's cache through all operations; a GPU wants them together
+        # one by one the crops stay in a CPU's cache through all operations; a GPU is faster with them together
         chunk = 1 if crops.device.type == 'cpu' else max(1, len(crops))
         parts = [None] * len(images.split(chunk)) if parameters is None else parameters.split(chunk)
         for part, raw, rows in zip(images.split(chunk), crops.split(chunk), parts, strict=True):

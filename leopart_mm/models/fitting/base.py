@@ -59,13 +59,13 @@ class FittableHead(FittedState, BaseModule):
         """The features (B, D, h, w) that are clustered, for post-processors that request `reduced`.
 
         Raises:
-            TypeError: Unless a subclass defines it, and sets `can_reduce`.
+            TypeError: If no subclass defines it and sets `can_reduce`.
         """
         raise TypeError(f'A post-processor needs reduced features, which {type(self).__name__} does not give: use '
                         "decode_head=dict(type='leopart_mm.OverclusterHead').")
 
     def image_scores(self, maps: Sequence[Tensor], batch_img_metas: list[dict]) -> Tensor:
-        """`forward`'s scores (B, K, h, w) at the size of the padded images, as mmseg's EncoderDecoder wants them."""
+        """`forward`'s scores (B, K, h, w) at the size of the padded images, as mmseg's EncoderDecoder expects them."""
         size = batch_img_metas[0].get('pad_shape', batch_img_metas[0]['img_shape'])[:2]
         return F.interpolate(self(maps), tuple(size), mode='bilinear', align_corners=False)
 

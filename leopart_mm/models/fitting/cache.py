@@ -107,7 +107,7 @@ class ImageCache:
 
         Raises:
             ValueError: If `half` is set and a value is beyond float16.
-            OSError: If `place` is 'disk' and the folder cannot be written; 'auto' goes on without a cache instead.
+            OSError: If `place` is 'disk' and the folder cannot be written; 'auto' continues without a cache instead.
         """
         if self.chosen == 'auto' and keys:
             size = sum(self._bytes(value) for value in tensors.values()) / len(keys)

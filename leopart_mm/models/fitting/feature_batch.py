@@ -27,7 +27,7 @@ class FeatureBatch:
             `names`.
         cache_keys: B keys of the images in the stream's cache, see `image_keys`; empty without a cache.
         predictions: What the stages gave, by name, in order. A stage whose entry exists is not computed again.
-        fit_id: Of the fit that the predictions come from, see `UnsupervisedSegmentor.run_stages`.
+        fit_id: Identifies the fit that the predictions come from, see `UnsupervisedSegmentor.run_stages`.
     """
 
     features: DenseFeatures

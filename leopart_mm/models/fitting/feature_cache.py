@@ -83,7 +83,7 @@ class FeatureCache:
         Maps other than `in_index` have no channels, and `cls_token` is None.
 
         Raises:
-            KeyError: Unless all `has` them.
+            KeyError: If something of them is not kept, see `has`.
         """
         layout = self._layouts[keys[0]]
         names = self._names(layout, in_index, requests)

@@ -44,7 +44,7 @@ class FeatureStream:
     network runs twice per image. `images`, in the sense of Requests, are read again, but for them the network does not
     run again.
 
-    Each pass that reads images is an epoch of the sampler: with `DrawSampler` random transforms draw anew in every
+    Each pass that reads images is an epoch of the sampler: with `DrawSampler` random transforms draw again in every
     pass, alike for any number of workers and processes, and nothing is cached. (Other samplers leave this to the
     workers, which MMEngine seeds alike every time.) An image that a distributed sampler repeats to fill the last round
     is given once only, so that sums over the processes are sums over the data set. Each process caches the images that

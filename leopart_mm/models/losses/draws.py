@@ -17,7 +17,7 @@ def draw_permutations(count: int, length: int, seed: int, step: int, size: int |
         count: Number of rows.
         length: Number of things to permute.
         seed: Seed of the stream, the same in all steps.
-        step: Number of the step; every step draws anew.
+        step: Number of the step; every step has different draws.
         size: Number of entries per row. A row longer than `length` has further permutations of its own behind the
             first, so that no entry comes again before all others came. Defaults to `length`.
 

@@ -190,7 +190,7 @@ class NeCoLoss(SelfSupLoss):
                 weights = weights * exist[:, None, None]
         return NeCoTargets(candidates.detach(), references, weights)
 
-    @torch.compiler.disable  # or every step would compile anew, for its number
+    @torch.compiler.disable  # or every step would be compiled again, for its number
     def _orders(self, pairs: CropPairs, length: int | None, gather: bool) -> Tensor:
         size = pairs.batch * self.num_references * (get_dist_info()[1] if gather else 1)
         return draw_permutations(len(pairs.pairs), length or size, self.seed, self.steps, size)

@@ -41,7 +41,7 @@ class FeatureToSize(BaseModule):
 
 @MODELS.register_module()
 class MeanReadout(BaseModule):
-    """Pairs every map with the mean of its cells, where a head such as mmseg's DPTHead wants (map, class token)."""
+    """Pairs every map with the mean of its cells, where a head such as mmseg's DPTHead expects (map, class token)."""
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
         """Maps (B, C, h, w) to pairs of the map and (B, C)."""

@@ -71,7 +71,7 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
             init_cfg=init_cfg)
         self.teacher_init, self.micro_batches = teacher_init, micro_batches
         if use_teacher:
-            # The teacher's neck is built anew, not copied, so that 'independent' has a draw of its own.
+            # The teacher's neck is built, not copied, so that 'independent' has initial values of its own.
             teacher_neck = MODELS.build(neck) if isinstance(neck, Mapping) else copy.deepcopy(neck)
             self.add_teacher(
                 backbone=copy.deepcopy(self.backbone), neck=teacher_neck, head=self.head.teacher_part())

@@ -18,8 +18,8 @@ class NeCo(CropPairModel):
     Arguments are those of `CropPairModel`; `head` is a NeCoLoss, which says what is logged.
 
     Raises:
-        ValueError: With use_teacher=False, references from the batch and micro_batches > 1: then every part would need
-            the gradients of the others.
+        ValueError: If use_teacher=False is combined with references from the batch and micro_batches > 1: every part
+            would then need the gradients of all parts.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

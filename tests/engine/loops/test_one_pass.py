@@ -1,4 +1,4 @@
-"""Every image goes through the network once: counted, and with the results of computing everything anew."""
+"""Every image goes through the network once: counted, and with the results of computing everything again."""
 
 import tempfile
 
@@ -134,7 +134,7 @@ def test_pictures_of_all_stages_need_no_further_pass(chain, passes, tmp_path):
     assert len(list((tmp_path / 'stages').glob('scene_*.png'))) == TESTED
 
 
-def test_random_transforms_are_drawn_anew_in_every_pass(chain, passes):
+def test_random_transforms_are_drawn_again_in_every_pass(chain, passes):
     run(chain, 'memory', **{'test_cfg.fit_dataloader.sampler': dict(type='leopart_mm.DrawSampler', shuffle=False)})
     assert sum(passes.values()) == 4 * FITTED + TESTED
 

@@ -54,7 +54,7 @@ def test_fit_on_labels_score_save_and_test_again(retrieval, voc_root, tmp_path):
             np.testing.assert_array_equal(ours, sample.pred_sem_seg.data[0])
 
 
-def test_every_pass_draws_its_augmentation_anew_for_any_number_of_workers(retrieval):
+def test_every_pass_draws_its_augmentation_again_for_any_number_of_workers(retrieval):
     fit = retrieval['test_cfg']['fit_dataloader']
     fit['dataset']['pipeline'] = [
         dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),

@@ -65,8 +65,8 @@ def test_soft_labels_equal_brute_force(index):
     assert soft.shape == (2, CLASSES, *GRID)
     for image in range(2):
         for row, column in ((0, 0), (2, 3), (1, 2)):
-            wanted = brute_force(queries[image, :, row, column].numpy().astype(float), maps, labels, 5)
-            np.testing.assert_allclose(soft[image, :, row, column], wanted, atol=1e-5)
+            expected = brute_force(queries[image, :, row, column].numpy().astype(float), maps, labels, 5)
+            np.testing.assert_allclose(soft[image, :, row, column], expected, atol=1e-5)
     prediction = head.predict(stream_of(queries, unseen, batch=2)[0])
     assert torch.equal(prediction.scores[0], soft)
     assert prediction.num_labels == CLASSES

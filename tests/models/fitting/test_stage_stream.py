@@ -82,9 +82,9 @@ def same(ours, theirs):
 
 @pytest.mark.parametrize('cache', ['memory', 'disk'])
 def test_stages_get_the_same_from_the_cache_and_run_once(cache):
-    (model, stream), (other, anew) = chain(cache=cache), chain(cache=None)
+    (model, stream), (other, uncached) = chain(cache=cache), chain(cache=None)
     model.fit(stream)
-    other.fit(anew)
+    other.fit(uncached)
     assert model.backbone.images == IMAGES
     assert other.backbone.images == 3 * IMAGES
     for name in ('first', 'second'):
@@ -94,9 +94,9 @@ def test_stages_get_the_same_from_the_cache_and_run_once(cache):
 
 
 def test_a_stage_that_requests_maps_gets_them_and_the_network_still_runs_once():
-    (model, stream), (other, anew) = chain(Requests(maps=True)), chain(Requests(maps=True), None)
+    (model, stream), (other, uncached) = chain(Requests(maps=True)), chain(Requests(maps=True), None)
     model.fit(stream)
-    other.fit(anew)
+    other.fit(uncached)
     assert model.backbone.images == IMAGES
     assert [note['maps'] for note in model.postprocessors['second'].fitted_on] == [3, 3]
     assert same(model.postprocessors['second'].fitted_on, other.postprocessors['second'].fitted_on)

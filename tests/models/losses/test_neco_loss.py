@@ -44,15 +44,15 @@ def test_equals_pair_by_pair_plain_operations(settings):
         maps = tokens.mT.unflatten(-1, (GRID, GRID))
         return roi_align(maps, list((boxes / PATCH)[:, None]), 3, aligned=True).flatten(2).mT
 
-    wanted = []
+    expected = []
     for (t, v), references in zip(pairs.pairs, targets.references, strict=True):
         P, Q = (soft_sort(similarities(cells, references, loss_module.similarity), loss_module.network, steepness,
                           loss_module.relaxation)[1] for cells, steepness in (
                               (cut(student[v], pairs.all_boxes[:, v, t]), loss_module.student_steepness),
                               (cut(teacher[t], pairs.gc_boxes[:, t, v]), loss_module.teacher_steepness)))
-        wanted.append(permutation_cross_entropy(P, Q) / len(pairs.pairs))
-    torch.testing.assert_close(losses, torch.stack(wanted), rtol=2e-5, atol=0)
-    plain, = torch.autograd.grad(sum(wanted), student)
+        expected.append(permutation_cross_entropy(P, Q) / len(pairs.pairs))
+    torch.testing.assert_close(losses, torch.stack(expected), rtol=2e-5, atol=0)
+    plain, = torch.autograd.grad(sum(expected), student)
     torch.testing.assert_close(gradient, plain, rtol=0, atol=1e-4 * float(plain.abs().max()))
 
 

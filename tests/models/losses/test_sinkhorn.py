@@ -21,8 +21,8 @@ def _reference(scores, epsilon, iterations):
 @pytest.mark.parametrize('iterations', [1, 3, 10])
 def test_equals_the_textbook(tokens, prototypes, iterations):
     scores = torch.randn(tokens, prototypes, generator=torch.Generator().manual_seed(0))
-    wanted = _reference(scores, 0.05, iterations)
-    torch.testing.assert_close(sinkhorn(scores, 0.05, iterations).double(), wanted, rtol=1e-4, atol=1e-6)
+    expected = _reference(scores, 0.05, iterations)
+    torch.testing.assert_close(sinkhorn(scores, 0.05, iterations).double(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_many_iterations_use_all_prototypes_equally():

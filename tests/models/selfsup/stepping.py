@@ -20,8 +20,8 @@ def loss_and_gradients(model, inputs):
 def assert_same_gradients(ours, theirs, tolerance=1e-5):
     """Equal to `tolerance` of each parameter's largest entry."""
     assert ours.keys() == theirs.keys()
-    for name, wanted in theirs.items():
-        torch.testing.assert_close(ours[name], wanted, rtol=0, atol=tolerance * float(wanted.abs().max()) + 1e-8,
+    for name, expected in theirs.items():
+        torch.testing.assert_close(ours[name], expected, rtol=0, atol=tolerance * float(expected.abs().max()) + 1e-8,
                                    msg=lambda text, name=name: f'{name}: {text}')
 
 

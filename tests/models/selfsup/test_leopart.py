@@ -121,12 +121,12 @@ def test_flipped_crops_give_the_loss_of_the_plain_ones():
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast_is_finite_and_close(dtype):
     model, inputs = tiny_leopart(loss=dict(queue=QUEUE)), random_batch(3)
-    wanted = model(inputs, mode='loss')['loss']
+    expected = model(inputs, mode='loss')['loss']
     with torch.autocast('cpu', dtype=dtype):
         outputs = model(inputs, mode='loss')
     outputs['loss'].backward()
     assert outputs['loss'].dtype == torch.float32
-    torch.testing.assert_close(outputs['loss'], wanted, rtol=0.05, atol=0)
+    torch.testing.assert_close(outputs['loss'], expected, rtol=0.05, atol=0)
     assert all(torch.isfinite(one).all() for one in gradients(model).values())
 
 
@@ -160,8 +160,8 @@ def test_a_checkpoint_without_teacher_fills_both():
     model, other = tiny_leopart(0), tiny_leopart(1)
     student = {name: value for name, value in other.state_dict().items() if not name.startswith('teacher.')}
     load_state_dict(model, student)
-    for teacher, wanted in zip(model.teacher_student_pairs()[0], other.teacher_student_pairs()[1], strict=True):
-        assert torch.equal(teacher, wanted)
+    for teacher, expected in zip(model.teacher_student_pairs()[0], other.teacher_student_pairs()[1], strict=True):
+        assert torch.equal(teacher, expected)
 
 
 def test_tensor_mode_gives_the_backbones_map():

@@ -74,9 +74,9 @@ def test_micro_batches_equal_the_whole_batch(loss, parts):
     inputs, loss = random_batch(5), {**loss, **GENTLE}
     outputs, grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss)), inputs)
     in_parts, part_grads = loss_and_gradients(tiny_neco(loss=copy.deepcopy(loss), micro_batches=parts), inputs)
-    for name, wanted in outputs.items():
+    for name, expected in outputs.items():
         # Where two similarities are a step of the ranks' resolution apart but for rounding, two ranks are exchanged.
-        torch.testing.assert_close(in_parts[name], wanted, rtol=1e-5, atol=5e-3 if name == 'rank_agreement' else 1e-6)
+        torch.testing.assert_close(in_parts[name], expected, rtol=1e-5, atol=5e-3 if name == 'rank_agreement' else 1e-6)
     assert_same_gradients(part_grads, grads)
 
 
@@ -85,8 +85,8 @@ def test_without_teacher_the_loss_is_that_of_a_twin_and_references_learn_too():
     model, twin = tiny_neco(use_teacher=False), tiny_neco()
     assert model.teacher is None
     outputs, grads = loss_and_gradients(model, inputs)
-    wanted, twin_grads = loss_and_gradients(twin, inputs)
-    torch.testing.assert_close(outputs['loss'], wanted['loss'])
+    expected, twin_grads = loss_and_gradients(twin, inputs)
+    torch.testing.assert_close(outputs['loss'], expected['loss'])
     name = 'neck.mlp.0.weight'
     assert not torch.allclose(grads[name], twin_grads[name], rtol=1e-3)
     with pytest.raises(ValueError, match=r'micro_batches=2 is impossible with use_teacher=False'):
@@ -175,12 +175,12 @@ def test_nan_in_an_image_shows_in_the_loss():
 
 def test_autocast_is_finite_and_close():
     model, inputs = tiny_neco(loss=dict(queue=QUEUE)), random_batch(3)
-    wanted = model(inputs, mode='loss')['loss']
+    expected = model(inputs, mode='loss')['loss']
     with torch.autocast('cpu', dtype=torch.bfloat16):
         outputs = model(inputs, mode='loss')
     outputs['loss'].backward()
     assert outputs['loss'].dtype == torch.float32
-    torch.testing.assert_close(outputs['loss'], wanted, rtol=0.1, atol=0)
+    torch.testing.assert_close(outputs['loss'], expected, rtol=0.1, atol=0)
     assert all(torch.isfinite(one).all() for one in gradients(model).values())
 
 
@@ -223,9 +223,9 @@ def test_two_processes_equal_one(cfg):
     for step in range(2):
         outputs, grads = loss_and_gradients(model, inputs)
         model.after_step()
-        for name, wanted in outputs.items():
+        for name, expected in outputs.items():
             mean = torch.stack([results[step][0][name] for results in ranks]).mean()
             torch.testing.assert_close(
-                mean, wanted.detach(), rtol=1e-5, atol=5e-3 if name == 'rank_agreement' else 1e-6)
+                mean, expected.detach(), rtol=1e-5, atol=5e-3 if name == 'rank_agreement' else 1e-6)
         for results in ranks:
             assert_same_gradients(results[step][1], grads, 2e-5)

@@ -35,7 +35,7 @@ class SortingNetwork:
         return sum(len(layer) for layer in self.layers)
 
     def arrangements(self) -> list[tuple[int, list[int]]]:
-        """The network with its wires arranged anew before each layer, so that a layer works on whole blocks.
+        """The network with its wires reordered before each layer, so that a layer works on whole blocks.
 
         Returns:
             For every layer (c, order): after wires were taken in this order of the arrangement before, comparator i

@@ -46,9 +46,9 @@ def test_where_the_published_network_sorts_it_is_taken():
     (4, (3, 6), (4, 6)), (9, (10, 37), (9, 36)), (16, (10, 80), (16, 120)), (25, (15, 171), (25, 300)),
     (36, (21, 346), (36, 630)), (49, (21, 483), (49, 1176)), (64, (21, 672), (64, 2016))])
 def test_numbers_of_layers_and_comparators(size, bitonic, odd_even):
-    for kind, wanted in (('bitonic', bitonic), ('odd_even', odd_even)):
+    for kind, expected in (('bitonic', bitonic), ('odd_even', odd_even)):
         network = sorting_network(kind, size)
-        assert (len(network.layers), network.num_comparators) == wanted
+        assert (len(network.layers), network.num_comparators) == expected
 
 
 @pytest.mark.parametrize('size', [7, 22, 49])

@@ -20,16 +20,16 @@ def test_relaxations_are_soft_steps_with_the_right_slope(name):
     assert bool(((alpha >= 0) & (alpha <= 1)).all())
     torch.testing.assert_close(alpha + one.order(-d, 1.3), torch.ones_like(alpha))
     assert bool((alpha.diff() > 0).all())
-    wanted, = torch.autograd.grad(alpha.sum(), d)
-    torch.testing.assert_close(one.slope(d.detach(), 1.3, alpha.detach()), wanted)
+    expected, = torch.autograd.grad(alpha.sum(), d)
+    torch.testing.assert_close(one.slope(d.detach(), 1.3, alpha.detach()), expected)
 
 
 def test_relaxations_by_hand():
     half = torch.tensor(0.5, dtype=torch.float64)
     values = {name: float(RELAXATIONS[name].order(half, 2.)) for name in RELAXATIONS}
-    wanted = dict(cauchy=0.75, logistic=1 / (1 + math.exp(-1)), logistic_phi=1 / (1 + math.exp(-1 / 0.5**0.25)),
+    expected = dict(cauchy=0.75, logistic=1 / (1 + math.exp(-1)), logistic_phi=1 / (1 + math.exp(-1 / 0.5**0.25)),
                   gaussian=0.8413447460685429, reciprocal=2 / 3, optimal=1 - 1 / 16)
-    assert values == pytest.approx(wanted)
+    assert values == pytest.approx(expected)
     with pytest.raises(ValueError, match=r"choose one of.*'cauchy'"):
         check_relaxation('linear')
 

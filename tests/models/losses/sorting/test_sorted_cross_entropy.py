@@ -31,9 +31,9 @@ def ours(student, teacher, network, steepness, relaxation, weights, **kwargs):
     return loss, torch.autograd.grad(loss, student)[0]
 
 
-def assert_same(ours, wanted, tolerance):
-    torch.testing.assert_close(ours[0], wanted[0], rtol=tolerance, atol=0)
-    torch.testing.assert_close(ours[1], wanted[1], rtol=0, atol=tolerance * float(wanted[1].abs().max()))
+def assert_same(ours, expected, tolerance):
+    torch.testing.assert_close(ours[0], expected[0], rtol=tolerance, atol=0)
+    torch.testing.assert_close(ours[1], expected[1], rtol=0, atol=tolerance * float(expected[1].abs().max()))
 
 
 @pytest.mark.parametrize('relaxation', RELAXATIONS)
@@ -96,9 +96,9 @@ def test_keeps_a_twentieth_of_the_memory_of_the_layers():
 def test_half_precision_is_computed_in_float32():
     rows = [one.detach().float() for one in random_rows(9)]
     network = sorting_network('bitonic', 9)
-    wanted, _ = sorted_cross_entropy(*rows, network, 100.)
+    expected, _ = sorted_cross_entropy(*rows, network, 100.)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        assert torch.equal(sorted_cross_entropy(*rows, network, 100.)[0], wanted)
+        assert torch.equal(sorted_cross_entropy(*rows, network, 100.)[0], expected)
         losses, _ = sorted_cross_entropy(*(one.bfloat16() for one in rows), network, 100.)
     assert losses.dtype == torch.float32
 
