@@ -1,4 +1,4 @@
-"""Loading a config with command-line options: variables by name, the network by one variable, no option without effect."""
+"""Loading a config with command-line options: variables and the network by name, no option without effect."""
 
 import difflib
 import inspect

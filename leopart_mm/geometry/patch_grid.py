@@ -116,7 +116,7 @@ def upsample_scores(scores: Tensor, size: tuple[int, int], extent: Extent | None
     if extent is None or tuple(extent) == (0, height, 0, width):
         return F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
     top, bottom, left, right = extent
-    # Where pixel centres lie on the grid, as grid_sample expects them: -1 and 1 are the outer borders of the first and last
+    # Pixel centres on the grid, as grid_sample expects them: -1 and 1 are the outer borders of the first and last
     # cell.
     rows = (top + (torch.arange(size[0]) + 0.5) * ((bottom - top) / size[0])) * (2 / height) - 1
     columns = (left + (torch.arange(size[1]) + 0.5) * ((right - left) / size[1])) * (2 / width) - 1
