@@ -77,7 +77,10 @@ def prepare(args: argparse.Namespace) -> tuple['CommunitySearch', str]:
     cfg = config_from_args(args)
     if args.checkpoint is not None:
         cfg.load_from = args.checkpoint
-    stages = named_stages(cfg.model.postprocessors)
+    stages = named_stages(cfg.get('model', {}).get('postprocessors') or {})
+    if missing := [name for name in ('foreground', 'communities') if name not in stages]:
+        raise ValueError(f'{args.config} has no stage {" and ".join(missing)} in model.postprocessors, so there are no '
+                         'communities to search: give one such as configs/leopart/fully_unsup/vits16_small.py.')
     preferred = stages['communities'].get('preferred_modules', 20)
     map_size = tuple(stages['communities'].get('map_size', (100, 100)))
     cfg.model.postprocessors = dict(foreground=stages['foreground'])

@@ -7,9 +7,10 @@ train_dataloader = dict(
         _delete_=True, type='leopart_mm.UnlabelledImages', data_root=data_root,
         ann_file=f'ImageSets/Segmentation/{train_split}.txt', data_prefix=dict(img_path='JPEGImages'),
         pipeline=_base_.train_pipeline))
+epochs = 500
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=500, eta_min=0., by_epoch=True, begin=0, end=500, convert_to_iter_based=True),
-    dict(type='CosineAnnealingWeightDecay', T_max=500, eta_min=0.5, by_epoch=True, begin=0, end=500,
+    dict(type='CosineAnnealingLR', T_max=epochs, eta_min=0., by_epoch=True, begin=0, end=epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingWeightDecay', T_max=epochs, eta_min=0.5, by_epoch=True, begin=0, end=epochs,
          convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=500, val_interval=10)
+train_cfg = dict(max_epochs=epochs, val_interval=10)

@@ -3,9 +3,10 @@ _base_ = './leopart_dino-vits16_in100.py'
 checkpoint = None
 model = dict(backbone=dict(checkpoint=checkpoint), head=dict(mask='all'))
 train_dataloader = dict(dataset=dict(folders=None))
+epochs = 400
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=400, eta_min=0., by_epoch=True, begin=0, end=400, convert_to_iter_based=True),
-    dict(type='CosineAnnealingWeightDecay', T_max=400, eta_min=0.5, by_epoch=True, begin=0, end=400,
+    dict(type='CosineAnnealingLR', T_max=epochs, eta_min=0., by_epoch=True, begin=0, end=epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingWeightDecay', T_max=epochs, eta_min=0.5, by_epoch=True, begin=0, end=epochs,
          convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=400)
+train_cfg = dict(max_epochs=epochs)

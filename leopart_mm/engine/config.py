@@ -43,8 +43,8 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     Raises:
         FileNotFoundError: If there is no such config file.
         ValueError: If a key is unknown (the message names the nearest), if a path variable is empty or None
-            (``checkpoint=None`` is allowed: no pretrained weights), if ``iterations`` is not a positive integer, or
-            if widths do not fit the network.
+            (``checkpoint=None`` is allowed: no pretrained weights), if ``iterations`` or ``epochs`` is not a positive
+            integer, or if widths do not fit the network.
     """
     with old_bases():
         return _load(*find_config(path), cfg_options)
@@ -100,8 +100,8 @@ def _at(config: Config, key: str) -> Any:
 
 
 def _check(name: str, value: Any, present: Any) -> None:
-    if name == 'iterations' and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ValueError(f'--cfg-options iterations={value!r}: iterations must be a positive whole number.')
+    if name in ('iterations', 'epochs') and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f'--cfg-options {name}={value!r}: {name} must be a positive whole number.')
     if isinstance(present, str) and is_path(name, present) and name not in ('checkpoint', 'load_from') and (
             not isinstance(value, str) or not value):
         raise ValueError(f'--cfg-options {name}={value!r}: {name} must be a non-empty path.')
@@ -137,7 +137,7 @@ def _suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def _length(name: str, config: Config) -> str:
     """Where a run counts epochs, what to give instead of iterations."""
     if _suggestion(name, ['iterations']) and 'max_epochs' in (config.get('train_cfg') or {}):
-        return ' This run counts epochs: train_cfg.max_epochs=...'
+        return f' This run counts epochs: {"epochs" if "epochs" in config else "train_cfg.max_epochs"}=...'
     return ''
 
 

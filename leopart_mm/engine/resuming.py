@@ -118,8 +118,8 @@ def early_ends(schedulers: Sequence[_ParamScheduler], iterations: int, epochs: i
         total, unit = (epochs, 'epochs') if by_epoch else (iterations, 'iterations')
         if end < total:
             found.append(f'The schedule of {name} ends after {end} of {total} {unit}, and {name} stays at its last '
-                         'value from there on. Set T_max and end of param_scheduler too (configs with a variable '
-                         'iterations: --cfg-options iterations=N sets all of them).')
+                         'value from there on. Set T_max and end of param_scheduler too (--cfg-options iterations=N or '
+                         'epochs=N sets all of them where the config has such a variable).')
     return found
 
 
@@ -130,7 +130,7 @@ def nothing_left(done: int, total: int, unit: str) -> str | None:
     more = 'just what' if done == total else f'more than the {total} that'
     return (
         f'The checkpoint has done {done} {unit}, {more} the config asks for: nothing is left to train.'
-        ' More: --cfg-options iterations=N (or train_cfg.max_epochs=N) with N above that; schedules are then stretched '
+        ' More: --cfg-options iterations=N (or epochs=N) with N above that; schedules are then stretched '
         'to the new length.')
 
 

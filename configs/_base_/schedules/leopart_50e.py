@@ -1,16 +1,17 @@
 # Leopart's schedule (docs/methods/leopart.md §5, §6) for 2 GPUs x 32 images: everything falls or rises on half a
 # cosine, step by step.
+epochs = 50
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='leopart_mm.BackboneHeadConstructor',
     optimizer=dict(type='AdamW', lr=1e-5, weight_decay=0.04),
     paramwise_cfg=dict(head_lr=1e-4))
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=50, eta_min=0., by_epoch=True, begin=0, end=50, convert_to_iter_based=True),
-    dict(type='CosineAnnealingWeightDecay', T_max=50, eta_min=0.5, by_epoch=True, begin=0, end=50,
+    dict(type='CosineAnnealingLR', T_max=epochs, eta_min=0., by_epoch=True, begin=0, end=epochs, convert_to_iter_based=True),
+    dict(type='CosineAnnealingWeightDecay', T_max=epochs, eta_min=0.5, by_epoch=True, begin=0, end=epochs,
          convert_to_iter_based=True),
 ]
-train_cfg = dict(type='leopart_mm.ResumableEpochLoop', max_epochs=50, val_interval=1)
+train_cfg = dict(type='leopart_mm.ResumableEpochLoop', max_epochs=epochs, val_interval=1)
 auto_scale_lr = dict(enable=False, base_batch_size=64)
 log_processor = dict(by_epoch=True)
 default_hooks = dict(
