@@ -72,7 +72,7 @@ class MultiCrop(Benchmark):
         return dict(statistics=np.concatenate(statistics), fixed=self.fixed_baseline())
 
     def same(self, ours: dict, baseline: dict) -> bool:
-        """See `compared`."""
+        """Whether the crops agree as `compared` says."""
         fixed, other = ours['fixed'], baseline['fixed']
         boxes = all(np.allclose(fixed[key], other[key], atol=1e-4) for key in ('gc_boxes', 'all_boxes'))
         # on the scale 0..255: only the rounding of the weights differs

@@ -39,10 +39,10 @@ def require_faiss_beside_torch(option: str) -> None:
     """Refuse faiss on macOS, where its OpenMP runtime and torch's end the process together.
 
     Args:
-        option: What asked for it, for the message.
+        option: The setting that asks for faiss, as the message names it.
 
     Raises:
-        ValueError: On macOS.
+        ValueError: If the system is macOS.
     """
     if sys.platform == 'darwin':
         raise ValueError(f"{option} uses faiss, which crashes beside torch on macOS (each brings its own OpenMP): use "

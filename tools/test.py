@@ -51,6 +51,9 @@ def main(args: argparse.Namespace) -> None:
         _augment(cfg, args)
     if args.out is not None:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        if not evaluators:
+            raise ValueError(f'--out: {args.config} has no metric, which would write the label maps. Keep the fitted '
+                             'model with --save-fitted FILE; tools/segment_folder.py --checkpoint FILE writes them.')
         for evaluator in evaluators:
             evaluator['output_dir'] = args.out
             evaluator['keep_results'] = True

@@ -3,7 +3,7 @@
 
     python tools/train.py configs/leopart/leopart_dino-vits16_folder.py --cfg-options data_root=my/images
     bash tools/dist_train.sh CONFIG 4            # 4 GPUs
-    python tools/train.py CONFIG --resume        # continue after a stop
+    python tools/train.py CONFIG --resume        # continue an interrupted run
 """
 
 import argparse

@@ -42,7 +42,7 @@ class SearchResult:
     Args:
         value: Its value.
         settings: num_clusters, weight_threshold, markov_time.
-        found: What else `score` said of it.
+        found: Further results of `score` for these settings.
         trials: Number of finished trials of the study, those of earlier runs included.
     """
 
@@ -62,7 +62,7 @@ def run_study(score: Callable[..., dict[str, Any]], space: SearchSpace, trials: 
 
     Args:
         score: Called with a trial's settings by name; returns ``value`` and whatever else is to be recorded.
-        space: What is searched.
+        space: Ranges of the settings that are searched.
         trials: Number of trials in all, those of earlier runs included.
         seed: Seed of the search.
         storage: SQLite file of the trials; None keeps them in memory.

@@ -64,7 +64,7 @@ class Outcome:
     """What a stage gave.
 
     Args:
-        result: What its `run` returned, now or in an earlier run.
+        result: Result of the stage, from this or an earlier run.
         resumed: Whether it was read from an earlier run.
     """
 
@@ -103,7 +103,7 @@ def run_stage(stage: Stage, folder: str | os.PathLike, results: Mapping[str, Any
     """Run a stage in ``<folder>/<name>``, resume it, or read its result.
 
     Args:
-        stage: What to run.
+        stage: The stage to run.
         folder: Folder of the run.
         results: Results of the stages among its inputs, by name.
         redo: Run a stale stage again: one that was begun with other settings or inputs. Its files are removed first.

@@ -21,7 +21,7 @@ class Row:
         checkpoint: Name of the checkpoint that it needs.
         paper: mIoU in the paper, in percent.
         reproduction: mIoU of the reproduction (mean of 20 runs); None: not run.
-        note: What the number measures.
+        note: Explanation of what the number measures.
     """
 
     name: str
@@ -47,7 +47,7 @@ def row_config(base: Config, row: Row, checkpoint: str, seeds: int, num_classes:
 
     Args:
         base: Config with the stages `foreground` (CBFE), `clusters` and `communities` after the head.
-        row: Which row.
+        row: The row of the table.
         checkpoint: File of its weights.
         seeds: Number of seeds: of k-means, or for "+CD" of Infomap.
         num_classes: Number of classes, C. The rows have C clusters (background included); communities are drawn to

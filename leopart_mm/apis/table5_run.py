@@ -70,7 +70,7 @@ def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureC
 
     Args:
         cfg: Config of the row, from `row_config`.
-        row: Which row.
+        row: The row of the table.
         data: Fingerprint of the data.
         samples: Number of images with pictures.
         features: Cache that the rows of a checkpoint share.

@@ -101,7 +101,7 @@ class Conversion:
     """A converted checkpoint and what became of its tensors.
 
     Args:
-        checkpoint: What to save.
+        checkpoint: The converted checkpoint, ready to save.
         read_as: One line per network: its role, layout and prefix in the source.
         num_kept: Tensors of backbones and heads that are in `checkpoint`.
         dropped: Names, in the source, of tensors for which the target has no place.

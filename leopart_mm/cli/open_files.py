@@ -11,7 +11,7 @@ def raise_open_files_limit(enough: int = ENOUGH, system: ModuleType | None = Non
     """Raise the soft limit of open files (`ulimit -n`) to `enough`, or as far as the hard limit lets.
 
     Args:
-        enough: Wanted limit.
+        enough: Limit to raise to, if the hard limit allows it.
         system: The module `resource`; None imports it.
 
     Returns:
@@ -25,12 +25,12 @@ def raise_open_files_limit(enough: int = ENOUGH, system: ModuleType | None = Non
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= enough:
         return None if soft == unlimited else soft
-    wanted = enough if hard == unlimited else min(enough, hard)
+    limit = enough if hard == unlimited else min(enough, hard)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     except (OSError, ValueError):  # macOS refuses more than its kernel's own limit
         return soft
-    return wanted
+    return limit
 
 
 def too_many_open_files(limit: Callable[[], int | None] = raise_open_files_limit) -> str:

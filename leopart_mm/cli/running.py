@@ -21,9 +21,9 @@ def run_tool(parser: ArgumentParser, work: Callable[[Namespace], int | None], fa
              resume: str = '', argv: Sequence[str] | None = None) -> None:
     """Read the command line, do the work, and exit with its status.
 
-    An error that the user can mend ends in one line on stderr, without a traceback. Any other ends in a line too, which
-    names the file that holds the traceback. ``--debug`` shows tracebacks of both. Of several processes that fail alike
-    on a machine, one speaks.
+    An error that the user can correct ends in one line on stderr, without a traceback. So does any other error, and the
+    line names the file that holds the traceback. ``--debug`` shows the tracebacks of both. Of several processes that
+    fail alike on a machine, one speaks.
 
     Args:
         parser: The arguments; ``--debug`` is added.
@@ -33,7 +33,7 @@ def run_tool(parser: ArgumentParser, work: Callable[[Namespace], int | None], fa
         argv: Arguments; None takes those of the command line.
 
     Raises:
-        SystemExit: Always.
+        SystemExit: When the work is done or has failed; its code is the exit status.
     """
     parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
     args = parser.parse_args(argv)

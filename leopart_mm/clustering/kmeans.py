@@ -86,9 +86,9 @@ def sample_size(num_clusters: int, max_points_per_centroid: int = MAX_POINTS_PER
 
     Twice what a seed uses, so that two seeds share half their points, or all if the data set has no more. The published
     code draws from all vectors. If all seeds see the same points, the deviation over seeds is too small: on 389 images
-    of MSRC-21 with K = 300 and 12,000 of 108,920 points a seed it is 0.59 mIoU with the same points, 0.80 with twice as
-    many to draw from, 0.65 with four times as many and 0.78 with all (4 samples of 15 seeds each; the standard error of
-    these is about 0.07).
+    of MSRC-21 with K = 300 and 12,000 of 108,920 points per seed it is 0.59 mIoU with the same points, 0.80 with twice
+    as many to draw from, 0.65 with four times as many and 0.78 with all (4 samples of 15 seeds each; the standard error
+    of these is about 0.07).
 
     >>> sample_size(500), sample_size(21)
     (256000, 65536)

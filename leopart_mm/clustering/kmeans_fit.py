@@ -76,7 +76,7 @@ def fit_kmeans(points: Tensor, settings: KMeansSettings, title: str = 'k-means')
 
     Args:
         points: (n, D), on the device that computes.
-        settings: What to do.
+        settings: Settings of k-means.
         title: Beginning of the lines in the log.
 
     Returns:

@@ -23,7 +23,7 @@ class ADE20KStreetParts(VOCLayoutDataset):
         └── meta.json                              names and ids of the parts
 
     Args:
-        data_root: That folder.
+        data_root: The folder of the layout above.
         split: 'train' or 'val'.
         **kwargs: Arguments of VOCLayoutDataset.
 

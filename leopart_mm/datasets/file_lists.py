@@ -85,7 +85,7 @@ def check_complete(paths: Sequence[str | os.PathLike], what: str, folder: str | 
 
     Args:
         paths: All files of the list.
-        what: What they are, e.g. 'masks'.
+        what: What messages call the files, e.g. 'masks'.
         folder: Folder that they are relative to in the message.
         cure: Sentence that says what to do.
     """

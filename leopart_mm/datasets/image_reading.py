@@ -292,7 +292,7 @@ def to_bytes(array: np.ndarray, value_range: tuple[float, float] | None = None,
     Args:
         array: The numbers; uint8 is not scaled.
         value_range: (low, high) that become 0 and 255; None: `own_range`.
-        valid: Which numbers are some, see `valid_pixels`; the others become 0.
+        valid: Mask of the pixels that are not missing, see `valid_pixels`; the missing ones become 0.
 
     >>> to_bytes(np.array([[-1000, 0, 1000]], np.int16), (-1000, 1000))[0, :, 0].tolist()
     [0, 128, 255]

@@ -59,7 +59,7 @@ class MaskSource(ABC):
 
     @property
     def requests(self) -> dict[str, Any]:
-        """What of `MaskInputs` must be there, as arguments of `Requests`: dict(attention=True), dict(qkv=11), ..."""
+        """What of `MaskInputs` the source needs, as arguments of `Requests`: dict(attention=True), dict(qkv=11), ..."""
         return {}
 
     @abstractmethod

@@ -31,7 +31,7 @@ def page(title: str, *parts: object) -> str:
 
     Args:
         title: Title and first heading, plain text.
-        *parts: What the functions below return; other text becomes a paragraph.
+        *parts: Results of the functions below; plain text becomes a paragraph.
     """
     body = '\n'.join(part if isinstance(part, Markup) else paragraph(part) for part in parts)
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -88,7 +88,7 @@ def image(picture: np.ndarray | str | os.PathLike, alt: str = '', lossless: bool
 
     Args:
         picture: (H, W, 3) uint8 RGB, or an image file.
-        alt: What it shows, in words.
+        alt: Description of the picture in words.
         lossless: Store it as PNG, exact; default: as JPEG, a tenth of the size.
     """
     array = picture if isinstance(picture, np.ndarray) else read_image(Path(picture), 'rgb')

@@ -20,7 +20,7 @@ class Layer:
     """A label map with what is needed to paint it.
 
     Args:
-        title: What is written above the picture.
+        title: Text above the picture.
         labels: (h, w) integers, on the patch grid or at any other size.
         extent: Where the image lies in `labels` (top, bottom, left, right), in its cells; None: on all of it.
         num_labels: Ids are 0..num_labels-1, in colours of their own; None: they are classes, in the data set's colours.
@@ -86,7 +86,7 @@ def layer_row(image: np.ndarray, layers: Sequence[Layer], matching: np.ndarray |
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        layers: In order; the last one holds the final labels.
+        layers: The layers in order; the last one holds the final labels.
         matching: (K,) class of each label of the last layer; None, or labels beyond it, leave that picture out.
         metainfo: The data set's, for its colours.
         truth: Classes; None leaves that picture out.

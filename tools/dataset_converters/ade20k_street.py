@@ -9,7 +9,7 @@ with *_parts_1.png beside the images. Taken are the images of a scene folder `st
 marked. The part ids that occur anywhere in them, sorted, become the classes 0, 1, ...; every other pixel is 255.
 
 The output is a data set in VOC layout with meta.json (class names and their ADE20K ids). Images are hard-linked where
-the file system allows it. What is already there is left alone, so a stopped run can be started again.
+the file system allows it. Existing files are left alone, so an interrupted run can be started again.
 """
 
 import argparse

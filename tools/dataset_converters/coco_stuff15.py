@@ -5,7 +5,7 @@
 
 reads annotations/stuff_annotations/stuff_{train,val}2017_pixelmaps/*.png (stuff_annotations_trainval2017.zip of
 cocodataset.org; the pixelmaps are a second zip in it) and writes annotations/stuff15/{train,val}2017/*.png with values
-0..14, and 255 for things and 'other'. What is already there is left alone, so a stopped run can be started again.
+0..14, and 255 for things and 'other'. Existing files are left alone, so an interrupted run can be started again.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 reads annotations/panoptic_annotations/panoptic_{train,val}2017.json and the folder panoptic_{train,val}2017/*.png
 beside it (panoptic_annotations_trainval2017.zip of cocodataset.org; the PNGs are zips in it) and writes
 annotations/things12/{train,val}2017/*.png with values 0..11, and 255 for stuff and unlabelled pixels. What is already
-there is left alone, so a stopped run can be started again.
+there is left alone, so an interrupted run can be started again.
 """
 
 import argparse

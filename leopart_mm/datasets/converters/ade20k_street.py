@@ -92,7 +92,7 @@ def write_meta(out: Path, parts: dict[int, str]) -> None:
 
 
 def write_lists(out: Path, kept: dict[str, list[Path]]) -> None:
-    """The lists of the splits; written last, so that a stopped run is never taken for a finished one."""
+    """The lists of the splits; written last, so that an interrupted run is never taken for a finished one."""
     lists = out / 'ImageSets' / 'Segmentation'
     lists.mkdir(parents=True, exist_ok=True)
     for split, images in kept.items():

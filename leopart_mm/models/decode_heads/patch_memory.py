@@ -37,7 +37,7 @@ def read_memory(stream: Iterable[FeatureBatch], settings: MemorySettings) -> tup
     Args:
         stream: Read `passes` times. Its batches carry `data_samples` with ``gt_sem_seg``. An attribute `num_images`
             (images of all processes together) saves a pass that counts them.
-        settings: Which patches are kept.
+        settings: Settings that choose which patches are kept.
 
     Returns:
         Keys (n, D), unit vectors; counts (n, C) in the smallest integer type that holds them; and numbers: images,

@@ -86,9 +86,9 @@ class Prediction:
         """The prediction of image `index` at (H, W) pixels, without padding: labels nearest, scores bilinear.
 
         Args:
-            index: Which image.
+            index: Index of the image in the batch.
             size: (H, W) of the whole image, whatever the grid is.
-            variants: Which of the S maps.
+            variants: Slice of the S maps.
         """
         rows, columns, extent = self.content(index)
         labels = scores = None

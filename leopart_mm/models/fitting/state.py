@@ -112,7 +112,7 @@ class FittedState:
         if absent and foreign:
             raise ValueError(f'The checkpoint was fitted by another kind of model: the config has a '
                              f'{type(self).__name__} here, the checkpoint has {shorten(foreign)}. Evaluate it with the '
-                             'config that it was fitted with, or fit anew from a checkpoint that is not fitted.')
+                             'config that it was fitted with, or fit it again from a checkpoint that is not fitted.')
         if absent:
             raise ValueError(f'The checkpoint holds only a part of a fitted {type(self).__name__}: '
                              f'{", ".join(absent)} is missing. Save the whole model again.')

@@ -74,7 +74,7 @@ class FeatureStream:
         self.dataloader = dataloader
         self.phase = phase
         self.shared = isinstance(cache, FeatureCache)
-        self.cache = build_cache(None if _draws_anew(model, dataloader) else cache)
+        self.cache = build_cache(None if _draws_in_every_pass(model, dataloader) else cache)
         self.fp16 = fp16
         self.predicted = predicted
         self.rank, self.world = get_dist_info()
@@ -252,7 +252,7 @@ class FeatureStream:
         return batch
 
 
-def _draws_anew(model: Any, dataloader: DataLoader) -> bool:
+def _draws_in_every_pass(model: Any, dataloader: DataLoader) -> bool:
     """Whether every pass is meant to see other draws of random transforms, so that no pass may stand for another."""
     return isinstance(dataloader.sampler, DrawSampler) or getattr(getattr(model, 'decode_head', None), 'passes', 1) > 1
 
