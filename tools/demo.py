@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -98,14 +99,14 @@ def one_run(args: argparse.Namespace, data: Path, seed: int, iterations: int) ->
     return dict(seed=seed, miou_before=round(before, 2), miou_after=round(after, 2))
 
 
-def loss_curve(folder: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the loss of all runs."""
+def loss_curve(folder: Path, seeds: Iterable[int]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the loss of the runs of these seeds (the folder may hold others of an earlier demo)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     figure = Figure(figsize=(7, 3), dpi=110)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for run in sorted(folder.glob('seed*')):
+    for run in (folder / f'seed{seed}' for seed in seeds):
         lines = map(json.loads, newest(run / 'train', '*/vis_data/scalars.json').read_text().splitlines())
         points = [(line['iter'], line['loss']) for line in lines if 'loss' in line]
         axes.plot(*zip(*points, strict=True), label=run.name)
@@ -158,7 +159,8 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
         html.heading('Overclustering mIoU in percent, before and after'),
         html.table(('run', 'before', 'after', 'gain'), rows),
         html.heading('Loss'),
-        html.figure(loss_curve(args.work_dir), 'A loss of log K = log 60 = 4.09 is chance.'),
+        html.figure(loss_curve(args.work_dir, [run['seed'] for run in summary['seeds']]),
+                    'A loss of log K = log 60 = 4.09 is chance.'),
         html.heading('Images'),
         html.figure(sheet(data, first, args.show),
                     'Run of the first seed. Cluster colours are arbitrary; matched and ground truth share theirs.'),

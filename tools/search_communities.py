@@ -49,7 +49,13 @@ def main(args: argparse.Namespace) -> None:
     from leopart_mm.apis.community_study import SearchSpace, run_study
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.files import write_text_whole
+    from leopart_mm.folder_lock import lock_file
     tune_cpu_allocator()
+    lock = None
+    if args.storage is not None:
+        args.storage = args.storage.expanduser()
+        # one search at a time: the next takes the running trial of this one for that of a killed run
+        lock = lock_file(args.storage.with_name(f'.{args.storage.name}.lock'), args.storage)
     search, key = prepare(args)
     space = SearchSpace(tuple(args.clusters), tuple(args.thresholds), tuple(args.markov_times))
 
@@ -58,6 +64,7 @@ def main(args: argparse.Namespace) -> None:
 
     best = run_study(search.score, space, args.trials, args.seed, args.storage, key, tell)
     record = dict(criterion=args.criterion, value=best.value, trials=best.trials, **best.settings, **best.found)
+    del lock
     print(f'Best by {args.criterion}: {json.dumps(record)}')
     print(f'--cfg-options model.postprocessors.clusters.num_clusters={best.settings["num_clusters"]} '
           f'model.postprocessors.communities.weight_threshold={best.settings["weight_threshold"]:.4g} '
@@ -99,17 +106,18 @@ def prepare(args: argparse.Namespace) -> tuple['CommunitySearch', str]:
 
 
 def search_key(cfg: 'Config', criterion: str, preferred: int, map_size: tuple, dataset: Any) -> str:
-    """Fingerprint of what decides the value of a trial: model, criterion, checkpoint, data."""
+    """Fingerprint of what decides the value of a trial: model, transforms, seed, criterion, checkpoint, data."""
     from leopart_mm.apis.fingerprints import (
         dataset_files,
         file_fingerprint,
         files_fingerprint,
-        text_fingerprint,
-        text_without_paths,
+        settings_fingerprint,
     )
-    settings = text_without_paths(repr(cfg.model.to_dict()), [cfg.get('load_from')])
+    fit = cfg.test_cfg.get('fit_dataloader') or cfg.test_dataloader  # its transforms: sizes of images
+    settings = dict(model=cfg.model.to_dict(), data=fit.dataset.to_dict(), randomness=cfg.get('randomness'))
     checkpoint = file_fingerprint(cfg.load_from) if cfg.get('load_from') else ''
-    return ' '.join(map(str, [text_fingerprint(settings), criterion, preferred, map_size, checkpoint,
+    return ' '.join(map(str, [settings_fingerprint(settings, [cfg.get('load_from'), fit.dataset.get('data_root')]),
+                              criterion, preferred, map_size, checkpoint,
                               files_fingerprint(dataset_files(dataset))]))
 
 

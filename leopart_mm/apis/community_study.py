@@ -66,8 +66,8 @@ def run_study(score: Callable[..., dict[str, Any]], space: SearchSpace, trials: 
         trials: Number of trials in all, those of earlier runs included.
         seed: Seed of the search.
         storage: SQLite file of the trials; None keeps them in memory.
-        key: Fingerprint of all else that decides a trial's value. A storage holds one study per key and space, so that
-            searches on different data, checkpoints or settings never mix.
+        key: Fingerprint of all else that decides a trial's value. A storage holds one study per key, space and
+            seed, so that searches on different data, checkpoints or settings never mix.
         tell: Called after each trial with its number (from 1), its settings, and what `score` returned.
 
     Raises:
@@ -76,7 +76,7 @@ def run_study(score: Callable[..., dict[str, Any]], space: SearchSpace, trials: 
     import optuna
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        study_name=f'communities-{text_fingerprint(f"{key} {asdict(space)}")}', direction='maximize',
+        study_name=f'communities-{text_fingerprint(f"{key} {asdict(space)} {seed}")}', direction='maximize',
         load_if_exists=True, storage=None if storage is None else f'sqlite:///{storage}')
     finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
     for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 CHUNK = 2**20
@@ -40,20 +40,47 @@ def file_fingerprint(path: str | os.PathLike) -> str:
 
 
 def files_fingerprint(paths: Iterable[str | os.PathLike]) -> str:
-    """Of the list of many files: their names below their common folder, sizes and times of change, in order.
+    """Of many files: their names below their common folder and their content, in order.
 
-    The data of a run. A folder that was moved is the same data; a file that was exchanged in place is not.
+    The data of a run. A folder that was copied or moved is the same data; a file that was exchanged in place is not,
+    whatever its time and size. Each file is read once, which takes a second per few hundred MB.
 
     Raises:
         FileNotFoundError: If one does not exist.
     """
     paths = [os.path.abspath(path) for path in paths]
     root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ''
-    rows = []
+    rows, contents = [], {}
     for path in paths:
-        stat = os.stat(path)
-        rows.append([os.path.relpath(path, root), stat.st_size, stat.st_mtime_ns])
+        if path not in contents:
+            contents[path] = file_fingerprint(path)
+        rows.append([os.path.relpath(path, root), contents[path]])
     return text_fingerprint(json.dumps(rows))
+
+
+def settings_fingerprint(settings: Any, paths: Iterable[str | None] = ()) -> str:
+    """Of nested settings, in which a file counts by its content, wherever it lies (weights, naming files).
+
+    Args:
+        settings: Dicts and lists of plain values, such as a part of a config.
+        paths: Files and folders that do not count here.
+    """
+    left_out = {str(path) for path in paths if path}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in sorted(value.items(), key=lambda pair: str(pair[0]))}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        if isinstance(value, str | os.PathLike):
+            value = str(value)
+            if value in left_out:
+                return '...'
+            file = os.path.expanduser(value)
+            return dict(content=file_fingerprint(file)) if os.path.isfile(file) else value
+        return value
+
+    return text_fingerprint(json.dumps(plain(settings), default=repr))
 
 
 def dataset_files(dataset: Any) -> list[str]:

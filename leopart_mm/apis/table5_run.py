@@ -11,9 +11,18 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
-from leopart_mm.apis.fingerprints import dataset_files, file_fingerprint, files_fingerprint, text_without_paths
+from leopart_mm.apis.fingerprints import (
+    dataset_files,
+    file_fingerprint,
+    files_fingerprint,
+    text_fingerprint,
+    text_without_paths,
+)
 from leopart_mm.apis.stages import Stage, run_stage
 from leopart_mm.apis.table5 import Row
+from leopart_mm.datasets.file_lists import find_files
+from leopart_mm.folder_lock import lock_folder
+from leopart_mm.models.fitting.chain import named_stages
 from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
 from leopart_mm.registry import DATASETS
 
@@ -45,7 +54,8 @@ class TableData:
 
     Args:
         classes: Names of the classes.
-        fingerprint: Fingerprint of all images and masks that are fitted or tested on, see `files_fingerprint`.
+        fingerprint: Fingerprint of the classes, and of all images and masks that are fitted or tested on, see
+            `files_fingerprint`.
     """
 
     classes: tuple[str, ...]
@@ -62,7 +72,9 @@ def inspect_data(base: Config) -> TableData:
     tested = DATASETS.build(base.test_dataloader.dataset)
     fitted = DATASETS.build(base.test_cfg.fit_dataloader.dataset)
     return TableData(tuple(tested.metainfo['classes']),
-                     files_fingerprint([*dataset_files(tested), *dataset_files(fitted)]))
+                     text_fingerprint(' '.join([*map(str, tested.metainfo['classes']),
+                                                files_fingerprint(dataset_files(tested)),
+                                                files_fingerprint(dataset_files(fitted))])))
 
 
 def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureCache) -> Stage:
@@ -76,8 +88,12 @@ def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureC
         features: Cache that the rows of a checkpoint share.
     """
     checkpoints = dict(checkpoint=cfg.load_from, **_mask_checkpoints(cfg))
-    settings = dict(config=text_without_paths(cfg.pretty_text, [*checkpoints.values(), cfg.get('data_root')]))
+    settings = dict(config=text_without_paths(cfg.pretty_text, [*checkpoints.values(), cfg.get('data_root')]),
+                    pictures=samples)
     inputs = dict(data=data, **{name: file_fingerprint(path) for name, path in checkpoints.items()})
+    folder = _mask_folder(cfg)
+    if folder is not None:
+        inputs['mask files'] = files_fingerprint(find_files(folder))
     return Stage(row.name, partial(_run, cfg, row, samples, features), settings, inputs)
 
 
@@ -96,7 +112,11 @@ def run_rows(configs: Mapping[Row, Config], data: str, folder: Path, samples: in
 
     Returns:
         Results by name, and the reasons of the rows that failed.
+
+    Raises:
+        FolderInUseError: If another run writes there.
     """
+    lock = lock_folder(folder)
     results, failed = {}, {}
     for checkpoint in dict.fromkeys(row.checkpoint for row in configs):
         features = build_cache(cache)
@@ -112,6 +132,7 @@ def run_rows(configs: Mapping[Row, Config], data: str, folder: Path, samples: in
                     tell(row, results[row.name], outcome.resumed)
         finally:
             features.close()
+    del lock
     return {row.name: results[row.name] for row in configs if row.name in results}, failed
 
 
@@ -129,6 +150,15 @@ def _mask_checkpoints(cfg: Config) -> dict[str, str]:
         if path is not None:
             return dict(masks=path)
     return {}
+
+
+def _mask_folder(cfg: Config) -> str | None:
+    """The folder that the noisy masks are read from, if they are files."""
+    for stage in named_stages(cfg.model.postprocessors).values():
+        folder = (stage.get('masks') or {}).get('folder')
+        if folder is not None:
+            return os.path.expanduser(folder)
+    return None
 
 
 def _run(cfg: Config, row: Row, samples: int, features: FeatureCache, place: Path,

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import print_log
 
 from leopart_mm.datasets.image_reading import image_size, pixels_without_data
-from leopart_mm.files import printable, write_image_whole
+from leopart_mm.files import printable, shorten, write_image_whole
+from leopart_mm.folder_lock import lock_folder
 from leopart_mm.geometry.patch_grid import upsample_labels
+from leopart_mm.written_files import WrittenFiles
 
 
 def unique_names(paths: Sequence[str]) -> list[str]:
@@ -33,7 +36,13 @@ def unique_names(paths: Sequence[str]) -> list[str]:
         counts = Counter([*candidates.values(), *names.values()])
         names.update({path: name for path, name in candidates.items() if counts[name] == 1})
         pending = [path for path in pending if path not in names]
-    names.update({path: f'{_stem(path, deepest)}_{Path(path).suffix[1:]}' for path in pending})
+    taken = set(names.values())
+    for path in pending:
+        name = f'{_stem(path, deepest)}_{Path(path).suffix[1:]}'
+        while name in taken:  # an image is called just so
+            name += '_'
+        taken.add(name)
+        names[path] = name
     return [names[path] for path in paths]
 
 
@@ -87,17 +96,22 @@ class LabelMapWriter:
 
     The maps have the size of the image files, whatever the size at which a metric compares (nearest). Until `finish`
     they lie under hidden names, so that images of one name in different folders, also on different processes, never
-    overwrite each other.
+    overwrite each other. Maps that an earlier run wrote there are removed before the new ones get their names, also
+    those of images that are no more among the images; other files stay.
 
     Pixels without data (`pixels_without_data`) have the `no_data_label`.
 
     Args:
         folder: Where the maps are written; made if it does not exist.
+
+    Raises:
+        FolderInUseError: If another run writes there.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder).expanduser()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(self.folder) if is_main_process() else None
         self.paths: list[str] = []
 
     def add(self, image_path: str, labels: np.ndarray, num_labels: int, nodata: float | None = None) -> None:
@@ -131,11 +145,20 @@ class LabelMapWriter:
         Returns:
             Image path -> file, on the main process; empty on the others.
         """
+        hidden = {path for path in self.folder.glob('.*.png') if re.fullmatch(r'\.[0-9a-f]{24}\.png', path.name)}
         paths = sorted({path for part in all_gather_object(self.paths) for path in part})
         self.paths = []
         if not is_main_process():
             return {}
         files = {path: self.folder / f'{name}.png' for path, name in zip(paths, unique_names(paths), strict=True)}
+        names = [file.name for file in files.values()]
+        gone = WrittenFiles(self.folder, 'labels').replace(
+            names + ([] if mapping is None else [f'classes/{name}' for name in names]))
+        if gone:
+            print_log(f'Removed {len(gone)} label maps of an earlier run from {printable(self.folder)}: '
+                      f'{shorten(map(printable, gone))}', logger='current')
+        for path in hidden - {self._hidden(path) for path in paths}:  # of a run that was killed
+            path.unlink()
         for path, file in files.items():
             os.replace(self._hidden(path), file)
             if mapping is not None:

@@ -57,6 +57,10 @@ def test_a_storage_does_not_mix_searches(tmp_path):
     again = Score()
     run_study(again, SPACE, 2, storage=storage, key='a')
     assert not again.trials
+    for place in (storage, None):  # another seed makes its own trials, whatever is in the file
+        again = Score()
+        result = run_study(again, SPACE, 2, seed=7, storage=place, key='a')
+        assert result.trials == len(again.trials) == 2
 
 
 def test_no_trial_at_all():

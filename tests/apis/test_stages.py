@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from leopart_mm.apis.fingerprints import file_fingerprint, files_fingerprint
+from leopart_mm.apis.fingerprints import file_fingerprint, files_fingerprint, settings_fingerprint
 from leopart_mm.apis.stages import Stage, run_stage, run_stages
 
 
@@ -110,7 +110,27 @@ def test_fingerprints_of_files_follow_content_not_place(tmp_path):
     assert files_fingerprint(lists[0]) != files_fingerprint(lists[0][::-1])
     assert files_fingerprint(lists[0]) != files_fingerprint(lists[0][:1])
     before = files_fingerprint(lists[0])
-    lists[0][0].write_bytes(b'34')  # exchanged in place, of equal size
+    os.utime(lists[0][0])  # only touched
+    assert files_fingerprint(lists[0]) == before
+    lists[0][0].write_bytes(b'34')  # exchanged in place, of equal size and time
+    os.utime(lists[0][0], (5, 5))
     assert files_fingerprint(lists[0]) != before
     assert file_fingerprint(lists[0][1]) == file_fingerprint(lists[1][0])
     assert file_fingerprint(lists[0][0]) != file_fingerprint(lists[0][1])
+
+
+def test_files_among_settings_count_by_their_content(tmp_path):
+
+    def of(path, **more):
+        return settings_fingerprint(dict(masks=[dict(backbone=dict(checkpoint=str(path)))], root='/data', **more),
+                                    ['/data'])
+
+    for name in ('a.pth', 'copy.pth'):
+        (tmp_path / name).write_bytes(b'12')
+    before = of(tmp_path / 'a.pth')
+    assert of(tmp_path / 'copy.pth') == before
+    assert of(tmp_path / 'a.pth', scale=(448, 448)) != before
+    (tmp_path / 'a.pth').write_bytes(b'34')
+    assert of(tmp_path / 'a.pth') != before
+    assert settings_fingerprint(dict(a=1, b=2)) == settings_fingerprint(dict(b=2, a=1))
+    assert settings_fingerprint(['/data'], ['/data']) == settings_fingerprint(['/moved'], ['/moved'])

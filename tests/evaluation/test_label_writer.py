@@ -6,6 +6,8 @@ from PIL import Image
 
 from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.evaluation.label_writer import LabelMapWriter, read_labels, unique_names, write_labels
+from leopart_mm.folder_lock import LOCK, FolderInUseError
+from tests.test_folder_lock import held_by_another_process
 
 
 def test_names():
@@ -29,7 +31,7 @@ def test_writer_keeps_images_of_one_name_apart(tmp_path):
     for value, path in enumerate(['a/1.jpg', 'b/1.jpg', 'b/2.jpg']):
         writer.add(path, np.full((2, 3), value), 300)
     files = writer.finish()
-    assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['2.png', 'a_1.png', 'b_1.png']
+    assert maps(tmp_path / 'new') == ['2.png', 'a_1.png', 'b_1.png']
     assert read_labels(files['b/1.jpg']).max() == 1
 
 
@@ -75,3 +77,58 @@ def test_maps_of_classes(tmp_path):
     writer.add('a.jpg', np.array([[0, 1, 2]]), 3)
     writer.finish(np.array([5, 0, 5]), 6)
     assert read_labels(tmp_path / 'classes' / 'a.png').tolist() == [[5, 0, 5]]
+
+
+def maps(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.png'))
+
+
+def write(folder, values, classes=True):
+    writer = LabelMapWriter(folder)
+    for path, value in values.items():
+        writer.add(path, np.full((2, 3), value), 3)
+    writer.finish(np.array([0, 1, 1]) if classes else None, 2)
+
+
+def test_no_map_of_an_earlier_run_stays(tmp_path):
+    """Fewer images, no maps of classes: what the run before wrote is gone, what others put there stays."""
+    (tmp_path / 'classes').mkdir()
+    for name in ('mine.png', 'classes/mine.png'):
+        (tmp_path / name).write_text('')
+    write(tmp_path, {'a.jpg': 0, 'b.jpg': 1})
+    assert maps(tmp_path) == ['a.png', 'b.png', 'classes/a.png', 'classes/b.png', 'classes/mine.png', 'mine.png']
+    write(tmp_path, {'b.jpg': 2}, classes=False)
+    assert maps(tmp_path) == ['b.png', 'classes/mine.png', 'mine.png']
+    assert (read_labels(tmp_path / 'b.png') == 2).all()
+
+
+def test_a_kill_while_maps_get_their_names_leaves_no_mixture(tmp_path, monkeypatch):
+    write(tmp_path, {'a.jpg': 0, 'b.jpg': 0, 'c.jpg': 0}, classes=False)
+    rename, renamed = os.replace, []
+
+    def kill(source, target):
+        if target.suffix == '.png' and not target.name.startswith('.'):
+            renamed.append(target)
+            if len(renamed) == 2:
+                raise KeyboardInterrupt
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'replace', kill)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, {'a.jpg': 1, 'b.jpg': 1, 'c.jpg': 1}, classes=False)
+    visible = [name for name in maps(tmp_path) if not name.startswith('.')]
+    assert visible == ['a.png']
+    assert (read_labels(tmp_path / 'a.png') == 1).all()
+    write(tmp_path, {'c.jpg': 2}, classes=False)
+    assert maps(tmp_path) == ['c.png']  # also no hidden ones of the killed run
+
+
+def test_two_evaluations_do_not_write_into_one_folder(tmp_path):
+    with held_by_another_process(tmp_path / LOCK), pytest.raises(FolderInUseError, match='in use by another run'):
+        LabelMapWriter(tmp_path)
+
+
+def test_an_image_that_is_called_as_another_would_be_by_its_suffix():
+    paths = ['a/1.jpg', 'a/1.png', 'b/a_1_jpg.png']
+    assert len(set(unique_names(paths))) == 3

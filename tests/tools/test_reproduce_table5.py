@@ -1,6 +1,8 @@
 """tools/reproduce_table5.py, tools/search_communities.py and the whole chain in tools/test.py."""
 
 import json
+import os
+import runpy
 import shutil
 from collections import Counter
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from leopart_mm.datasets.sample import write_sample
+from tests.paths import REPO
 from tests.tools.running import run_tool
 from tests.tools.unsupervised import make
 
@@ -114,6 +118,52 @@ def test_a_data_set_with_missing_parts(monkeypatch, capsys, place, tmp_path):
     status, _, errors = table5(monkeypatch, capsys, place, '--data-root', tmp_path)
     assert status == 2
     assert 'The list of the split' in errors or 'is missing' in errors
+
+
+def test_a_mask_exchanged_under_its_time_and_size_is_noticed(tmp_path):
+    """And an image that moves from the tested to the fitted part of the same list."""
+    from mmengine.config import Config
+
+    from leopart_mm.apis.table5_run import inspect_data
+
+    def config():
+        val, fit = (dict(type='leopart_mm.VOCLayoutDataset', data_root=str(tmp_path), split=split, pipeline=[])
+                    for split in ('val', 'train'))
+        return Config(dict(default_scope='mmseg', test_dataloader=dict(dataset=val),
+                           test_cfg=dict(fit_dataloader=dict(dataset=fit))))
+
+    write_sample(tmp_path, 8, 32, seed=0)
+    found = [inspect_data(config()).fingerprint]
+    assert inspect_data(config()).fingerprint == found[0]
+    mask = tmp_path / 'SegmentationClass' / 'scene_00001.png'
+    before, content = mask.stat(), mask.read_bytes()
+    mask.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(mask, ns=(before.st_atime_ns, before.st_mtime_ns))
+    found.append(inspect_data(config()).fingerprint)
+    lists = tmp_path / 'ImageSets' / 'Segmentation'
+    val = (lists / 'val.txt').read_text().split()
+    (lists / 'val.txt').write_text('\n'.join(val[:-1]))
+    (lists / 'train.txt').write_text('\n'.join(val[-1:] + (lists / 'train.txt').read_text().split()))
+    found.append(inspect_data(config()).fingerprint)
+    assert len(set(found)) == 3
+
+
+def test_a_search_is_known_by_all_that_decides_a_trial(tmp_path):
+    from mmengine.config import Config
+    search_key = runpy.run_path(str(REPO / 'tools' / 'search_communities.py'))['search_key']
+    weights, masks = tmp_path / 'w.pth', tmp_path / 'dino.pth'
+
+    def key(scale=448, seed=0, root='here', content=b'1'):
+        weights.write_bytes(b'1')
+        masks.write_bytes(content)
+        data = dict(type='X', data_root=root, pipeline=[dict(type='Resize', scale=(scale, scale))])
+        cfg = Config(dict(model=dict(postprocessors=dict(foreground=dict(masks=dict(checkpoint=str(masks))))),
+                          load_from=str(weights), randomness=dict(seed=seed),
+                          test_cfg=dict(fit_dataloader=dict(dataset=data))))
+        return search_key(cfg, 'image-information', 20, (100, 100), [])
+
+    assert key() == key(root='elsewhere')
+    assert len({key(), key(scale=224), key(seed=1), key(content=b'2')}) == 4
 
 
 def test_chain_in_one_run_and_fitted_checkpoint_on_new_images(monkeypatch, capsys, place):

@@ -24,6 +24,9 @@ from leopart_mm.visualization.cluster_sheet import legend
 from leopart_mm.visualization.layers import Layer, layer_row, layers_of, truth_of
 from leopart_mm.visualization.overlay import fit_side
 from leopart_mm.visualization.panels import stack
+from leopart_mm.written_files import WrittenFiles
+
+SUMMARIES = ('sheet.png', 'legend.png', 'clusters.html', 'community_network.png')
 
 
 @dataclass
@@ -39,8 +42,9 @@ class PictureHook(Hook):
     """Draws one PNG per image: image | labels | matched classes | ground truth, named after the image.
 
     Which class a cluster stands for is known after evaluation only, so small label maps wait in memory until then.
-    Every label is painted, also those beyond the data set's classes. Of several processes the main one draws its own
-    share of the images. ``tools/test.py --show`` and ``--show-dir DIR`` (also mmseg's tools) turn the hook on.
+    Pictures of an earlier run in the folder are removed. Every label is painted, also those beyond the data set's
+    classes. Of several processes the main one draws its own share of the images. ``tools/test.py --show`` and
+    ``--show-dir DIR`` (also mmseg's tools) turn the hook on.
 
     Args:
         draw: Draw after testing.
@@ -163,6 +167,7 @@ class PictureHook(Hook):
         metainfo = getattr(loop.dataloader.dataset, 'metainfo', {})
         rows = []
         files = unique_names([image.path for image in self._images])
+        WrittenFiles(folder, 'pictures').replace([*(f'{name}.png' for name in files), *SUMMARIES])
         for image, name in zip(self._images, files, strict=True):
             picture = layer_row(fit_side(read_image(image.path, 'rgb'), self.max_side), image.layers, matching,
                                 metainfo, image.truth, self.ignore_index, self._names)

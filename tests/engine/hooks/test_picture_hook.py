@@ -133,7 +133,7 @@ def test_which_images_and_their_names(tmp_path, monkeypatch):
     samples = [make_sample(tmp_path, name, clusters=[[[0]]], num_clusters=1) for name in names]
     hook = ClusterVisualizationHook(draw=True, interval=2, max_images=2, out_dir=str(tmp_path / 'out'))
     run(hook, make_runner(tmp_path, length=5), samples)
-    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['x_1.png', 'y_1.png']
+    assert sorted(path.name for path in (tmp_path / 'out').glob('*.png')) == ['x_1.png', 'y_1.png']
     assert 'Drew 2 of 5 images' in lines[0]
     run(hook, make_runner(tmp_path, length=5), samples[3:4])  # nothing is left of the run before
     assert 'Drew 1 of 5' in lines[1]
@@ -194,4 +194,16 @@ def test_a_name_that_is_no_utf8(tmp_path):
     sample = SegDataSample(metainfo=dict(img_path=f'{tmp_path}/{name}', num_clusters=1))
     sample.set_field(PixelData(data=torch.zeros(1, 1, 1, dtype=torch.long)), 'pred_clusters')
     run(ClusterVisualizationHook(draw=True), make_runner(tmp_path), [sample])
-    assert os.listdir(os.fsencode(tmp_path / 'pictures')) == [b'caf\xe9.png']
+    assert b'caf\xe9.png' in os.listdir(os.fsencode(tmp_path / 'pictures'))
+
+
+def test_no_picture_of_an_earlier_run_stays(tmp_path):
+    runner = make_runner(tmp_path / 'work', save_dir=str(tmp_path / 'shown'))
+    samples = [make_sample(tmp_path, name, clusters=[[[0]]], num_clusters=1) for name in ('a.png', 'b.png')]
+    (tmp_path / 'shown').mkdir()
+    (tmp_path / 'shown' / 'mine.png').write_text('')
+    run(ClusterVisualizationHook(draw=True, sheet_rows=2), runner, samples)
+    assert sorted(path.name for path in (tmp_path / 'shown').glob('*.png')) == ['a.png', 'b.png', 'mine.png',
+                                                                               'sheet.png']
+    run(ClusterVisualizationHook(draw=True), runner, samples[1:])
+    assert sorted(path.name for path in (tmp_path / 'shown').glob('*.png')) == ['b.png', 'mine.png']

@@ -1,0 +1,56 @@
+"""What a run wrote into a folder, so that the next one leaves nothing stale between its own files."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from leopart_mm.files import printable, write_text_whole
+
+
+class WrittenFiles:
+    """Keeps a list of the files that a run writes into a folder that may hold other things too.
+
+    Args:
+        folder: The folder.
+        kind: What is written, such as 'labels': runs of several kinds may share a folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike, kind: str) -> None:
+        self.folder = Path(folder)
+        self.record = self.folder / f'.leopart_mm-{kind}.json'
+
+    def replace(self, names: Iterable[str]) -> list[str]:
+        """Remove what the run before wrote, and note what this one is about to write.
+
+        A kill at any time leaves files of one run only, of which the next run knows.
+
+        Args:
+            names: Files of this run, relative to the folder.
+
+        Returns:
+            The files that were removed and that this run does not write.
+
+        Raises:
+            OSError: If a file cannot be removed or written.
+        """
+        before, names = self._read(), sorted(set(names))
+        gone = []
+        for name in before:
+            path = self.folder / name
+            if path.is_file():
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise OSError(error.errno, f'{printable(path)} cannot be removed: {error.strerror}') from error
+                gone.append(name)
+        write_text_whole(self.record, json.dumps(names, indent=0) + '\n')
+        return sorted(set(gone) - set(names))
+
+    def _read(self) -> list[str]:
+        try:
+            names = json.loads(self.record.read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            return []
+        # Never a file outside of the folder, whatever the record says.
+        return [name for name in names if not os.path.isabs(name) and '..' not in Path(name).parts]
