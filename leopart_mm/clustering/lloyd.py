@@ -79,8 +79,8 @@ class Lloyd:
         nearest_other = self._lower.amin(0)
         rows = (self._upper > nearest_other).nonzero().squeeze(1)
         if len(rows) < len(self.points):  # the distance itself is a sharper bound than what it was plus the movement
-            own = self.labels[rows]
-            score = (self.points[rows] * self.centroids[own]).sum(1) - half[own]
+            current = self.labels[rows]
+            score = (self.points[rows] * self.centroids[current]).sum(1) - half[current]
             self._upper[rows] = self._upper_bound(score, rows, slack)
             rows = rows[self._upper[rows] > nearest_other[rows]]
         self._assigned_to = self.centroids
@@ -95,21 +95,21 @@ class Lloyd:
         scores = _grouped_scores(self.points[rows], self.centroids, half, self._size)
         flat = scores.flatten(0, 1)
         columns = torch.arange(len(rows), device=rows.device)
-        own = self.labels[rows]
-        own_score = flat[own, columns]
-        flat[own, columns] = -torch.inf
+        current = self.labels[rows]
+        current_score = flat[current, columns]
+        flat[current, columns] = -torch.inf
         best = scores.amax(1)  # of all but the own centroid, per group
-        changed = (best.amax(0) > own_score).nonzero().squeeze(1)
+        changed = (best.amax(0) > current_score).nonzero().squeeze(1)
         if len(changed):
-            old = own[changed]
+            old = current[changed]
             group, new = _largest(scores, best, changed)
-            flat[old, changed] = own_score[changed]
-            own_score[changed] = flat[new, changed]
+            flat[old, changed] = current_score[changed]
+            current_score[changed] = flat[new, changed]
             flat[new, changed] = -torch.inf
             for touched in (old // self._size, group):
                 best[touched, changed] = scores[touched, :, changed].amax(1)
             self.labels[rows[changed]] = new
-        self._upper[rows] = self._upper_bound(own_score, rows, slack)
+        self._upper[rows] = self._upper_bound(current_score, rows, slack)
         self._lower[:, rows] = (self._square[rows] - slack[rows] - 2 * best).clamp_(min=0).sqrt_()
         return len(changed)
 
