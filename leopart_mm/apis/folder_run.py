@@ -101,7 +101,7 @@ class FolderRun:
         """
         images = inputs if isinstance(inputs, ImageList) else list_images(inputs)
         lock = lock_folder(self.out)
-        if self.images.index.claimed() != self.images.index.settings:
+        if not self.images.index.is_claimed():
             raise ValueError(f'{printable(self.out)} was taken over by another run meanwhile.')
         self._summaries_hold = True
         results = self._results(images)

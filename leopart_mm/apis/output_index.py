@@ -32,7 +32,7 @@ class OutputIndex:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.settings = dict(settings)
+        self.settings = json.loads(json.dumps(dict(settings)))  # as they are read back: lists, no tuples
         self.key = text_fingerprint(json.dumps(self.settings, sort_keys=True))
         self.records: dict[str, dict[str, Any]] = {}
         self.before: dict[str, Any] | None = None
@@ -54,7 +54,7 @@ class OutputIndex:
             raise ValueError(f'{printable(self.folder)} holds files that this tool did not write, and will not touch. '
                              'Take another output folder.')
         # An older version noted fewer settings.
-        other = claim is not None and any(self.settings.get(key) != value for key, value in claim.items())
+        other = claim is not None and any(not _same(self.settings.get(key), value) for key, value in claim.items())
         if other and not overwrite:
             raise ValueError(f'{printable(self.folder.parent)} holds label maps of another model, or made with other '
                              'tiles. Take another output folder, or overwrite these (--overwrite).')
@@ -74,6 +74,10 @@ class OutputIndex:
             return None
         except ValueError:
             return {}  # of a version that did not write whole files: nothing is known of the outputs
+
+    def is_claimed(self) -> bool:
+        """Whether the folder is tied to these very settings (now: another run may have taken it over)."""
+        return _same(self.claimed(), self.settings)
 
     def _load(self) -> None:
         file = self.folder / JOURNAL
@@ -154,6 +158,10 @@ class OutputIndex:
         expected = {os.path.abspath(path): name for path, name in names.items()}
         return [name for name, record in self.records.items() if record.get('source')
                 and expected.get(record['source'].get('path'), name) != name]
+
+
+def _same(value: Any, other: Any) -> bool:
+    return json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)  # NaN equals itself here
 
 
 def _stat(path: str) -> dict[str, int]:

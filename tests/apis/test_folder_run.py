@@ -372,3 +372,17 @@ def test_two_runs_at_once_do_not_share_a_folder(tmp_path):
     FolderRun(stub(step=1), tmp_path / 'out', overwrite=True)
     with pytest.raises(ValueError, match='taken over by another run'):
         job.run(tmp_path / 'in')
+
+
+def test_ranges_and_missing_values_are_known_again(tmp_path):
+    """A tuple is read back as a list, and NaN is unequal to itself."""
+    write_images(tmp_path / 'in', ['1.png'])
+    for present in (0, 1):
+        model = stub(step=0.5)
+        model.value_range, model.nodata = (0, 4000.5), float('nan')
+        job = FolderRun(model, tmp_path / 'out')
+        job.run(tmp_path / 'in')
+        assert job.num_present == present
+    model.value_range = (0, 4001)
+    with pytest.raises(ValueError, match='another model'):
+        FolderRun(model, tmp_path / 'out')
