@@ -1,9 +1,10 @@
-"""Running the rows of Table 5: each is a Stage that resumes, and rows of one checkpoint share the features."""
+"""Running the rows of Table 5: each is a Stage that resumes, and each image goes through each checkpoint once."""
 
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache as cache_once
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from leopart_mm.apis.stages import Stage, run_stage
 from leopart_mm.apis.table5 import Row
 from leopart_mm.datasets.file_lists import find_files
 from leopart_mm.folder_lock import lock_folder
-from leopart_mm.models.fitting.chain import named_stages
-from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
+from leopart_mm.models.fitting.chain import StageChain, named_stages
+from leopart_mm.models.fitting.networks import NetworkCaches
 from leopart_mm.registry import DATASETS
 
 
@@ -77,7 +78,7 @@ def inspect_data(base: Config) -> TableData:
                                                 files_fingerprint(dataset_files(fitted))])))
 
 
-def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureCache) -> Stage:
+def row_stage(cfg: Config, row: Row, data: str, samples: int, features: Callable[[], NetworkCaches]) -> Stage:
     """A row as a Stage, whose result is a RowResult as a dict; it writes logs and pictures into its folder.
 
     Args:
@@ -85,7 +86,7 @@ def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureC
         row: The row of the table.
         data: Fingerprint of the data.
         samples: Number of images with pictures.
-        features: Cache that the rows of a checkpoint share.
+        features: Gives the caches that the rows share; called if the row is run.
     """
     checkpoints = dict(checkpoint=cfg.load_from, **_mask_checkpoints(cfg))
     settings = dict(config=text_without_paths(cfg.pretty_text, [*checkpoints.values(), cfg.get('data_root')]),
@@ -100,14 +101,18 @@ def row_stage(cfg: Config, row: Row, data: str, samples: int, features: FeatureC
 def run_rows(configs: Mapping[Row, Config], data: str, folder: Path, samples: int = 6, cache: Any = 'auto',
              tell: Callable[[Row, RowResult | ValueError, bool], None] = lambda *_: None
              ) -> tuple[dict[str, RowResult], dict[str, str]]:
-    """Run rows, or read the results of those that are finished; each image goes through each network once.
+    """Run rows, or read the results of those that are finished; each image goes through each checkpoint once.
+
+    Rows of one checkpoint follow each other, and share its features. A checkpoint whose attention gives the noisy masks
+    of other rows comes first, so that its rows leave the attention of their images behind; other images go through it
+    when those rows ask for them.
 
     Args:
         configs: Row -> its config, from `row_config`.
         data: Fingerprint of the data.
         folder: Each row has ``<folder>/rows/<name>``.
         samples: Number of images with pictures per row.
-        cache: Where features wait, see FitTestLoop; it changes no result.
+        cache: 'auto', 'memory', 'disk' or None: where features wait, see FitTestLoop; it changes no result.
         tell: Called after each row with its result, or the error of one that failed, and whether the result was read.
 
     Returns:
@@ -118,28 +123,49 @@ def run_rows(configs: Mapping[Row, Config], data: str, folder: Path, samples: in
     """
     lock = lock_folder(folder)
     results, failed = {}, {}
-    for checkpoint in dict.fromkeys(row.checkpoint for row in configs):
-        features = build_cache(cache)
-        try:
-            for row in _demanding_first(configs, checkpoint):
+    caches = NetworkCaches(cache)
+    expected = cache_once(partial(_expect, caches, configs.values()))  # networks are read only if a row is run
+    try:
+        for rows in _by_checkpoint(configs):
+            for row in rows:
                 try:
-                    outcome = run_stage(row_stage(configs[row], row, data, samples, features), folder / 'rows')
+                    outcome = run_stage(row_stage(configs[row], row, data, samples, expected), folder / 'rows')
                 except ValueError as error:  # of a stage: the other rows are still worth having
                     failed[row.name] = f'failed: {error}'
                     tell(row, error, False)
                 else:
                     results[row.name] = RowResult(**outcome.result)
                     tell(row, results[row.name], outcome.resumed)
-        finally:
-            features.close()
+            caches.discard_maps()
+    finally:
+        caches.close()
     del lock
     return {row.name: results[row.name] for row in configs if row.name in results}, failed
 
 
-def _demanding_first(configs: Mapping[Row, Config], checkpoint: str) -> Iterable[Row]:
-    """Rows with more stages first: what they ask of the network serves the others too."""
-    rows = [row for row in configs if row.checkpoint == checkpoint]
-    return sorted(rows, key=lambda row: -len(configs[row].model.postprocessors))
+def _by_checkpoint(configs: Mapping[Row, Config]) -> list[list[Row]]:
+    """Rows by the content of their checkpoint, those of mask networks first; of each, rows with more stages first: what
+    they ask of the network serves the others too.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row, cfg in configs.items():
+        groups.setdefault(file_fingerprint(cfg.load_from), []).append(row)
+    masks = {file_fingerprint(path) for cfg in configs.values() for path in _mask_checkpoints(cfg).values()}
+    return [sorted(groups[key], key=lambda row: -len(configs[row].model.postprocessors))
+            for key in sorted(groups, key=lambda key: key not in masks)]
+
+
+def _expect(caches: NetworkCaches, configs: Iterable[Config]) -> NetworkCaches:
+    """The caches, told of what stages request of networks beside their own."""
+    for cfg in configs:
+        try:
+            requests = StageChain(cfg.model.postprocessors).requests(fitting=True, pictures=True)
+            for network, asked in requests.networks:
+                caches.of(network.key).expected.append(asked)
+                network.release()
+        except ValueError:  # which its row tells when it is run
+            continue
+    return caches
 
 
 def _mask_checkpoints(cfg: Config) -> dict[str, str]:
@@ -161,7 +187,7 @@ def _mask_folder(cfg: Config) -> str | None:
     return None
 
 
-def _run(cfg: Config, row: Row, samples: int, features: FeatureCache, place: Path,
+def _run(cfg: Config, row: Row, samples: int, features: Callable[[], NetworkCaches], place: Path,
          before: Mapping[str, Any]) -> dict[str, Any]:
     from mmengine.runner import Runner
     cfg = Config(ConfigDict(cfg._cfg_dict.to_dict()))
@@ -171,7 +197,7 @@ def _run(cfg: Config, row: Row, samples: int, features: FeatureCache, place: Pat
                                            out_dir=str(place))
     start = time.perf_counter()
     runner = Runner.from_cfg(cfg)
-    runner.test_loop.features = features
+    runner.test_loop.features = features()
     metrics = runner.test()
     metric = runner.test_loop.evaluator.metrics[0]
     scores = next(iter(metric.scores_.values()))

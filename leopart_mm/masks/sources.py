@@ -3,8 +3,8 @@
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class MaskInputs:
         k: The same of their keys.
         v: The same of their values.
         images: (B, 3, H, W), normalised for the network.
+        others: Features of further networks that the source requests, by `Network`.
     """
 
     names: Sequence[str]
@@ -45,6 +46,7 @@ class MaskInputs:
     k: Tensor | None = None
     v: Tensor | None = None
     images: Tensor | None = None
+    others: Mapping[Any, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.extents)

@@ -7,6 +7,7 @@ import torch
 
 from leopart_mm.geometry.patch_grid import Extent
 from leopart_mm.masks import AttentionMasks, MaskFiles, MaskInputs, attention_foreground
+from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.registry import TASK_UTILS
 
 GRID = (6, 8)
@@ -45,8 +46,8 @@ def test_another_backbone_must_have_the_grid_of_the_model():
                     model_kwargs=dict(img_size=32, patch_size=4, embed_dim=24, depth=1, num_heads=2))
     source = TASK_UTILS.build(dict(type='leopart_mm.AttentionMasks', backbone=backbone))
     with pytest.raises(ValueError, match=r'grid of \(8, 8\) patches, the model one of \(6, 8\)'):
-        source(inputs(images=torch.zeros(1, 3, 32, 32)))
-    with pytest.raises(ValueError, match='needs the images'):
+        source(inputs(others={source.network: source.network(torch.zeros(1, 3, 32, 32), Requests(attention=True))}))
+    with pytest.raises(ValueError, match='no features of the other backbone'):
         source(inputs())
 
 

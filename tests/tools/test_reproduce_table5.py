@@ -9,6 +9,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from leopart_mm.datasets.sample import write_sample
@@ -37,8 +38,7 @@ def test_all_rows_then_resume(monkeypatch, capsys, place, passes):
     status, printed, errors = table5(monkeypatch, capsys, place, '--rows', 'dino', 'cbfe')
     assert status == 0, errors
     assert 'not asked for' in printed
-    # Rows of one checkpoint: a pass over the 16 images of train and val; the other reads the 4 of val.
-    assert Counter(passes.values()) == {1: 12, 2: 4}
+    assert Counter(passes.values()) == {1: 16}  # one network under two names: one pass over train and val
     passes.clear()
     status, printed, errors = table5(monkeypatch, capsys, place)
     assert set(passes.values()) == {1}
@@ -65,15 +65,33 @@ def test_all_rows_then_resume(monkeypatch, capsys, place, passes):
     assert 'earlier run' not in printed  # other settings are run again
 
 
-def test_rows_share_features_with_the_results_of_running_alone(monkeypatch, capsys, place, passes, tmp_path):
+@pytest.fixture(scope='module')
+def dino(place):
+    """Weights of another network than that of the rows after the first."""
+    weights = torch.load(place[2])
+    generator = torch.Generator().manual_seed(1)
+    path = place[0] / 'dino.pth'
+    torch.save({name: value + 0.05 * torch.randn(value.shape, generator=generator)
+                for name, value in weights.items()}, path)
+    return path
+
+
+# Images of train and val are fitted on; the row dino, and 'leopart', read the 4 of val. In the published protocol DINO
+# gives the noisy masks of train and val too.
+@pytest.mark.parametrize(('protocol', 'counts'), [('label-free', {1: 12, 2: 4}), ('published', {2: 16})])
+def test_an_image_passes_each_checkpoint_once_for_all_rows(monkeypatch, capsys, place, dino, passes, tmp_path, protocol,
+                                                           counts):
     results = {}
     for cache in ('auto', 'none'):
-        status, _, errors = table5(monkeypatch, capsys, place, '--cache', cache, '--out', tmp_path / cache)
+        status, _, errors = table5(monkeypatch, capsys, place, '--cache', cache, '--out', tmp_path / cache,
+                                   '--protocol', protocol, '--checkpoints', f'dino={dino}', f'leopart={place[2]}')
         assert status == 0, errors
+        if cache == 'auto':
+            assert Counter(passes.values()) == counts  # two checkpoints
+            assert Counter(passes.by_network.values()) == {1: sum(key * value for key, value in counts.items())}
         rows = json.loads((tmp_path / cache / 'table5.json').read_text())['rows']
         results[cache] = {name: dict(row, seconds=0) for name, row in rows.items()}
-        if cache == 'auto':
-            assert Counter(passes.values()) == {1: 12, 2: 4}  # a pass per checkpoint: of train and val, and of val
+    assert len(results['auto']) == 5
     assert results['auto'] == results['none']
 
 

@@ -15,7 +15,8 @@ from leopart_mm.datasets.value_range import parts_of
 from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
 from leopart_mm.engine.loops.undisturbed import undisturbed
 from leopart_mm.engine.wrapping import unwrap
-from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache
+from leopart_mm.models.fitting.feature_cache import build_cache
+from leopart_mm.models.fitting.networks import NetworkCaches
 from leopart_mm.models.fitting.stream import FeatureStream, dataset_paths
 from leopart_mm.models.segmentors import FittableSegmentor
 from leopart_mm.registry import LOOPS, MODELS
@@ -67,7 +68,7 @@ class FitTestLoop(TestLoop):
             each time), or a dict of the arguments of FeatureCache. Results are the same.
 
     Attributes:
-        features: A FeatureCache that outlives the loop, such as that of a table's rows; None: the loop makes one.
+        features: Caches that outlive the loop, such as those of a table's rows; None: the loop makes its own.
     """
 
     def __init__(self,
@@ -86,7 +87,7 @@ class FitTestLoop(TestLoop):
         self.refit = refit
         self.save_fitted = save_fitted
         self.cache = cache
-        self.features: FeatureCache | None = None
+        self.features: NetworkCaches | None = None
         self._stream: FeatureStream | None = None
 
     def run(self) -> dict:
@@ -97,7 +98,7 @@ class FitTestLoop(TestLoop):
             return super().run()
         finally:
             if self._stream is not None:
-                print_log(f'{self._stream.cache.computed} images went through the network.', logger='current')
+                print_log(f'{self._stream.computed} images went through a network.', logger='current')
                 self._stream.close()
                 self._stream = None
 

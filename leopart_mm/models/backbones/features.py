@@ -1,6 +1,7 @@
 """What a dense backbone gives: feature maps and, on request, attention, queries, keys and values."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -29,3 +30,8 @@ class DenseFeatures:
     k: Tensor | None = None
     v: Tensor | None = None
     reduced: Tensor | None = None
+
+    def select(self, images: slice | Sequence[int]) -> 'DenseFeatures':
+        """Those of some images."""
+        tensors = {key: value[images] for key, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, maps=tuple(maps[images] for maps in self.maps), **tensors)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.logging import print_log
 from torch import Tensor
@@ -20,6 +20,8 @@ class PretrainedBackbone:
 
     checkpoint: str | None
     checkpoint_key: str | None
+    # Attributes that tell of the weights, beside them: equal networks may differ in these.
+    origin: ClassVar[tuple[str, ...]] = ('checkpoint', 'checkpoint_key', '_awaits_weights', 'mean', 'std')
 
     @property
     def network_spec(self) -> NetworkSpec:

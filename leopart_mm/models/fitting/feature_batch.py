@@ -28,6 +28,7 @@ class FeatureBatch:
         cache_keys: B keys of the images in the stream's cache, see `image_keys`; empty without a cache.
         predictions: What the stages gave, by name, in order. A stage whose entry exists is not computed again.
         fit_id: Identifies the fit that the predictions come from, see `UnsupervisedSegmentor.run_stages`.
+        others: Features of further networks that stages request, by `Network`.
     """
 
     features: DenseFeatures
@@ -40,6 +41,7 @@ class FeatureBatch:
     cache_keys: list[str] = field(default_factory=list)
     predictions: dict[str, Prediction] = field(default_factory=dict)
     fit_id: str | None = None
+    others: dict[Any, DenseFeatures] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.keys = self.keys or list(self.names)
@@ -64,11 +66,10 @@ class FeatureBatch:
 
     def select(self, images: slice) -> 'FeatureBatch':
         """A run of the images."""
-        tensors = {key: value[images] for key, value in vars(self.features).items() if isinstance(value, Tensor)}
-        features = replace(self.features, maps=tuple(maps[images] for maps in self.features.maps), **tensors)
         return replace(
             self,
-            features=features,
+            features=self.features.select(images),
+            others={network: features.select(images) for network, features in self.others.items()},
             data_samples=None if self.data_samples is None else self.data_samples[images],
             names=self.names[images],
             keys=self.keys[images],

@@ -49,11 +49,13 @@ class FeatureCache:
     Attributes:
         tensors: The ImageCache.
         computed: Number of images that went through the network, repeats counted.
+        expected: What later readers will request of images, see `with_expected`.
     """
 
     def __init__(self, place: str | None = 'auto', half: bool = False) -> None:
         self.tensors = ImageCache(place, half)
         self.computed = 0
+        self.expected: list[Requests] = []
         self._layouts: dict[str, _Layout] = {}
 
     @property
@@ -61,12 +63,25 @@ class FeatureCache:
         """Whether anything is kept."""
         return self.tensors.chosen is not None
 
-    def put(self, batch: FeatureBatch, in_index: int, requests: Requests) -> None:
-        """Keep the map `in_index` of a batch with `cache_keys`, and its attention, queries, keys and values."""
+    def with_expected(self, requests: Requests) -> Requests:
+        """What to compute of an image, so that the network need not run again for what later readers request.
+
+        Only requests that go together: q, k, v of another block are computed when they are asked for.
+        """
+        for later in self.expected:
+            try:
+                requests = requests | later
+            except ValueError:
+                continue
+        return requests
+
+    def put(self, batch: FeatureBatch, in_index: int | None, requests: Requests) -> None:
+        """Keep the map `in_index` (None: no map) of a batch with `cache_keys`, its attention, queries, keys and values.
+        """
         maps = batch.features.maps
         for key, extent in zip(batch.cache_keys, batch.extents, strict=True):
             self._layouts[key] = _Layout(batch.features.grid, extent, len(maps))
-        tensors = {_map_name(in_index, len(maps)): maps[in_index]}
+        tensors = {} if in_index is None else {_map_name(in_index, len(maps)): maps[in_index]}
         tensors.update({name: getattr(batch.features, source) for name, source in _extras(requests).items()
                         if getattr(batch.features, source) is not None})
         self.tensors.put(batch.cache_keys, tensors)
@@ -100,6 +115,11 @@ class FeatureCache:
         for key in keys:
             if key in self._layouts:
                 self.tensors.discard([key], [_map_name(in_index, self._layouts[key].num_maps)])
+
+    def discard_all_maps(self) -> None:
+        """Drop the maps of all images."""
+        for index in range(max((layout.num_maps for layout in self._layouts.values()), default=0)):
+            self.discard_maps(list(self._layouts), index)
 
     def close(self) -> None:
         """Drop everything and remove temporary files; nothing is kept from now on."""

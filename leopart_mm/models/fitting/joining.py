@@ -1,7 +1,6 @@
 """Batches of some of the images of a batch, and back."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,12 +11,9 @@ from leopart_mm.models.fitting.feature_batch import FeatureBatch
 
 def pick(batch: FeatureBatch, images: Sequence[int]) -> FeatureBatch:
     """Features, names, extents and cache keys of the images of these indices."""
-    features = batch.features
-    tensors = {name: value[images] for name, value in vars(features).items() if isinstance(value, Tensor)}
     return FeatureBatch(
-        replace(features, maps=tuple(maps[images] for maps in features.maps), **tensors), None,
-        [batch.names[index] for index in images], [batch.extents[index] for index in images],
-        cache_keys=[batch.cache_keys[index] for index in images])
+        batch.features.select(images), None, [batch.names[index] for index in images],
+        [batch.extents[index] for index in images], cache_keys=[batch.cache_keys[index] for index in images])
 
 
 def join(parts: Sequence[tuple[Sequence[int], FeatureBatch]]) -> FeatureBatch:

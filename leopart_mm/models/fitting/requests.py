@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,11 @@ class Requests:
         images: `FeatureBatch.inputs`.
         maps: `features.maps`. The head always gets them; for the stages after it a stream may keep reduced features
             only, unless one of them asks.
+        networks: Further networks (`Network`), each with what is needed of it: `FeatureBatch.others`. Its maps are
+            those of its last `out_indices`.
 
     >>> Requests(attention=True) | Requests(qkv=11)
-    Requests(attention=True, qkv=11, reduced=False, images=False, maps=False)
+    Requests(attention=True, qkv=11, reduced=False, images=False, maps=False, networks=())
     """
 
     attention: bool = False
@@ -25,14 +28,18 @@ class Requests:
     reduced: bool = False
     images: bool = False
     maps: bool = False
+    networks: tuple[tuple[Any, 'Requests'], ...] = ()
 
     def __or__(self, other: 'Requests') -> 'Requests':
         if None not in (self.qkv, other.qkv) and self.qkv != other.qkv:
             raise ValueError(f'Two stages ask for queries, keys and values of two blocks, {self.qkv} and {other.qkv}; '
                              'a batch holds those of a single block: let both ask for the same number.')
         qkv = self.qkv if other.qkv is None else other.qkv
+        networks = dict(self.networks)
+        for network, requests in other.networks:
+            networks[network] = networks.get(network, Requests()) | requests
         return Requests(self.attention or other.attention, qkv, self.reduced or other.reduced,
-                        self.images or other.images, self.maps or other.maps)
+                        self.images or other.images, self.maps or other.maps, tuple(networks.items()))
 
     @classmethod
     def union(cls, requests: Iterable['Requests']) -> 'Requests':

@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from leopart_mm.datasets.samplers import DrawSampler
+from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.cache import ImageCache
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache, image_digest, image_keys
 from leopart_mm.models.fitting.joining import join, pick
+from leopart_mm.models.fitting.networks import Network, NetworkCaches, network_fingerprint
 from leopart_mm.models.fitting.packed_sample import PackedSample
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.fitting.sample_keys import SampleKeys
@@ -39,10 +41,10 @@ class FeatureStream:
     """Runs the model's backbone over a data loader without gradients, once per image, and can be read many times.
 
     The first pass reads the images and keeps their features; later passes, and the prediction of the same images, take
-    them from the cache, with the same values. An image is known by the bytes that enter the network and their padding,
-    not by its name. What is not cached is read and computed again: where only the reduced features find a place, the
-    network runs twice per image. `images`, in the sense of Requests, are read again, but for them the network does not
-    run again.
+    them from the cache, with the same values. An image is known by its bytes, padding and normalisation, not by its
+    name. Further networks that stages request are treated alike. What is not cached is read and computed again: where
+    only the reduced features find a place, the network runs twice per image. `images`, in the sense of Requests, are
+    read again, but for them the network does not run again.
 
     Each pass that reads images is an epoch of the sampler: with `DrawSampler` random transforms draw again in every
     pass, alike for any number of workers and processes, and nothing is cached. (Other samplers leave this to the
@@ -57,7 +59,8 @@ class FeatureStream:
         dataloader: Batches as for testing.
         phase: Name in the progress bar.
         cache: 'auto', 'memory', 'disk' or None (every pass reads and computes everything again), see `choose_place`; a
-            dict of the arguments of FeatureCache; or a FeatureCache that outlives the stream, shared by several.
+            dict of the arguments of FeatureCache; or what outlives the stream, shared by several: a FeatureCache (of
+            one network), or NetworkCaches.
         fp16: Run the backbone under autocast.
         predicted: Paths of images that are predicted after fitting. Where the model reads features only once and the
             cache is not shared, only their features are kept. None: perhaps all.
@@ -73,12 +76,24 @@ class FeatureStream:
                              'it is smaller than a batch.')
         self.dataloader = dataloader
         self.phase = phase
-        self.shared = isinstance(cache, FeatureCache)
-        self.cache = build_cache(None if _draws_in_every_pass(model, dataloader) else cache)
+        cache = None if _draws_in_every_pass(model, dataloader) else cache
+        self.shared = isinstance(cache, FeatureCache | NetworkCaches)
+        self._shares_networks = isinstance(cache, NetworkCaches)
+        if self._shares_networks:
+            self.networks = cache
+            self.cache = cache.of(model_key(model, fp16))
+        else:
+            self.cache = build_cache(cache)
+            self.networks = NetworkCaches(self.cache.tensors.place, self.cache.tensors.half)
+        # Models that share a cache may normalise images differently.
+        self._normalisation = network_fingerprint(model.data_preprocessor) if self._shares_networks else ''
         self.fp16 = fp16
         self.predicted = predicted
         self.rank, self.world = get_dist_info()
-        self.cache.tensors.expect(-(-len(dataloader.dataset) // self.world))
+        images = -(-len(dataloader.dataset) // self.world)  # of this process
+        self.cache.tensors.expect(images)
+        self.networks.expect(images)
+        self._computed_before = self._computed_in_all
         self._records: list[_Record] | None = None
         self._passes = 0
         self._key_of = SampleKeys(dataloader.dataset)
@@ -100,6 +115,15 @@ class FeatureStream:
     def num_images(self) -> int:
         """Images of all processes together."""
         return len(self.dataloader.dataset)
+
+    @property
+    def computed(self) -> int:
+        """Number of images that went through a network for this stream, repeats and other networks counted."""
+        return self._computed_in_all - self._computed_before
+
+    @property
+    def _computed_in_all(self) -> int:
+        return self.networks.computed + (0 if self._shares_networks else self.cache.computed)
 
     @property
     def in_index(self) -> int:
@@ -130,7 +154,9 @@ class FeatureStream:
         return next(self.model.backbone.parameters()).device
 
     def __iter__(self) -> Iterator[FeatureBatch]:
-        return self.read(self._requests())
+        requests = self._requests()
+        # The head needs no other network: where nothing is kept, only the stages run it.
+        return self.read(requests if self._caches else replace(requests, networks=()))
 
     def read(self, requests: Requests, reduced: bool = False) -> Iterator[FeatureBatch]:
         """A pass over all images.
@@ -142,7 +168,8 @@ class FeatureStream:
         self._passes += 1
         phase = self.phase if self._passes == 1 else f'{self.phase} (pass {self._passes})'
         if self._records is not None and not requests.images and all(
-                self._is_kept(key, requests, reduced) for record in self._records for key in record.cache_keys):
+                self._is_kept(key, requests, reduced) and self.networks.has(key, requests)
+                for record in self._records for key in record.cache_keys):
             batches = (self._replay(record, requests, reduced) for record in self._records)
             yield from progress(batches, phase, len(self._records))
         else:
@@ -155,7 +182,7 @@ class FeatureStream:
             data = self.model.data_preprocessor(data, False)
             inputs, samples = data['inputs'], data.get('data_samples')
             metas = [{}] * len(inputs) if samples is None else [sample.metainfo for sample in samples]
-            keys = image_keys(digests, inputs, metas) if digests else []
+            keys = [f'{key} {self._normalisation}' for key in image_keys(digests, inputs, metas)] if digests else []
             known = [index for index, key in enumerate(keys) if self._is_kept(key, requests, reduced)]
             unknown = sorted(set(range(len(inputs))) - set(known))
             parts = []
@@ -165,7 +192,8 @@ class FeatureStream:
                 parts.append((unknown, self._compute([keys[index] for index in unknown if keys], inputs[unknown],
                                                      samples and [samples[index] for index in unknown], requests)))
             batch = self._join(parts)
-        return replace(batch, data_samples=samples, cache_keys=keys, inputs=inputs if requests.images else None,
+        return replace(batch, others=self._others(requests, keys, inputs, metas), data_samples=samples,
+                       cache_keys=keys, inputs=inputs if requests.images else None,
                        names=[str(meta.get('img_path', '')) for meta in metas], input_size=tuple(inputs.shape[-2:]),
                        fit_id=self.fit_id)
 
@@ -181,9 +209,17 @@ class FeatureStream:
         self.results.close()
         if not self.shared:
             self.cache.close()
+        if not self._shares_networks:
+            self.networks.close()
 
     def _is_kept(self, key: str, requests: Requests, reduced: bool) -> bool:
         return self.cache.has(key, None if reduced and self.results.has(key, [REDUCED]) else self.in_index, requests)
+
+    def _others(self, requests: Requests, keys: list[str], inputs: Tensor | None = None, metas: Sequence[dict] = ()
+                ) -> dict[Network, DenseFeatures]:
+        """Features of the further networks that are requested; without `inputs` all must be kept."""
+        return {network: self.networks.extract(network, asked, keys, self.device, inputs, metas)
+                for network, asked in requests.networks}
 
     def _cached(self, keys: list[str], requests: Requests, reduced: bool) -> FeatureBatch:
         """A batch of images that are all kept; where reduced features stand for a map, they do for the whole batch."""
@@ -211,6 +247,7 @@ class FeatureStream:
 
     def _compute(self, keys: list[str], inputs: Tensor, samples: Any, requests: Requests) -> FeatureBatch:
         self.cache.computed += len(inputs)
+        requests = replace(self.cache.with_expected(requests) if keys else requests, networks=())
         batch = replace(self.model.extract_batch(inputs, samples, requests), cache_keys=keys)
         again = [index for index, name in enumerate(batch.names) if self._is_read_again(name)] if keys else []
         if again:
@@ -247,9 +284,16 @@ class FeatureStream:
         batch = self._cached(record.cache_keys, requests, reduced)
         batch.names, batch.keys, batch.fit_id = record.names, record.keys, self.fit_id
         batch.input_size = record.input_size
+        batch.others = self._others(requests, record.cache_keys)
         if record.samples is not None:
             batch.data_samples = [sample.unpack(self.device) for sample in record.samples]
         return batch
+
+
+def model_key(model: Any, fp16: bool = False) -> str:
+    """Which cache of NetworkCaches holds the features of a model: those of its backbone and neck."""
+    parts = [model.backbone, model.neck] if getattr(model, 'with_neck', False) else [model.backbone]
+    return f'{network_fingerprint(*parts)}{" fp16" if fp16 else ""}'
 
 
 def _draws_in_every_pass(model: Any, dataloader: DataLoader) -> bool:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from leopart_mm.masks import sources
 from leopart_mm.masks.sources import MaskFiles, MaskInputs, MaskSource
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
-from leopart_mm.registry import MODELS, TASK_UTILS
+from leopart_mm.models.fitting.networks import Network
+from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.registry import TASK_UTILS
 
 TASK_UTILS.register_module(module=MaskFiles)
 
@@ -19,37 +20,34 @@ class AttentionMasks(sources.AttentionMasks):
 
     Args:
         backbone: Config of another backbone whose attention is read, with its `checkpoint` (the published masks are
-            DINO's, whatever is evaluated). It sees the images as they are normalised for the model. None: the model's
-            own attention, which costs no further forward pass.
+            DINO's, whatever is evaluated), see `Network`. None: the model's own attention, which costs no further
+            forward pass.
         options: Arguments of `leopart_mm.masks.sources.AttentionMasks`: `mass`, `sigma`, `kernel`, `min_component`,
             `save_dir`.
     """
 
     def __init__(self, mass: float = 0.65, backbone: dict | None = None, **options: Any) -> None:
         super().__init__(mass, **options)
-        self.backbone_cfg = backbone
-        self._backbone: nn.Module | None = None
+        self.network = None if backbone is None else Network(backbone)
 
     @property
     def requests(self) -> dict[str, Any]:
-        """Attention, or images for the other backbone."""
-        return dict(attention=True) if self.backbone_cfg is None else dict(images=True)
+        """Attention, of the model or of the other backbone."""
+        return dict(attention=True) if self.network is None else dict(
+            networks=((self.network, Requests(attention=True)), ))
 
-    @torch.no_grad()
     def attention_of(self, inputs: MaskInputs) -> Tensor | None:
         """That of the model, or of the other backbone.
 
         Raises:
-            ValueError: If the other backbone gets no images, or has another grid than the model.
+            ValueError: If the batch lacks the features of the other backbone, or that has another grid than the model.
         """
-        if self.backbone_cfg is None:
+        if self.network is None:
             return inputs.attention
-        if inputs.images is None:
-            raise ValueError('AttentionMasks with a backbone of its own needs the images of a batch.')
-        if self._backbone is None:
-            self._backbone = MODELS.build(self.backbone_cfg).eval().requires_grad_(False)
-            self._backbone.init_weights()
-        features = self._backbone.to(inputs.images.device).forward_dense(inputs.images, cls_attention=True)
+        if self.network not in inputs.others:
+            raise ValueError('The batch holds no features of the other backbone whose attention AttentionMasks reads: '
+                             'extract it with what `requests` names.')
+        features = inputs.others[self.network]
         if features.grid != inputs.grid:
             raise ValueError(f'The backbone of the masks has a grid of {features.grid} patches, the model one of '
                              f'{inputs.grid}: extents of padded images differ. Take a backbone of the same patch size, '
@@ -58,7 +56,8 @@ class AttentionMasks(sources.AttentionMasks):
 
     def release(self) -> None:
         """Drop the other backbone from memory."""
-        self._backbone = None
+        if self.network is not None:
+            self.network.release()
 
 
 def build_mask_source(config: dict | MaskSource) -> MaskSource:
@@ -71,4 +70,4 @@ def mask_inputs(batch: FeatureBatch) -> MaskInputs:
     features = batch.features
     return MaskInputs(batch.names, features.grid, batch.extents, features.maps[-1].device if features.maps else 'cpu',
                       features.maps[-1] if features.maps else None, features.cls_attention, features.q, features.k,
-                      features.v, batch.inputs)
+                      features.v, batch.inputs, batch.others)

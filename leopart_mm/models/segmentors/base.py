@@ -12,11 +12,11 @@ from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from leopart_mm.geometry.patch_grid import image_extent
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.base import GRID, PIXEL
 from leopart_mm.models.fitting.chain import HEAD, StageChain
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.networks import extents_on_grid, padding_of
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.fitting.stage_stream import StageStream
@@ -156,15 +156,10 @@ class FittableSegmentor(BaseSegmentor):
             features=features,
             data_samples=data_samples,
             names=[str(meta.get('img_path', '')) for meta in metas],
-            extents=[image_extent(size, features.grid, padding_of(meta), self._cell_size) for meta in metas],
+            extents=extents_on_grid(self.backbone, size, features.grid, metas),
             inputs=inputs if requests.images else None,
-            input_size=size)
-
-    @property
-    def _cell_size(self) -> int | None:
-        """Pixels per cell of the patch grid; None where the maps cover the input evenly."""
-        resizes = getattr(self.backbone, 'size_mode', 'resize') == 'resize'
-        return None if resizes else getattr(self.backbone, 'patch_size', None)
+            input_size=size,
+            others={network: network(inputs, asked) for network, asked in requests.networks})
 
     def run_stages(self, batch: FeatureBatch, before: str | None = None) -> Prediction:
         """The prediction on the grid after the head and the stages before the stage `before` (None: all).
@@ -279,11 +274,6 @@ class FittableSegmentor(BaseSegmentor):
         """Predictions made before are those of another model."""
         super()._load_from_state_dict(*args)
         self.fit_id = uuid.uuid4().hex
-
-
-def padding_of(meta: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """(left, right, top, bottom) pixels of an input that are no image."""
-    return meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
 
 
 def pixel_size(batch: FeatureBatch, index: int) -> tuple[int, int]:

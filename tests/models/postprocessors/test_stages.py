@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from leopart_mm.geometry.patch_grid import upsample_labels
+from leopart_mm.masks import MaskInputs
 from leopart_mm.masks.attention import attention_foreground
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.requests import Requests
@@ -119,10 +120,16 @@ def test_masks_of_another_backbone():
     backbone = dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224',
                     model_kwargs=dict(img_size=32, patch_size=4, embed_dim=24, depth=1, num_heads=2))
     stage = MODELS.build(dict(CBFE, masks=dict(type='leopart_mm.AttentionMasks', backbone=backbone)))
-    assert stage.requests(fitting=True) == Requests(images=True)
+    (network, asked), = stage.requests(fitting=True).networks
+    assert asked == Requests(attention=True)
     stream = parts_stream()
-    stream[0].inputs = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match='no features of the other backbone'):
+        stage.fit(stream)
+    stream[0].others = {network: network(torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0)), asked)}
     stage.fit(stream)
+    expected = AttentionMasks(0.65)(MaskInputs([''] * 12, (8, 8), stream[0].extents,
+                                               attention=stream[0].others[network].cls_attention))
+    assert torch.equal(stage.noisy_masks(stream[0], (8, 8)), expected)
     assert stage.requests() == Requests()
     assert not [key for key in stage.state_dict() if 'backbone' in key]  # the checkpoint does not grow
 
