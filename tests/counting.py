@@ -9,8 +9,8 @@ from leopart_mm.models.fitting.feature_cache import image_digest
 class Passes(Counter):
     """Passes of each image, by a digest of its normalised pixels; `by_network`: by that and the network's weights."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, *counts):  # with counts: as copies between processes are made
+        super().__init__(*counts)
         self.by_network = Counter()
 
 

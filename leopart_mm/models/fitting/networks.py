@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.runner import autocast
 from torch import Tensor, nn
 
 from leopart_mm.geometry.patch_grid import Extent, image_extent
@@ -37,6 +36,12 @@ def network_fingerprint(*modules: nn.Module) -> str:
             digest.update(f'{name} {array.dtype} {tuple(array.shape)}'.encode())
             digest.update(array.view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def model_key(model: Any, fp16: bool = False) -> str:
+    """Which cache of NetworkCaches holds the features of a model: those of its backbone and neck."""
+    parts = [model.backbone, model.neck] if getattr(model, 'with_neck', False) else [model.backbone]
+    return f'{network_fingerprint(*parts)}{" fp16" if fp16 else ""}'
 
 
 def _text(value: Any) -> str:
@@ -93,7 +98,7 @@ class Network:
     @torch.no_grad()
     def __call__(self, images: Tensor, requests: Requests) -> DenseFeatures:
         """Features of images (B, C, H, W), normalised."""
-        with autocast(device_type=images.device.type, enabled=False):
+        with torch.autocast(images.device.type, enabled=False):
             return self.module.to(images.device).forward_dense(images, cls_attention=requests.attention,
                                                                qkv_block=requests.qkv)
 

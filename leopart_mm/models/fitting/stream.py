@@ -17,7 +17,7 @@ from leopart_mm.models.fitting.cache import ImageCache
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.feature_cache import FeatureCache, build_cache, image_digest, image_keys
 from leopart_mm.models.fitting.joining import join, pick
-from leopart_mm.models.fitting.networks import Network, NetworkCaches, network_fingerprint
+from leopart_mm.models.fitting.networks import Network, NetworkCaches, model_key, network_fingerprint
 from leopart_mm.models.fitting.packed_sample import PackedSample
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.fitting.sample_keys import SampleKeys
@@ -288,12 +288,6 @@ class FeatureStream:
         if record.samples is not None:
             batch.data_samples = [sample.unpack(self.device) for sample in record.samples]
         return batch
-
-
-def model_key(model: Any, fp16: bool = False) -> str:
-    """Which cache of NetworkCaches holds the features of a model: those of its backbone and neck."""
-    parts = [model.backbone, model.neck] if getattr(model, 'with_neck', False) else [model.backbone]
-    return f'{network_fingerprint(*parts)}{" fp16" if fp16 else ""}'
 
 
 def _draws_in_every_pass(model: Any, dataloader: DataLoader) -> bool:

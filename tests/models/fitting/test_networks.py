@@ -8,9 +8,15 @@ from torch.utils.data import DataLoader
 
 from leopart_mm.models.backbones import DenseViT
 from leopart_mm.models.fitting.feature_cache import FeatureCache
-from leopart_mm.models.fitting.networks import Network, NetworkCaches, extents_on_grid, network_fingerprint
+from leopart_mm.models.fitting.networks import (
+    Network,
+    NetworkCaches,
+    extents_on_grid,
+    model_key,
+    network_fingerprint,
+)
 from leopart_mm.models.fitting.requests import Requests
-from leopart_mm.models.fitting.stream import FeatureStream, model_key
+from leopart_mm.models.fitting.stream import FeatureStream
 from leopart_mm.models.postprocessors import BasePostprocessor
 from leopart_mm.models.segmentors import UnsupervisedSegmentor
 from tests.models.fitting.test_stage_stream import IMAGES, Images
