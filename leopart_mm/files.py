@@ -1,8 +1,10 @@
 """Files that are written whole or not at all, and lists in messages."""
 
 import errno
+import hashlib
 import os
 import shutil
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 
 TEMPORARY_SUFFIX = '.tmp'
+MAX_NAME = 255  # bytes
 
 
 @contextmanager
@@ -151,9 +154,27 @@ def shorten(items: Iterable[Any], limit: int = 5) -> str:
 
 
 def printable(text: str | os.PathLike) -> str:
-    r"""A path that can be printed and logged: bytes that are no UTF-8 as \xNN.
+    r"""A path that can be printed and logged: bytes that are no UTF-8 as \xNN, line breaks and the like as \n.
 
-    >>> printable('caf\udce9.jpg')
-    'caf\\xe9.jpg'
+    >>> printable('caf\udce9.jpg'), printable('two\nlines.jpg')
+    ('caf\\xe9.jpg', 'two\\nlines.jpg')
     """
-    return os.fspath(text).encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+    shown = os.fspath(text).encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+    return ''.join(repr(letter)[1:-1] if unicodedata.category(letter) in ('Cc', 'Zl', 'Zp') else letter
+                   for letter in shown)
+
+
+def fitting_name(name: str, ending: int = 5) -> str:
+    """A name of a file without its ending, cut where a file system would refuse it (255 bytes); cut ones stay unique.
+
+    Args:
+        name: The name, also with folders in front (``a/b``).
+        ending: Length of the endings that are put behind it.
+    """
+    folder, _, last = name.rpartition('/')
+    raw = os.fsencode(last)
+    if len(raw) + ending <= MAX_NAME:
+        return name
+    digest = hashlib.blake2b(raw, digest_size=6).hexdigest()
+    kept = raw[:MAX_NAME - ending - len(digest) - 1].decode('utf-8', 'ignore') + '_' + digest
+    return f'{folder}/{kept}' if folder else kept

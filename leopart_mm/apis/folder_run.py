@@ -61,7 +61,7 @@ class FolderRun:
         self.names_file = self.out / 'names.yaml'
         settings = dict(model=self.model, tile_size=inferencer.tile_size, overlap=inferencer.overlap,
                         max_side=inferencer.max_side, config=config_digest(inferencer),
-                        numbers=[inferencer.value_range, inferencer.nodata])
+                        numbers=[inferencer.value_range and list(inferencer.value_range), inferencer.nodata])
         lock = lock_folder(self.out)  # released at the end of this block; `run` takes it again
         self.images = ImageRun(self.out / 'labels', settings, overwrite=overwrite, clear=self._remove_pictures)
         self._before = self.images.index.before or {}

@@ -11,7 +11,7 @@ import numpy as np
 from leopart_mm.datasets.band_reading import ARRAY_SUFFIXES
 from leopart_mm.datasets.file_lists import find_files
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
-from leopart_mm.files import printable
+from leopart_mm.files import fitting_name, printable
 
 SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES
 
@@ -100,6 +100,7 @@ def _names(images: Sequence[str | np.ndarray], root: str | None) -> list[str]:
     names, times = [], Counter()
     for number, image in enumerate(images):
         name = f'image_{number}' if isinstance(image, np.ndarray) else choices[image][levels[image]]
+        name = fitting_name(name, 4)
         times[name] += 1
         names.append(name if times[name] == 1 else f'{name}_{times[name]}')  # an image that is listed twice
     return names

@@ -4,12 +4,15 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from mmengine.logging import print_log
 
 from leopart_mm.datasets.output_marks import without_outputs
 from leopart_mm.files import printable, shorten
+
+MOST_FILES = 100_000
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:
@@ -23,7 +26,8 @@ def read_lines(path: str | os.PathLike) -> list[str]:
         text = content.decode('utf-16')
     else:
         text = content.decode('utf-8-sig', 'surrogateescape')
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    # not splitlines(): names may hold its rarer line ends, such as U+2028
+    return [line.strip() for line in text.replace('\r', '\n').split('\n') if line.strip()]
 
 
 def readings(line: str) -> list[tuple[str, str | None]]:
@@ -96,7 +100,16 @@ def check_complete(paths: Sequence[str | os.PathLike], what: str, folder: str | 
                                 f'{names}. {cure}')
 
 
-def say_what_counts(used: int, unused: Iterable[str], folder: str | os.PathLike, hints: dict[str, str]) -> None:
+def others_in(folder: str | os.PathLike, used: Iterable[str]) -> list[str]:
+    """Files in a folder and below it that are not used; of very many, the first 100,000 files are looked at."""
+    taken = {os.path.abspath(path) for path in used}
+    found = islice((os.path.join(place, name) for place, _, files in os.walk(folder) for name in files
+                    if not name.startswith('.')), MOST_FILES)
+    return [path for path in found if os.path.abspath(path) not in taken]
+
+
+def say_what_counts(used: int, unused: Iterable[str], folder: str | os.PathLike, hints: dict[str, str],
+                    chosen: str = '') -> None:
     """Log how many images of a folder are used, and how many other files are not, by their endings.
 
     Args:
@@ -104,9 +117,10 @@ def say_what_counts(used: int, unused: Iterable[str], folder: str | os.PathLike,
         unused: The other files of the folder.
         folder: Name of the folder.
         hints: Ending -> what would read such files.
+        chosen: What chose the images, if not all are taken.
     """
     endings = Counter(os.path.splitext(path)[1].lower() or 'no ending' for path in unused)
-    message = f'{used} images in {printable(folder)} are used.'
+    message = ' '.join(filter(None, (f'{used} images in {printable(folder)}', chosen, 'are used.')))
     if endings:
         message += f' {sum(endings.values())} other files are not: ' + ', '.join(
             f'{number} x {ending}' for ending, number in endings.most_common(8)) + '.'

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from mmengine.logging import print_log
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from leopart_mm.datasets.image_reading import EXIF_ORIENTATION
 from leopart_mm.files import printable
@@ -36,7 +36,9 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
             image.load()
             mask = np.asarray(ImageOps.exif_transpose(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise MaskError(f'The mask {name} cannot be read: {error}.') from error
+        # Pillow's own text for this names the buffer by its address.
+        cause = 'it is of no known format' if isinstance(error, UnidentifiedImageError) else error
+        raise MaskError(f'The mask {name} cannot be read: {cause}.') from error
     if mask.ndim == 3:
         colours = mask[..., :3] if mask.shape[2] >= 3 else mask[..., :1]
         if (colours != colours[..., :1]).any():

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from leopart_mm.datasets.file_lists import check_complete, read_lines, readings
+from leopart_mm.datasets.file_lists import check_complete, others_in, read_lines, readings, say_what_counts
 from leopart_mm.datasets.mask_reading import warn_of_odd_masks
 from leopart_mm.datasets.readers import with_our_readers
 from leopart_mm.datasets.subset import take_subset
@@ -80,6 +80,8 @@ class PairedFolders(HasValueRange, BaseSegDataset):
         for key, what, folder in (('img_path', 'images', images), ('seg_map_path', 'masks', masks)):
             check_complete([sample[key] for sample in samples], what, folder, 'Add them, or take them off the list.')
         warn_of_odd_masks([sample['seg_map_path'] for sample in samples], self.ignore_index)
+        say_what_counts(len(samples), others_in(images, [sample['img_path'] for sample in samples]), images, {},
+                        'with a mask')
         self.measure_range(samples)
         return samples
 

@@ -7,7 +7,8 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from leopart_mm.datasets.image_reading import ImageReadError, read_image
+from leopart_mm.datasets.band_reading import read_bands
+from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.datasets.samplers.draw import Draw
 from leopart_mm.files import printable
 
@@ -67,7 +68,8 @@ class SkipsUnreadable(BaseDataset):
 
     def _readable(self, index: int) -> bool:
         try:
-            read_image(self.get_data_info(index)['img_path'])
+            bands = next((step.bands for step in self.pipeline.transforms if hasattr(step, 'bands')), 3)  # of LoadImage
+            read_bands(self.get_data_info(index)['img_path'], bands)
         except ImageReadError as error:
             self._mark_corrupt(index, error)
             return False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from leopart_mm.datasets.file_lists import find_files, plain_voc, read_lines, readings, say_what_counts
+from leopart_mm.datasets.file_lists import find_files, others_in, plain_voc, read_lines, readings, say_what_counts
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, MORE_FORMATS
 from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
@@ -152,7 +152,9 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
             if self.on_corrupt == 'raise' or len(missing) == len(names):
                 raise FileNotFoundError(message)
             print_log(message + ' They are left out.', logger='current', level=logging.WARNING)
-        return [path for path in paths if path is not None]
+        found = [path for path in paths if path is not None]
+        say_what_counts(len(found), others_in(root, found), root, {}, f'that {printable(list_file)} names')
+        return found
 
     def _find(self, name: str) -> Path:
         for path in (Path(name), Path(self.data_root) / name):

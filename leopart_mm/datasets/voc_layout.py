@@ -9,7 +9,15 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.utils import get_classes, get_palette
 
-from leopart_mm.datasets.file_lists import check_complete, find_files, plain_voc, read_lines, readings
+from leopart_mm.datasets.file_lists import (
+    check_complete,
+    find_files,
+    others_in,
+    plain_voc,
+    read_lines,
+    readings,
+    say_what_counts,
+)
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.datasets.mask_reading import warn_of_odd_masks
 from leopart_mm.datasets.readers import with_our_readers
@@ -139,6 +147,9 @@ class VOCLayoutDataset(HasValueRange, SkipsUnreadable, BaseSegDataset):
             masks = [sample['seg_map_path'] for sample in samples]
             check_complete(masks, 'masks', mask_dir, cure)
             warn_of_odd_masks(masks, self.ignore_index)
+        chosen = f'that {printable(self.ann_file)} names' if self.ann_file else f'of the split {", ".join(self.splits)}'
+        say_what_counts(len(samples), others_in(image_dir, [sample['img_path'] for sample in samples]), image_dir, {},
+                        chosen)
         self.measure_range(samples)
         return samples
 

@@ -14,7 +14,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import print_log
 
 from leopart_mm.datasets.image_reading import image_size, pixels_without_data
-from leopart_mm.files import printable, shorten, write_image_whole
+from leopart_mm.files import fitting_name, printable, shorten, write_image_whole
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.written_files import WrittenFiles
@@ -43,7 +43,7 @@ def unique_names(paths: Sequence[str]) -> list[str]:
             name += '_'
         taken.add(name)
         names[path] = name
-    return [names[path] for path in paths]
+    return [fitting_name(names[path], 4) for path in paths]
 
 
 def _stem(path: str, depth: int) -> str:
