@@ -1,5 +1,7 @@
 """Shared steps of the data set converters in tools/dataset_converters."""
 
+import filecmp
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -9,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from leopart_mm.files import write_whole
+from leopart_mm.files import write_text_whole, write_whole
 from leopart_mm.progress import progress
+
+RECORD = '.leopart_mm-conversion.json'
 
 
 class ConversionError(RuntimeError):
@@ -50,18 +54,23 @@ def read_png(path: Path) -> np.ndarray:
 
 def convert_masks(targets: dict[Path, object], convert: Callable[[object], np.ndarray], phase: str,
                   workers: int = 4) -> int:
-    """Write ``convert(source)`` to every target that does not exist yet; an interrupted run resumes.
+    """Write ``convert(source)`` to every target that does not exist or is older than its source.
+
+    An interrupted run resumes. For outputs of other settings see `begin_conversion`.
 
     Args:
-        targets: Output file -> argument of `convert`.
+        targets: Output file -> argument of `convert`: a source file, or a tuple that begins with one.
         convert: Returns the label map (h, w) uint8.
         phase: Name on the progress bar.
         workers: Number of threads (PNG coding and NumPy release Python's lock).
 
     Returns:
         Number of files written.
+
+    Raises:
+        ConversionError: If a target is its own source.
     """
-    todo = {target: source for target, source in targets.items() if not target.is_file()}
+    todo = {target: source for target, source in targets.items() if not _is_current(target, source)}
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
 
         def convert_item(item: tuple[Path, object]) -> None:
@@ -72,6 +81,49 @@ def convert_masks(targets: dict[Path, object], convert: Callable[[object], np.nd
     return len(todo)
 
 
+def _is_current(target: Path, source: object) -> bool:
+    path = source[0] if isinstance(source, tuple) else source
+    if not (target.is_file() and Path(path).is_file()):
+        return False  # the conversion says what is missing
+    if os.path.samefile(target, path):
+        raise ConversionError(f'{path} would be replaced by its own conversion: choose another folder to write to.')
+    # the time of the last change of a file also moves where an older file took its name
+    made, changed = target.stat(), Path(path).stat()
+    return max(changed.st_mtime_ns, changed.st_ctime_ns) <= made.st_mtime_ns
+
+
+def begin_conversion(folder: Path, settings: str, outputs: Iterable[Path]) -> None:
+    """Remove outputs in `folder` that were made with other settings, and note the settings of this run.
+
+    A kill at any time leaves outputs of one kind only. Outputs of which nothing is noted stay.
+
+    Args:
+        folder: Folder of the outputs.
+        settings: All that decides the outputs beside their sources.
+        outputs: Files that depend on the settings.
+    """
+    record = folder / RECORD
+    settings = hashlib.blake2b(settings.encode(), digest_size=12).hexdigest()
+    if record.is_file() and record.read_text(encoding='utf-8') != settings:
+        for output in outputs:
+            output.unlink(missing_ok=True)
+    write_text_whole(record, settings)
+
+
+def name_targets(sources: Iterable[Path], target_of: Callable[[Path], Path]) -> dict[Path, Path]:
+    """Target -> source.
+
+    Raises:
+        ConversionError: If two sources have the same target, such as ``1.png`` and ``1.bmp``.
+    """
+    targets: dict[Path, Path] = {}
+    for source in sources:
+        other = targets.setdefault(target_of(source), source)
+        if other is not source:
+            raise ConversionError(f'{other} and {source} would both become {target_of(source)}: rename one of them.')
+    return targets
+
+
 def _in_batches(pool: ThreadPoolExecutor, function: Callable, items: list, size: int = 256) -> Iterable[None]:
     """As ``pool.map``, but an error stops the run soon rather than after all items."""
     for start in range(0, len(items), size):
@@ -79,12 +131,11 @@ def _in_batches(pool: ThreadPoolExecutor, function: Callable, items: list, size:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard link where the file system can (no space needed), else copy; nothing if the target exists."""
-    if target.exists():
+    """Hard link where the file system can (no space needed), else copy; nothing if the target has this content."""
+    if target.exists() and filecmp.cmp(source, target, shallow=False):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        with write_whole(target) as temporary:
+    with write_whole(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
             shutil.copyfile(source, temporary)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from leopart_mm.datasets import ADE20KStreetParts, COCOStuff15, COCOThings12
-from leopart_mm.datasets.conversion import ConversionError
+from leopart_mm.datasets.conversion import ConversionError, link_or_copy
 from tests.paths import REPO
 
 
@@ -201,3 +202,57 @@ def test_0_and_255_become_0_and_1(tmp_path):
     load('colour_masks').main([str(tmp_path / 'masks'), '--out', str(tmp_path / 'out'), '--binary'])
     assert read(tmp_path / 'out/b.png') == [[0, 1], [1, 0]]
     assert json.loads((tmp_path / 'out/meta.json').read_text())['classes'] == ['background', 'foreground']
+
+
+def colour_command(tmp_path, text='road 128 64 128\nsea #0000ff\nignore 0,0,0\n'):
+    (tmp_path / 'colours.txt').write_text(text)
+    return [str(tmp_path / 'masks'), '--out', str(tmp_path / 'out'), '--colours', str(tmp_path / 'colours.txt')]
+
+
+def test_other_colours_or_another_mask_leave_no_old_ids(tmp_path, monkeypatch):
+    converter = load('colour_masks')
+    for name in 'abc':
+        save(tmp_path / f'masks/{name}.png', COLOURS)
+    converter.main(colour_command(tmp_path))
+    save(tmp_path / 'masks/a.png', COLOURS[::-1])
+    os.utime(tmp_path / 'masks/a.png', (5, 5))  # an old file that took the name
+    converter.main(colour_command(tmp_path))
+    assert read(tmp_path / 'out/a.png') == [[1, 0], [0, 255]]
+    assert read(tmp_path / 'out/b.png') == [[0, 255], [1, 0]]
+    swapped = colour_command(tmp_path, 'sea #0000ff\nroad 128 64 128\nignore 0,0,0\n')
+    monkeypatch.setattr('leopart_mm.datasets.conversion.write_mask', stop)
+    with pytest.raises(KeyboardInterrupt):
+        converter.main(swapped)
+    assert not list((tmp_path / 'out').glob('[!.]*'))  # neither ids nor names of the old colours
+    monkeypatch.undo()
+    converter.main(swapped)
+    assert read(tmp_path / 'out/b.png') == [[1, 255], [0, 1]]
+    assert json.loads((tmp_path / 'out/meta.json').read_text())['classes'] == ['sea', 'road']
+
+
+def stop(*args):
+    raise KeyboardInterrupt
+
+
+def test_masks_that_would_replace_each_other_or_themselves(tmp_path):
+    converter = load('colour_masks')
+    save(tmp_path / 'masks/a.png', COLOURS)
+    command = colour_command(tmp_path)
+    with pytest.raises(ConversionError, match='would be replaced by its own conversion'):
+        converter.main([*command[:2], str(tmp_path / 'masks'), *command[3:]])
+    assert read(tmp_path / 'masks/a.png') == COLOURS
+    save(tmp_path / 'masks/a.bmp', COLOURS)
+    with pytest.raises(ConversionError, match=r'a\.bmp and .*a\.png would both become'):
+        converter.main(command)
+
+
+def test_a_link_follows_its_source(tmp_path):
+    (tmp_path / 'a.jpg').write_bytes(b'12')
+    link_or_copy(tmp_path / 'a.jpg', tmp_path / 'out' / 'a.jpg')
+    before = (tmp_path / 'out' / 'a.jpg').stat()
+    link_or_copy(tmp_path / 'a.jpg', tmp_path / 'out' / 'a.jpg')
+    assert (tmp_path / 'out' / 'a.jpg').stat() == before
+    (tmp_path / 'b.jpg').write_bytes(b'34')
+    os.replace(tmp_path / 'b.jpg', tmp_path / 'a.jpg')
+    link_or_copy(tmp_path / 'a.jpg', tmp_path / 'out' / 'a.jpg')
+    assert (tmp_path / 'out' / 'a.jpg').read_bytes() == b'34'

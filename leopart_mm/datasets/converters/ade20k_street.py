@@ -7,6 +7,7 @@ import numpy as np
 
 from leopart_mm.datasets.ade20k_street import NUM_PARTS
 from leopart_mm.datasets.conversion import ConversionError, convert_masks, link_or_copy, read_png, require
+from leopart_mm.files import write_text_whole
 from leopart_mm.palette import distinct_colours
 from leopart_mm.progress import progress
 
@@ -87,8 +88,7 @@ def write_meta(out: Path, parts: dict[int, str]) -> None:
         parts = {number: f'{name} ({number})' for number, name in parts.items()}
     meta = dict(classes=list(parts.values()), palette=distinct_colours(len(parts)).tolist(), ignore_index=255,
                 ade20k_ids=list(parts))
-    out.mkdir(parents=True, exist_ok=True)
-    previous.write_text(json.dumps(meta, indent=1) + '\n')
+    write_text_whole(previous, json.dumps(meta, indent=1) + '\n')
 
 
 def write_lists(out: Path, kept: dict[str, list[Path]]) -> None:
@@ -96,7 +96,7 @@ def write_lists(out: Path, kept: dict[str, list[Path]]) -> None:
     lists = out / 'ImageSets' / 'Segmentation'
     lists.mkdir(parents=True, exist_ok=True)
     for split, images in kept.items():
-        (lists / f'{split}.txt').write_text(''.join(f'{image.stem}\n' for image in images))
+        write_text_whole(lists / f'{split}.txt', ''.join(f'{image.stem}\n' for image in images))
 
 
 def extract_scene(source: str | Path, target: str | Path, scene: str = 'street', workers: int = 4) -> None:
@@ -120,15 +120,15 @@ def extract_scene(source: str | Path, target: str | Path, scene: str = 'street',
     write_meta(out, parts)
     ids = np.array(list(parts))
 
-    def convert(image: Path) -> np.ndarray:
-        values = read_ids(parts_file(image))
+    def convert(parts: Path) -> np.ndarray:
+        values = read_ids(parts)
         position = np.searchsorted(ids, values).clip(max=len(ids) - 1)
         return np.where(ids[position] == values, position, 255).astype(np.uint8)
 
     images = [image for members in kept.values() for image in members]
     for image in images:
         link_or_copy(image, out / 'JPEGImages' / image.name)
-    targets = {out / 'SegmentationClass' / f'{image.stem}.png': image for image in images}
+    targets = {out / 'SegmentationClass' / f'{image.stem}.png': parts_file(image) for image in images}
     written = convert_masks(targets, convert, 'ADE20K street', workers)
     write_lists(out, kept)
     print(f'{out}: {len(kept["train"])} training and {len(kept["val"])} validation images with {len(parts)} part '

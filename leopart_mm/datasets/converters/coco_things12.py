@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from leopart_mm.datasets.coco_categories import THING_SUPERCATEGORIES, class_of_category
-from leopart_mm.datasets.conversion import ConversionError, convert_masks, read_png, require
+from leopart_mm.datasets.conversion import ConversionError, begin_conversion, convert_masks, read_png, require
 
 SOURCE = ('Unpack panoptic_annotations_trainval2017.zip of cocodataset.org into annotations/panoptic_annotations, and '
           'the zips of PNGs that it holds beside the json files.')
@@ -61,5 +61,6 @@ def merge_things(source: str | Path, splits: Sequence[str], workers: int = 4) ->
         targets = {target / name: (folder / f'panoptic_{split}' / name, things) for name, things in segments.items()}
         if not targets:
             raise ConversionError(f'{folder}/panoptic_{split}.json names no image.')
+        begin_conversion(target, json.dumps(segments), targets)
         written = convert_masks(targets, convert, f'COCO-Things {split}', workers)
         print(f'{target}: {len(targets)} masks, {written} of them new.')

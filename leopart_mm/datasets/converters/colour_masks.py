@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leopart_mm.datasets.conversion import ConversionError, convert_masks, require
+from leopart_mm.datasets.conversion import ConversionError, begin_conversion, convert_masks, name_targets, require
 from leopart_mm.datasets.file_lists import find_files, read_lines
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, ImageReadError, read_image
 from leopart_mm.files import shorten, write_text_whole
@@ -122,7 +122,9 @@ def convert_colours(source: str | Path, target: str | Path, list_file: str | Pat
             return (codes(image) != 0).astype(np.uint8)
         return to_ids(image, colours, unknown, str(path))
 
-    targets = {out / path.relative_to(folder).with_suffix('.png'): path for path in files}
+    targets = name_targets(files, lambda path: out / path.relative_to(folder).with_suffix('.png'))
+    begin_conversion(out, json.dumps(dict(colours=list(colours.items()), binary=list_file is None, unknown=unknown)),
+                     [out / 'meta.json', *targets])
     written = convert_masks(targets, convert, 'Colours to ids', workers)
     names = [name for name in colours if name != 'ignore']
     meta = dict(classes=names, palette=[list(colours[name]) for name in names], ignore_index=IGNORE)

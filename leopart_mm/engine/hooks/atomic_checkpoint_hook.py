@@ -9,6 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from leopart_mm.files import remove_temporary, write_text_whole, write_whole
+from leopart_mm.folder_lock import lock_folder
 from leopart_mm.registry import HOOKS
 
 
@@ -19,7 +20,9 @@ class AtomicCheckpointHook(CheckpointHook):
     MMEngine's hook writes straight to the final name and, with ``max_keep_ckpts``, deletes the oldest file *before* the
     new one is written: a kill at the wrong moment leaves half a file, or none. Here every file that exists is whole,
     the pointer `last_checkpoint` always names such a file, and old files are deleted only after the new one is in
-    place. On remote storage (no local path) the behaviour is MMEngine's.
+    place. A run that starts from the beginning in the folder of an earlier one drops that pointer, so that a later
+    --resume does not continue the earlier run. Of two runs in one folder the second is refused. On remote storage (no
+    local path) the behaviour is MMEngine's.
 
     Args:
         **kwargs: As for :class:`mmengine.hooks.CheckpointHook`.
@@ -31,9 +34,24 @@ class AtomicCheckpointHook(CheckpointHook):
         if not isinstance(self.file_backend, LocalBackend):
             return
         if is_main_process():
+            self._locks = [lock_folder(folder) for folder in {self.out_dir, runner.work_dir}]
             remove_temporary(self.out_dir)
+            if not getattr(runner, '_resume', False):
+                self._forget_earlier_run(runner)
         if not getattr(runner.save_checkpoint, 'atomic', False):
             runner.save_checkpoint = _atomic(runner.save_checkpoint)
+
+    def _forget_earlier_run(self, runner: Runner) -> None:
+        """Let --resume never continue an earlier run of the folder in place of this one."""
+        pointer = Path(runner.work_dir) / 'last_checkpoint'
+        if not pointer.exists():
+            return
+        last = pointer.read_text().strip()
+        pointer.unlink()
+        runner.logger.warning(
+            f'{runner.work_dir} holds checkpoints of an earlier run. This one starts from the beginning and replaces '
+            f'those of the same name; take another --work-dir to keep them. To continue the earlier run instead: '
+            f'--resume {last}')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = self._keep(runner, step)

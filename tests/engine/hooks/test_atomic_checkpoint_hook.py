@@ -6,13 +6,16 @@ import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.fileio import LocalBackend
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 import leopart_mm  # noqa: F401
 from leopart_mm.files import temporary_path
+from leopart_mm.folder_lock import LOCK, FolderInUseError
 from tests.test_files import full_disk
+from tests.test_folder_lock import held_by_another_process
 
 
 class Line(BaseModel):
@@ -54,7 +57,8 @@ def make_runner(work_dir, iterations=4, resume=False, val=False, **hook):
 
 
 def names(folder):
-    return sorted(path.name for path in Path(folder).iterdir() if path.is_file() and path.suffix != '.py')
+    return sorted(path.name for path in Path(folder).iterdir() if path.is_file() and path.suffix != '.py'
+                  and path.name != LOCK)
 
 
 def test_keeps_the_newest_and_points_to_it(tmp_path):
@@ -110,3 +114,36 @@ def test_equals_uninterrupted(tmp_path):
 def test_best_file_is_replaced_only_by_a_better_one(tmp_path):
     make_runner(tmp_path, val=True, max_keep_ckpts=1, save_best='score', rule='greater').train()
     assert names(tmp_path) == ['best_score_iter_2.pth', 'iter_4.pth', 'last_checkpoint']
+
+
+def test_resume_never_continues_an_earlier_run_of_the_folder(tmp_path, caplog):
+    """A run, then another from the beginning that is stopped before its first checkpoint."""
+    make_runner(tmp_path, iterations=2).train()
+    killed = make_runner(tmp_path, iterations=4)
+    killed.register_hook(Stop(), priority='HIGHEST')
+    said = []
+    killed.logger.warning = said.append
+    with pytest.raises(KeyboardInterrupt):
+        killed.train()
+    assert 'holds checkpoints of an earlier run' in said[0]
+    assert said[0].endswith(f'--resume {tmp_path / "iter_2.pth"}')
+    again = make_runner(tmp_path, iterations=4, resume=True)
+    again.load_or_resume()
+    assert again.iter == 0
+    make_runner(tmp_path, iterations=2, resume=True).train()
+    resumed = make_runner(tmp_path, iterations=4, resume=True)
+    resumed.train()
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_4.pth')
+
+
+class Stop(Hook):
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        raise KeyboardInterrupt
+
+
+def test_a_second_training_in_the_folder_is_refused(tmp_path):
+    runner = make_runner(tmp_path)
+    with held_by_another_process(tmp_path / LOCK), pytest.raises(FolderInUseError, match='in use by another run'):
+        runner.train()
+    assert names(tmp_path) == []
