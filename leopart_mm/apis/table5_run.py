@@ -68,7 +68,14 @@ def inspect_data(base: Config) -> TableData:
 
     Raises:
         FileNotFoundError: If a part is missing.
+        ValueError: If the config is not one of the whole chain.
     """
+    stages = named_stages((base.get('model') or {}).get('postprocessors') or {})
+    missing = [name for name in ('foreground', 'clusters', 'communities') if name not in stages]
+    if missing or not (base.get('test_cfg') or {}).get('fit_dataloader'):
+        lacks = f'stage {" and ".join(missing)} in model.postprocessors' if missing else 'test_cfg.fit_dataloader'
+        raise ValueError(f'The config {base.filename} has no {lacks}: Table 5 starts from a config of the whole chain, '
+                         'such as configs/leopart/fully_unsup/vits16_voc.py.')
     init_default_scope(base.default_scope)
     tested = DATASETS.build(base.test_dataloader.dataset)
     fitted = DATASETS.build(base.test_cfg.fit_dataloader.dataset)
@@ -189,14 +196,14 @@ def _mask_folder(cfg: Config) -> str | None:
 
 def _run(cfg: Config, row: Row, samples: int, features: Callable[[], NetworkCaches], place: Path,
          before: Mapping[str, Any]) -> dict[str, Any]:
-    from mmengine.runner import Runner
+    from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = Config(ConfigDict(cfg._cfg_dict.to_dict()))
     cfg.work_dir = str(place / 'logs')
     cfg.experiment_name = f'table5_{row.name}_{os.getpid()}_{time.time_ns()}'
     cfg.default_hooks.visualization = dict(type='leopart_mm.StagePicturesHook', draw=samples > 0, max_images=samples,
                                            out_dir=str(place))
     start = time.perf_counter()
-    runner = Runner.from_cfg(cfg)
+    runner = ConsoleRunner.from_cfg(cfg)
     runner.test_loop.features = features()
     metrics = runner.test()
     metric = runner.test_loop.evaluator.metrics[0]

@@ -39,15 +39,18 @@ class ConsoleRunner(Runner):
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """The training loop; says how many images it reads."""
-        return self._tell('Training', super().build_train_loop(loop))
+        built = super().build_train_loop(loop)
+        return built if built is loop else self._tell('Training', built)
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """The validation loop; says how many images it reads."""
-        return self._tell('Validation', super().build_val_loop(loop))
+        built = super().build_val_loop(loop)
+        return built if built is loop else self._tell('Validation', built)
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """The test loop; says how many images it reads."""
-        return self._tell('Evaluation', super().build_test_loop(loop))
+        built = super().build_test_loop(loop)
+        return built if built is loop else self._tell('Evaluation', built)
 
     def load_or_resume(self) -> None:
         """Load or resume; says what the schedules leave out, and what is not as it was."""

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -201,3 +202,25 @@ def test_several_processes_say_it_once_and_torchrun_adds_one_line(tmp_path):
     assert lines[0] == 'tool.py: x.png: No such file or directory.'
     assert re.fullmatch(r'Process [01] failed with status 3; its message is above.', lines[1])
     assert len(lines) == 2
+
+
+def test_ctrl_c_ends_a_tool_in_one_line(tmp_path):
+    script = tmp_path / 'tool.py'
+    script.write_text('import argparse, time\nfrom leopart_mm.cli import announce, run_tool\n'
+                      'def work(args):\n    announce("begins")\n    time.sleep(60)\n'
+                      'run_tool(argparse.ArgumentParser(), work, resume="Run it again.")\n')
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'begins\n'
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == 'tool.py: interrupted. Run it again.\n'
+    assert process.returncode == 130
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    script = tmp_path / 'tool.py'
+    script.write_text('import argparse\nfrom leopart_mm.cli import run_tool\n'
+                      'def work(args):\n    for _ in range(9999):\n        print("line " * 99)\n'
+                      'run_tool(argparse.ArgumentParser(), work)\n')
+    done = subprocess.run(['bash', '-c', f'{sys.executable} {script} | head -1'], capture_output=True, text=True,
+                          check=True)
+    assert done.stderr == ''

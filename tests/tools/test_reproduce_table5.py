@@ -118,11 +118,20 @@ def test_a_mask_exchanged_in_place_is_noticed(monkeypatch, capsys, place, tmp_pa
     (['--checkpoints', 'mae=x'], 'give dino=FILE and leopart=FILE'),
     (['--rows', 'k200'], 'no row k200; there are: k150, dino'),
     (['--seeds', '0'], 'at least 1'),
+    (['--config', REPO / 'configs/sample/overcluster_k50_vit-micro_sample.py'],
+     'has no stage foreground and clusters and communities in model.postprocessors'),
 ])
 def test_missing_parts_are_named(monkeypatch, capsys, place, arguments, message):
     status, _, errors = table5(monkeypatch, capsys, place, *arguments)
     assert status == 2
     assert message in errors
+
+
+def test_a_search_without_communities_is_refused(monkeypatch, capsys, place):
+    status, _, errors = run_tool(monkeypatch, capsys, 'search_communities.py',
+                                 REPO / 'configs/sample/overcluster_k50_vit-micro_sample.py', place[2])
+    assert status == 1
+    assert 'has no stage foreground and communities in model.postprocessors' in errors
 
 
 def test_a_row_without_its_checkpoint(monkeypatch, capsys, place):
