@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     path = args.config or CONFIGS / f'vits16_{"small" if args.small else "voc"}.py'
     announce(f'Reading config {path} ...')
     from leopart_mm.apis.table5 import choose_rows, parse_checkpoints, row_config
-    from leopart_mm.apis.table5_run import inspect_data, run_rows
+    from leopart_mm.apis.table5_run import check_chain, inspect_data, run_rows
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.engine.config import load_config
     tune_cpu_allocator()
@@ -62,6 +62,7 @@ def main(args: argparse.Namespace) -> int:
     checkpoints = parse_checkpoints(args.checkpoints)
     rows, left_out = choose_rows(args.rows, checkpoints)
     base = load_config(path, dict(args.cfg_options or {}, data_root=args.data_root))
+    check_chain(base)
     data = inspect_data(base)
     configs = {row: row_config(base, row, checkpoints[row.checkpoint], args.seeds, len(data.classes),
                                args.protocol, checkpoints.get('dino')) for row in rows}

@@ -63,12 +63,11 @@ class TableData:
     fingerprint: str
 
 
-def inspect_data(base: Config) -> TableData:
-    """Build both data sets, so that a missing part is named before hours of work.
+def check_chain(base: Config) -> None:
+    """Check that a config has all that rows are made of.
 
     Raises:
-        FileNotFoundError: If a part is missing.
-        ValueError: If the config is not one of the whole chain.
+        ValueError: If it is not one of the whole chain; the message names what it lacks.
     """
     stages = named_stages((base.get('model') or {}).get('postprocessors') or {})
     missing = [name for name in ('foreground', 'clusters', 'communities') if name not in stages]
@@ -76,6 +75,14 @@ def inspect_data(base: Config) -> TableData:
         lacks = f'stage {" and ".join(missing)} in model.postprocessors' if missing else 'test_cfg.fit_dataloader'
         raise ValueError(f'The config {base.filename} has no {lacks}: Table 5 starts from a config of the whole chain, '
                          'such as configs/leopart/fully_unsup/vits16_voc.py.')
+
+
+def inspect_data(base: Config) -> TableData:
+    """Build both data sets, so that a missing part is named before hours of work.
+
+    Raises:
+        FileNotFoundError: If a part is missing.
+    """
     init_default_scope(base.default_scope)
     tested = DATASETS.build(base.test_dataloader.dataset)
     fitted = DATASETS.build(base.test_cfg.fit_dataloader.dataset)
