@@ -207,6 +207,8 @@ def _run(cfg: Config, row: Row, samples: int, features: Callable[[], NetworkCach
     cfg = Config(ConfigDict(cfg._cfg_dict.to_dict()))
     cfg.work_dir = str(place / 'logs')
     cfg.experiment_name = f'table5_{row.name}_{os.getpid()}_{time.time_ns()}'
+    # MMEngine keeps a visualizer by name for the whole process, with the folder of the row that made it.
+    cfg.visualizer = dict(cfg.get('visualizer') or dict(type='Visualizer'), name=cfg.experiment_name)
     cfg.default_hooks.visualization = dict(type='leopart_mm.StagePicturesHook', draw=samples > 0, max_images=samples,
                                            out_dir=str(place))
     start = time.perf_counter()
