@@ -16,7 +16,7 @@ from leopart_mm.apis.inferencer import model_digest
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.folder_lock import FolderInUseError
 from leopart_mm.visualization.cluster_names import ClusterNames
-from tests.apis.builders import stub_config, write_images
+from tests.apis.builders import fitted_checkpoint, stub_config, write_images
 from tests.test_files import full_disk
 from tests.test_folder_lock import held_by_another_process
 
@@ -386,3 +386,24 @@ def test_ranges_and_missing_values_are_known_again(tmp_path):
     model.value_range = (0, 4001)
     with pytest.raises(ValueError, match='another model'):
         FolderRun(model, tmp_path / 'out')
+
+
+def test_a_value_range_ties_the_folder_and_pixels_without_data_come_back(tmp_path):
+    checkpoint = torch.load(fitted_checkpoint(tmp_path / 'fitted.pth'), weights_only=True)
+    checkpoint['meta']['dataset_meta'].update(value_range=(0., 4000.), nodata=7)
+    array = np.linspace(10, 4000, 32 * 48).reshape(32, 48).astype(np.uint16)
+    array[:8] = 7
+    (tmp_path / 'in').mkdir()
+    cv2.imwrite(str(tmp_path / 'in/a.tif'), array)
+    first = FolderRun(LeopartInferencer(checkpoint), tmp_path / 'out', overlays=True, sheet=True)
+    first.run(tmp_path / 'in')
+    shares = json.loads((tmp_path / 'out/report.json').read_text())['shares']
+    again = FolderRun(LeopartInferencer(checkpoint), tmp_path / 'out', overlays=True, sheet=True)
+    again.run(tmp_path / 'in')
+    assert again.num_present == 1
+    assert (read_labels(tmp_path / 'out/labels/a.png')[:8] == 255).all()
+    assert json.loads((tmp_path / 'out/report.json').read_text())['shares'] == shares
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+    checkpoint['meta']['dataset_meta'].update(value_range=(0., 2000.))
+    with pytest.raises(ValueError, match='--overwrite'):
+        FolderRun(LeopartInferencer(checkpoint), tmp_path / 'out')
