@@ -63,7 +63,8 @@ def _numbers(path: str) -> tuple[np.ndarray, float | None]:
 
 
 def _spread(paths: Sequence[str]) -> list[str]:
-    candidates = [path for path in paths if not path.lower().endswith(BYTE_SUFFIXES)]
+    # sorted, each once: the same images in another order, or listed twice, have the same range
+    candidates = sorted({path for path in paths if not path.lower().endswith(BYTE_SUFFIXES)})
     if not candidates:
         return []
     return [candidates[index] for index in

@@ -172,3 +172,14 @@ def test_pixels_without_data_have_the_ignored_label(tmp_path, bands):
     assert sample['img'].shape == (64, 64, load['bands'])
     assert sample['img'].max() == 255
     assert dataset.value_range[0] > 1000  # the lower half of the ramp
+
+
+def test_the_order_of_a_list_does_not_move_the_range(tmp_path):
+    """More images than are looked at, in another order, and some twice."""
+    paths = [str(tmp_path / f'{number:02}.png') for number in range(45)]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.full((4, 4), 1000 + 7 * number**2, np.uint16)).save(path)
+    expected = measure_value_range(paths)
+    order = np.random.default_rng(0).permutation(45)
+    assert measure_value_range([paths[index] for index in order]) == expected
+    assert measure_value_range(paths + paths[:9]) == expected
