@@ -85,3 +85,22 @@ def test_command_line(tmp_path):
     result = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
     assert '3 training and 1 validation images of 40 x 40' in result.stdout
     assert len(list((tmp_path / 'out/JPEGImages').iterdir())) == 4
+
+
+def test_a_killed_generation_is_no_data_set_of_two_sizes(tmp_path, monkeypatch):
+    write_sample(tmp_path, 4, 32)
+    scenes = []
+
+    def kill(*args):
+        scenes.append(draw_scene(*args))
+        if len(scenes) == 3:
+            raise KeyboardInterrupt
+        return scenes[-1]
+
+    monkeypatch.setattr('leopart_mm.datasets.sample.writer.draw_scene', kill)
+    with pytest.raises(KeyboardInterrupt):
+        write_sample(tmp_path, 4, 48)
+    assert not list((tmp_path / 'ImageSets' / 'Segmentation').iterdir())
+    monkeypatch.undo()
+    assert write_sample(tmp_path, 4, 48) == dict(train=3, val=1)
+    assert Image.open(tmp_path / 'JPEGImages' / 'scene_00003.jpg').size == (48, 48)

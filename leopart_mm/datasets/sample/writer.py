@@ -8,6 +8,7 @@ from PIL import Image
 
 from leopart_mm.datasets.sample.objects import CLASSES, PALETTE
 from leopart_mm.datasets.sample.scenes import draw_scene, part_names
+from leopart_mm.files import write_text_whole
 from leopart_mm.palette import distinct_colours
 
 
@@ -38,18 +39,20 @@ def write_sample(folder: str | Path, num_images: int = 400, size: int = 160, see
     folder = Path(folder)
     for part in ('JPEGImages', 'SegmentationClass', 'SegmentationPart', 'ImageSets/Segmentation'):
         (folder / part).mkdir(parents=True, exist_ok=True)
+    for split in ('train', 'val'):  # written last, so that a killed run leaves no data set of two kinds of images
+        (folder / 'ImageSets' / 'Segmentation' / f'{split}.txt').unlink(missing_ok=True)
     names = [f'scene_{index:05d}' for index in range(num_images)]
     for index, name in enumerate(names):
         scene = draw_scene(size, np.random.default_rng((seed, index)))
         Image.fromarray(scene.image).save(folder / 'JPEGImages' / f'{name}.jpg', quality=92)
         _save_labels(scene.classes, PALETTE, folder / 'SegmentationClass' / f'{name}.png')
         _save_labels(scene.parts, _part_palette(), folder / 'SegmentationPart' / f'{name}.png')
+    meta = dict(classes=CLASSES, palette=PALETTE, ignore_index=255, parts=part_names(), seed=seed)
+    write_text_whole(folder / 'meta.json', json.dumps(meta, indent=1) + '\n')
     num_val = min(max(round(num_images * val_share), 1), num_images - 1)
     splits = dict(train=names[:-num_val], val=names[-num_val:])
     for split, members in splits.items():
-        (folder / 'ImageSets' / 'Segmentation' / f'{split}.txt').write_text('\n'.join(members) + '\n')
-    meta = dict(classes=CLASSES, palette=PALETTE, ignore_index=255, parts=part_names(), seed=seed)
-    (folder / 'meta.json').write_text(json.dumps(meta, indent=1) + '\n')
+        write_text_whole(folder / 'ImageSets' / 'Segmentation' / f'{split}.txt', '\n'.join(members) + '\n')
     return {split: len(members) for split, members in splits.items()}
 
 
