@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,9 +55,13 @@ class ConsoleRunner(Runner):
 
     def load_or_resume(self) -> None:
         """Load or resume; says what the schedules leave out, and what is not as it was."""
-        if self._resume and self._load_from is None and find_latest_checkpoint(self.work_dir) is None:
-            self.logger.warning(f'--resume: there is no checkpoint in {self.work_dir}, so training starts from the '
-                                'beginning (--work-dir names another folder).')
+        if self._resume and self._load_from is None:
+            latest = find_latest_checkpoint(self.work_dir)
+            if latest is None:
+                self.logger.warning(f'--resume: there is no checkpoint in {self.work_dir}, so training starts from the '
+                                    'beginning (--work-dir names another folder).')
+            elif (here := Path(self.work_dir) / Path(latest).name).is_file():
+                self._load_from = str(here)  # the folder may have been moved or copied since
         super().load_or_resume()
         if not isinstance(self._train_loop, BaseLoop):
             return

@@ -1,5 +1,7 @@
 """`--resume` with another config: schedules follow the config as it is now, and what is not exact is said."""
 
+import shutil
+
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -151,3 +153,14 @@ def test_other_files_are_not_resumed(tmp_path, content, words):
         train(tmp_path, change=dict(load_from=str(tmp_path / 'x.pth')), resume=True)
     assert 'iter_1000.pth' in str(error.value)
     assert f'checkpoint={tmp_path / "x.pth"}' in str(error.value)
+
+
+def test_a_copied_folder_resumes_from_itself(tmp_path):
+    """Not from the folder that it was copied from, which has gone on since."""
+    train(tmp_path / 'run', epochs=2)
+    shutil.copytree(tmp_path / 'run', tmp_path / 'copy')
+    train(tmp_path / 'run', resume=True, epochs=3)
+    for gone in (tmp_path / 'run').glob('iter_6.pth'):
+        gone.write_bytes(b'another run')
+    found, _ = train(tmp_path / 'copy', resume=True, epochs=3)
+    assert sorted(found) == [6, 7, 8]
