@@ -4,7 +4,8 @@ import argparse
 
 import pytest
 
-from leopart_mm.engine.cli import add_common_arguments, config_from_args
+from leopart_mm.cli.arguments import add_common_arguments
+from leopart_mm.engine.cli import config_from_args
 
 CONFIG = """
 data_root = 'data/x'
@@ -38,7 +39,7 @@ def test_last_value_wins(parse):
 
 
 def test_mistakes_end_in_one_line(parse, capsys):
-    with pytest.raises(SystemExit, match=r"has no 'iteratons', .* Did you mean 'iterations'"):
+    with pytest.raises(ValueError, match=r"has no 'iteratons', .* Did you mean 'iterations'"):
         config_from_args(parse('--cfg-options', 'iteratons=2'))
     with pytest.raises(SystemExit):
         parse('--cfg-options', 'data_root=My', 'Pictures')

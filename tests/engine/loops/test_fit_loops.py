@@ -96,7 +96,7 @@ def test_outputs_in_an_evaluator_list(eval_config, tmp_path):
                   for name in 'ab']
     metrics, _ = run_test(dict(eval_config, test_evaluator=evaluators))
     assert {'a/mIoU', 'b/mIoU'} <= set(metrics)
-    assert sorted(path.name for path in (tmp_path / 'a').iterdir()) == [f'image_{index}.png' for index in range(5)]
+    assert sorted(path.name for path in (tmp_path / 'a').glob('[!.]*')) == [f'image_{index}.png' for index in range(5)]
 
 
 def test_a_model_that_cannot_be_fitted_is_refused(eval_config):
