@@ -13,7 +13,6 @@ SOURCE = ('Unpack stuff_annotations_trainval2017.zip of cocodataset.org into ann
 KNOWN_IDS = {0, *range(92, 184)}
 
 
-
 def convert(path: Path) -> np.ndarray:
     """Category ids -> classes."""
     ids = read_png(path)

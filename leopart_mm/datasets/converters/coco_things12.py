@@ -13,7 +13,6 @@ SOURCE = ('Unpack panoptic_annotations_trainval2017.zip of cocodataset.org into 
           'the zips of PNGs that it holds beside the json files.')
 
 
-
 def convert(source: tuple[Path, list[dict]]) -> np.ndarray:
     """Segment ids in the colours of a panoptic PNG (id = R + 256 G + 65536 B) -> classes."""
     path, segments = source
