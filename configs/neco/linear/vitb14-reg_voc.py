@@ -1,4 +1,13 @@
 # Linear segmentation on frozen ViT-B/14 with registers features, Pascal VOC (see vits14_voc.py).
-_base_ = './vitb14_voc.py'
+_base_ = [
+    '../../_base_/models/linear.py', '../../_base_/datasets/voc_aug_probe448.py',
+    '../../_base_/schedules/probe_25e_batch128.py', '../../_base_/probe_runtime.py',
+]
 arch = 'vit_base_patch14_reg4_dinov2'
-model = dict(backbone=dict(arch=arch))
+embed_dims = 768
+patch_size = 14
+model = dict(
+    data_preprocessor=dict(test_cfg=dict(size_divisor=patch_size)),
+    backbone=dict(arch=arch),
+    decode_head=dict(in_channels=embed_dims, channels=embed_dims))
+train_dataloader = dict(batch_size=128)
