@@ -5,8 +5,8 @@
     python tools/convert_checkpoint.py work_dirs/run/epoch_50.pth leopart.ckpt --to leopart
     python tools/convert_checkpoint.py epoch_50.pth teacher.safetensors --to timm --which teacher
 
-IN may be of Leopart, NeCo, DINO, DINOv2, iBOT, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg or leopart_mm; its layout is
-found by its keys. Numbers stay bit for bit. What the new layout has no place for is printed.
+IN may be of Leopart, NeCo, DINO, DINOv2, iBOT, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg, STEGO, HP, PriMaPs or
+leopart_mm; its layout is found by its keys. Numbers stay bit for bit. What the new layout has no place for is printed.
 """
 
 import argparse

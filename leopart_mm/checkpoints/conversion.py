@@ -1,4 +1,7 @@
-"""Converting checkpoints between the layouts of Leopart, NeCo, DINO, DINOv2, timm, MMPretrain, mmseg and leopart_mm."""
+"""Converting checkpoints between the layouts of Leopart, NeCo, DINO, DINOv2, timm, MMPretrain, mmseg and leopart_mm.
+
+STEGO's, HP's and PriMaPs' are read, but not written.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -148,8 +151,8 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
         state.update({layout.roots[role] + key: value for key, value in written.items()})
         conversion.read_as.append(f"{role}: {network.layout} layout under the prefix '{network.prefix}'")
         conversion.num_kept += len(written) - (MASK_TOKEN in written)
-        conversion.dropped += network.unplaced + [
-            network.sources[head] for head in network.heads if head not in _head_names(network, layout)]
+        conversion.dropped += network.unplaced + list(dict.fromkeys(
+            network.sources[head] for head in network.heads if head not in _head_names(network, layout)))
     wrapped = layout.wrapped or ('teacher' in networks and 'teacher' in layout.roots)
     conversion.checkpoint = dict(meta={}, state_dict=state) if wrapped else state
     return conversion

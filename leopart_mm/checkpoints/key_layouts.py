@@ -23,6 +23,12 @@ Sign = Callable[[set[str]], bool]
 # Our names of the heads that more than one program has.
 PROJECTION = 'neck.mlp.'
 PROTOTYPES = 'head.prototypes.'
+CODE = 'neck.head.'  # of CodeHead
+EMA_CODE = 'neck.ema.'
+CLASS_PROTOTYPES = 'decode_head.weight_'  # of PrototypeHead: gains `g` (K, 1, 1, 1), directions `v` (K, C, 1, 1)
+MOMENTUM_PROTOTYPES = 'teacher.decode_head.weight_'
+CLUSTERS = 'decode_head.clusters'  # rows (K, C) that are read as class prototypes with gain 1
+LINEAR_PROBE = 'linear_probe.'
 CLASSIFIER = 'classifier.'  # has no place in our models; it is kept between the programs that have one
 
 
@@ -70,6 +76,7 @@ class HeadLayout:
             written where ours has that one layer only.
         backbones: Names of the backbone beside the heads; '' means that the heads share the backbone's prefix.
         keys: The only keys that count as heads; empty: every key that a rule fits.
+        to_tensors: Brings a tensor, given its name of ours, to our shapes; it may become several tensors.
     """
 
     name: str
@@ -77,6 +84,7 @@ class HeadLayout:
     single: Mapping[str, str] = field(default_factory=dict)
     backbones: tuple[str, ...] = ('', 'backbone.')
     keys: tuple[str, ...] = ()
+    to_tensors: Callable[[str, Tensor], State] = lambda key, value: {key: value}
 
     def to_ours(self, key: str) -> str | None:
         """Our name of a head's tensor; None if the key is no head of this layout."""
@@ -138,14 +146,51 @@ TIMM = KeyLayout('timm')
 
 BACKBONE_LAYOUTS: list[KeyLayout] = [MMSEG, MMPRETRAIN, DINOV2, DEIT3, POOLED, MAE, DINO, TIMM]
 
-OUR_HEADS = HeadLayout('leopart_mm', ((PROJECTION, PROJECTION), (PROTOTYPES, PROTOTYPES)))
+
+
+def clusters_to_prototypes(key: str, value: Tensor) -> State:
+    """Rows of clusters (K, C), compared by their cosine, as class prototypes: directions, and gains of 1.
+
+    Their source is docs/methods/primaps.md §13, §14. Other tensors are returned as they are.
+    """
+    if key != CLUSTERS:
+        return {key: value}
+    return {f'{CLASS_PROTOTYPES}g': value.new_ones(len(value), 1, 1, 1),
+            f'{CLASS_PROTOTYPES}v': value[..., None, None]}
+
+
+OUR_HEADS = HeadLayout('leopart_mm', tuple(
+    (name, name) for name in (PROJECTION, PROTOTYPES, CODE, EMA_CODE, CLASS_PROTOTYPES, MOMENTUM_PROTOTYPES,
+                              LINEAR_PROBE)))
 LEOPART_HEADS = HeadLayout(  # NeCo has these names too
     'Leopart', (('projection_head.', PROJECTION), ('prototypes.', PROTOTYPES)),
     single={f'projection_head.{part}': f'{PROJECTION}0.{part}' for part in ('weight', 'bias')})
 TIMM_HEAD = HeadLayout('timm', (('head.', CLASSIFIER), ), backbones=('', ), keys=('head.weight', 'head.bias'))
 MMPRETRAIN_HEAD = HeadLayout('MMPretrain', (('head.layers.head.', CLASSIFIER), ))
 
-HEAD_LAYOUTS: list[HeadLayout] = [OUR_HEADS, LEOPART_HEADS, TIMM_HEAD, MMPRETRAIN_HEAD]
+STEGO_HEADS = HeadLayout(  # docs/methods/primaps.md §13
+    'STEGO', (('net.cluster1.', f'{CODE}cluster1.'), ('net.cluster2.', f'{CODE}cluster2.'),
+              ('cluster_probe.clusters', CLUSTERS), (LINEAR_PROBE, LINEAR_PROBE)),
+    backbones=('net.model.', ), to_tensors=clusters_to_prototypes)
+HP_HEADS = HeadLayout(  # §14
+    'HP', (('net_model_state_dict.cluster1.', f'{CODE}cluster1.'),
+           ('net_model_state_dict.cluster2.', f'{CODE}cluster2.'),
+           ('net_model_state_dict.ema_model1.', f'{EMA_CODE}cluster1.'),
+           ('net_model_state_dict.ema_model2.', f'{EMA_CODE}cluster2.'),
+           ('cluster_model_state_dict.clusters', CLUSTERS), ('linear_model_state_dict.', LINEAR_PROBE)),
+    backbones=('net_model_state_dict.model.', ), to_tensors=clusters_to_prototypes)
+# §15. The baseline trains its cluster centres alone, so what its file has as segmentation head is left out.
+PRIMAPS_BASELINE = HeadLayout(
+    'PriMaPs baseline', (('cluster_probe.cluster_centers.weight_', CLASS_PROTOTYPES), (LINEAR_PROBE, LINEAR_PROBE)),
+    backbones=('net.model.', ))
+PRIMAPS = HeadLayout(
+    'PriMaPs', (('seghead.weight_', CLASS_PROTOTYPES), ('cluster_probe.ema_model.weight_', MOMENTUM_PROTOTYPES),
+                (LINEAR_PROBE, LINEAR_PROBE)),
+    backbones=('net.model.', ))
+
+# Where two layouts name a head of ours, the first counts.
+HEAD_LAYOUTS: list[HeadLayout] = [OUR_HEADS, LEOPART_HEADS, TIMM_HEAD, MMPRETRAIN_HEAD, STEGO_HEADS, HP_HEADS,
+                                  PRIMAPS_BASELINE, PRIMAPS]
 
 
 def find_layout(keys: Iterable[str]) -> KeyLayout:

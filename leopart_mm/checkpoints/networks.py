@@ -79,9 +79,13 @@ def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
     for key, value in checkpoint.items():
         if isinstance(value, Tensor):
             tensors[f'{prefix}{key}'] = value.detach()
-        elif isinstance(value, Mapping) and str(key) not in NO_WEIGHTS:
+        elif isinstance(value, Mapping) and not _has_no_weights(str(key)):
             tensors.update(flatten_tensors(value, f'{prefix}{key}.'))
     return tensors
+
+
+def _has_no_weights(key: str) -> bool:
+    return key in NO_WEIGHTS or 'optimizer' in key  # HP writes the states of three, each under its own name
 
 
 def anchor_names(kind: NetworkKind) -> list[str]:
@@ -154,6 +158,22 @@ def read_networks(checkpoint: Any, which: str | None = None,
     return networks
 
 
+def read_heads(checkpoint: Any) -> State:
+    """The heads of a loaded checkpoint under our names, see `NetworkState`; the file may hold no backbone.
+
+    Of several networks the heads of the student are taken. PriMaPs on top of STEGO or HP saves its prototypes without
+    the network (docs/methods/primaps.md §15).
+    """
+    tensors = flatten_tensors(checkpoint)
+    if find_prefixes(tensors):
+        return read_networks(checkpoint)['student'].heads
+    network, read = NetworkState('', '', {}), set()
+    state = {key.removeprefix('state_dict.'): value for key, value in tensors.items()}
+    for layout in HEAD_LAYOUTS:
+        _take_heads(network, layout, '', state, read)
+    return network.heads
+
+
 def _choose(prefixes: list[str], key: str | None) -> list[str]:
     teachers = [prefix for prefix in prefixes if TEACHER_NAMES & set(prefix.split('.'))]
     students = [prefix for prefix in prefixes if prefix not in teachers]
@@ -190,14 +210,23 @@ def _read_network(checkpoint: Any, found: FoundNetwork) -> NetworkState:
     read = {found.prefix + key for key, new in zip(found.state, renamed, strict=True) if new in network.backbone}
     tensors = flatten_tensors(checkpoint)
     for heads, root in _roots_of(found.prefix):
-        for key, value in _tensors_below(tensors, root, found.prefix).items():
-            ours = heads.to_ours(key)
-            if ours is not None and root + key not in read:
-                network.heads[ours], network.sources[ours] = value, root + key
-                read.add(root + key)
+        _take_heads(network, heads, root, _tensors_below(tensors, root, found.prefix), read)
     root = min((root for _, root in _roots_of(found.prefix)), key=len)
     network.unplaced = [root + key for key in _tensors_below(tensors, root, found.prefix) if root + key not in read]
     return network
+
+
+def _take_heads(network: NetworkState, layout: HeadLayout, root: str, below: State, read: set[str]) -> None:
+    """Put the heads of a layout, among tensors by their names below `root`, into a network that lacks them so far."""
+    for key, value in below.items():
+        ours = layout.to_ours(key)
+        if ours is None or root + key in read:
+            continue
+        values = layout.to_tensors(ours, value)
+        if not values.keys() & network.heads.keys():
+            network.heads.update(values)
+            network.sources.update(dict.fromkeys(values, root + key))
+            read.add(root + key)
 
 
 def _roots_of(prefix: str) -> list[tuple[HeadLayout, str]]:

@@ -24,6 +24,7 @@ import torch
 from leopart_mm.checkpoints.file_kinds import is_safetensors, what_it_is
 
 UNSAFE_ENV = 'LEOPART_MM_UNSAFE_CHECKPOINTS'
+SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors')
 
 # Frameworks whose objects lie beside the weights (callbacks, hyper-parameters) and are not needed to read them.
 INERT_PACKAGES = ('pytorch_lightning', 'lightning', 'lightning_fabric', 'lightning_utilities', 'omegaconf', 'yacs',
@@ -80,14 +81,19 @@ def load_checkpoint_file(path: str | os.PathLike | BinaryIO, map_location: Any =
         return _read(path, f'{getattr(path, "name", "in memory")}', map_location, unsafe)
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'There is no checkpoint file {path}.' +
-                                (' It is a folder: name the file in it.' if path.is_dir() else ''))
+        raise FileNotFoundError(f'There is no checkpoint file {path}.' + (_files_in(path) if path.is_dir() else ''))
     size = path.stat().st_size
     if size == 0:
         raise RuntimeError(f'The checkpoint {path} is empty (0 bytes): copy or download it again.')
     if (kind := what_it_is(path)) is not None:
         raise RuntimeError(f'The checkpoint {path} ({size} bytes) is {kind}.')
     return _read(path, f'{path} ({size} bytes)', map_location, unsafe)
+
+
+def _files_in(folder: Path) -> str:
+    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    text = ' It is a folder: name the file in it'
+    return f'{text}, such as {found[0]}.' if found else f'{text}.'
 
 
 def _read(file: Path | BinaryIO, name: str, map_location: Any, unsafe: bool) -> Any:
@@ -188,6 +194,8 @@ def _plain_types() -> dict[str, Any]:
                     object):
         types[f'builtins.{builtin.__name__}'] = builtin
         types[f'__builtin__.{builtin.__name__}'] = builtin
+    # torch.save writes Python 2's names of these, as types of values in omegaconf's objects for example.
+    types.update({'__builtin__.long': int, '__builtin__.unicode': str, '__builtin__.xrange': range})
     for container in (OrderedDict, Counter, defaultdict):
         types[f'collections.{container.__name__}'] = container
     for name in ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_parameter', '_rebuild_parameter_with_state',

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from leopart_mm.checkpoints.code_heads import KEYS, TOKENS
 from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
@@ -22,6 +23,7 @@ from leopart_mm.registry import MODELS
 
 DEFAULT_ARCH = 'vit_small_patch16_224'
 FINAL_NORM_MODES = (True, False, 'last')
+FEATURE_MODES = (TOKENS, KEYS)
 
 
 @MODELS.register_module()
@@ -47,6 +49,8 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         out_indices: Blocks whose output is returned by `forward`; negative numbers count from the end.
         final_norm: True: the network's final norm on every map (what DINO and timm do for intermediate layers); 'last':
             only on the map of the last block; False: nowhere.
+        features: What the maps hold: 'tokens', the output of a block, or 'keys', those of its attention with the heads
+            side by side, without any norm (STEGO's feature type "KK", docs/methods/primaps.md §13).
         pos_interp: 'dino' or 'timm', see `resize_positions`. Use what the weights were trained with.
         size_mode: 'pad' (default), 'resize' or 'drop', see `fit_to_patches`. With 'pad' and 'resize' a map has
             ceil(H/p) x ceil(W/p) cells, with 'drop' floor.
@@ -84,6 +88,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                  trainable_blocks: int | Sequence[int] | None = None,
                  with_cp: bool = False,
                  class_position: bool = False,
+                 features: str = TOKENS,
                  in_chans: int = 3,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
@@ -91,12 +96,15 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         check_size_mode(size_mode)
         if final_norm not in FINAL_NORM_MODES:
             raise ValueError(f"final_norm={final_norm!r} is unknown. Allowed: True, False, 'last'.")
+        if features not in FEATURE_MODES:
+            raise ValueError(f'features={features!r} is unknown. Allowed: {", ".join(map(repr, FEATURE_MODES))}.')
         self.arch: str = arch or (weights_arch(checkpoint) if is_remote(checkpoint or '') else None) or DEFAULT_ARCH
         vit = build_timm_vit(self.arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
         self.mean, self.std = weights_colours(checkpoint, self.arch)
         self.pos_interp = pos_interp
         self.size_mode = size_mode
         self.final_norm = final_norm
+        self.features = features
         self.with_cp = with_cp
         self.drop_registers = drop_registers
         self.expect_weights(checkpoint, checkpoint_key)
@@ -152,10 +160,8 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         """
         tokens, grid = self._embed(image)
         outputs = {}
-        for index, block in enumerate(self.blocks[:max(self.out_indices) + 1]):
-            tokens = self._run_block(block, tokens)
-            if index in self.out_indices:
-                outputs[index] = self._to_map(tokens, index, grid)
+        for index in range(max(self.out_indices) + 1):
+            tokens = self._pass(index, tokens, grid, outputs if index in self.out_indices else None)
         return tuple(outputs[index] for index in self.out_indices)
 
     def forward_dense(self,
@@ -186,9 +192,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             if index == qkv_index or (cls_attention and index == last):
                 extras.update(self._attention_outputs(
                     block, tokens, cls_attention and index == last, index == qkv_index))
-            tokens = self._run_block(block, tokens)
-            if index in indices:
-                outputs[index] = self._to_map(tokens, index, grid)
+            tokens = self._pass(index, tokens, grid, outputs if index in indices else None)
         if self.cls_token is not None:
             extras['cls_token'] = self.norm(tokens[:, :1])[:, 0] if self.final_norm else tokens[:, 0]
         return DenseFeatures(maps=tuple(outputs[index] for index in indices), grid=grid, **extras)
@@ -221,6 +225,17 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         if prefix is not None:
             tokens = torch.cat([prefix.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
         return self.norm_pre(self.pos_drop(tokens)), grid
+
+    def _pass(self, index: int, tokens: Tensor, grid: tuple[int, int], outputs: dict[int, Tensor] | None) -> Tensor:
+        """Run block `index`, and put its map into `outputs`."""
+        block = self.blocks[index]
+        if outputs is not None and self.features == KEYS:
+            keys = block_qkv(block, tokens)[1][:, :, self.num_prefix_tokens:]
+            outputs[index] = keys.transpose(2, 3).flatten(1, 2).unflatten(2, grid)
+        tokens = self._run_block(block, tokens)
+        if outputs is not None and self.features == TOKENS:
+            outputs[index] = self._to_map(tokens, index, grid)
+        return tokens
 
     def _run_block(self, block: nn.Module, tokens: Tensor) -> Tensor:
         if self.with_cp and torch.is_grad_enabled():

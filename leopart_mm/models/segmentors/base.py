@@ -70,6 +70,12 @@ class FittableSegmentor(BaseSegmentor):
         if self.postprocessors.requests(fitting=True).reduced and not self.decode_head.can_reduce:
             self.decode_head.reduce(())  # raises
 
+    def init_weights(self) -> None:
+        """Initialise all parts, and check that a neck which was trained on another backbone's features is refused."""
+        super().init_weights()
+        if hasattr(getattr(self, 'neck', None), 'check_backbone'):
+            self.neck.check_backbone(self.backbone)
+
     @property
     def is_fitted(self) -> bool:
         """Whether head and post-processors can predict."""

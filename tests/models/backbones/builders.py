@@ -22,8 +22,8 @@ def tiny_vit(arch: str = 'vit_tiny_patch16_224', seed: int = 0, model_kwargs: di
     return vit
 
 
-def vit_and_head(weights: dict[str, Tensor], num_heads: int) -> tuple[DenseViT, ProjectionHead]:
-    """The DenseViT and ProjectionHead of recorded weights; every size is read off the weights."""
+def vit_of(weights: dict[str, Tensor], num_heads: int) -> DenseViT:
+    """The DenseViT of recorded weights, in evaluation mode; every size is read off the weights."""
     width, _, patch_size, _ = weights['patch_embed.proj.weight'].shape
     grid = isqrt(weights['pos_embed'].shape[1] - 1)
     kwargs = dict(img_size=grid * patch_size, patch_size=patch_size, embed_dim=width, num_heads=num_heads,
@@ -36,10 +36,16 @@ def vit_and_head(weights: dict[str, Tensor], num_heads: int) -> tuple[DenseViT, 
         arch, kwargs['reg_tokens'] = 'vit_small_patch14_reg4_dinov2', weights['register_tokens'].shape[1]
     vit = DenseViT(arch, kwargs).eval()
     vit.load_pretrained(weights)
+    return vit
+
+
+def vit_and_head(weights: dict[str, Tensor], num_heads: int) -> tuple[DenseViT, ProjectionHead]:
+    """The DenseViT and ProjectionHead of recorded weights; every size is read off the weights."""
+    vit = vit_of(weights, num_heads)
     layers = {key.removeprefix('neck.'): value for key, value in read_networks(weights)['student'].heads.items()
               if key.startswith('neck.')}
     shapes = [value.shape for _, value in sorted(layers.items()) if value.ndim == 2]
-    head = ProjectionHead(width, shapes[0][0], shapes[-1][0], len(shapes))
+    head = ProjectionHead(vit.embed_dims, shapes[0][0], shapes[-1][0], len(shapes))
     head.load_state_dict(layers)
     return vit, head
 
