@@ -1,0 +1,201 @@
+"""Kinds of proposals and their files: a map of mask numbers, or scored masks that may overlap."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from leopart_mm.files import printable, write_image_whole, write_text_whole, write_whole
+from leopart_mm.masks.proposals import IGNORE, ProposalFormat, Proposals
+
+
+@dataclass(frozen=True)
+class LabelProposals(Proposals):
+    """Masks that do not overlap, as one map of their numbers (docs/methods/primaps.md §6).
+
+    Args:
+        labels: (H, W) uint8, mask numbers 1..254; 255 where there is no mask. Numbers may be missing.
+    """
+
+    labels: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the map."""
+        return self.labels.shape
+
+    def masks(self) -> Iterator[np.ndarray]:
+        """One mask per number that occurs, in ascending order."""
+        for number in np.unique(self.labels):
+            if number != IGNORE:
+                yield self.labels == number
+
+    def __len__(self) -> int:
+        return int((np.unique(self.labels) != IGNORE).sum())
+
+
+class LabelMapFiles(ProposalFormat):
+    """8-bit grey PNG per image: mask numbers, 255 where there is no mask."""
+
+    name: ClassVar[str] = 'label map'
+    suffix: ClassVar[str] = '.png'
+
+    def write(self, file: Path, proposals: LabelProposals) -> None:
+        """Write the map.
+
+        Raises:
+            OSError: If the file cannot be written.
+            ValueError: If it is no (H, W) uint8 array.
+        """
+        labels = proposals.labels
+        if labels.dtype != np.uint8 or labels.ndim != 2:
+            raise ValueError(f'{printable(file)}: a map of proposals must be (H, W) uint8, but it is {labels.shape} '
+                             f'{labels.dtype}. At most 254 masks of an image fit.')
+        write_image_whole(file, labels)
+
+    def read(self, file: Path) -> LabelProposals:
+        """Read a map.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, or no 8-bit grey image.
+        """
+        content = Path(file).read_bytes()
+        labels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+        if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
+            raise ValueError(f'{printable(file)} is no map of proposals (an 8-bit grey PNG): it is damaged or '
+                             'something else. Delete it and run tools/generate_masks.py again.')
+        return LabelProposals(labels)
+
+
+@dataclass(frozen=True)
+class InstanceProposals(Proposals):
+    """Scored masks that may overlap, in run lengths.
+
+    Args:
+        size: (H, W) of the masks, mostly that of the image's file.
+        annotations: One dict per mask, as in a COCO JSON, the most certain first: ``segmentation`` (RLE, see
+            `encode_mask`), ``area``, ``bbox`` [x, y, w, h], ``score``, ``category_id``, ``iscrowd``.
+    """
+
+    size: tuple[int, int]
+    annotations: list[dict[str, Any]]
+
+    @classmethod
+    def from_masks(cls, masks: Sequence[np.ndarray], scores: Sequence[float],
+                   categories: Sequence[int] | None = None, size: tuple[int, int] | None = None) -> 'InstanceProposals':
+        """From arrays (H, W) bool; masks without a pixel are left out.
+
+        Args:
+            masks: The masks.
+            scores: One per mask.
+            categories: One per mask; None: 0.
+            size: (H, W), needed where there may be no mask.
+        """
+        categories = [0] * len(masks) if categories is None else categories
+        entries = []
+        for index in sorted(range(len(masks)), key=lambda index: -scores[index]):
+            mask = np.asarray(masks[index], bool)
+            if mask.any():
+                rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+                box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
+                entries.append(dict(segmentation=encode_mask(mask), area=int(mask.sum()), bbox=[int(x) for x in box],
+                                    score=float(scores[index]), category_id=int(categories[index]), iscrowd=0))
+        return cls(tuple(masks[0].shape if size is None else size), entries)
+
+    def masks(self) -> Iterator[np.ndarray]:
+        """The masks, best score first."""
+        for entry in self.annotations:
+            yield decode_mask(entry['segmentation'])
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+
+class InstanceFiles(ProposalFormat):
+    """A JSON per image, and one COCO JSON of all (``annotations.json``), whose ids count from 1 in data-set order.
+
+    Args:
+        categories: Names of the categories, whose ids count from 0.
+    """
+
+    name: ClassVar[str] = 'instances'
+    suffix: ClassVar[str] = '.json'
+    joint: ClassVar[str] = 'annotations.json'
+
+    def __init__(self, categories: Sequence[str] = ('object', )) -> None:
+        self.categories = list(categories)
+
+    def write(self, file: Path, proposals: InstanceProposals) -> None:
+        """Write the masks of an image.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        height, width = proposals.size
+        write_text_whole(file, json.dumps(dict(height=height, width=width, annotations=proposals.annotations)) + '\n')
+
+    def read(self, file: Path) -> InstanceProposals:
+        """Read the masks of an image.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged or something else.
+        """
+        try:
+            content = json.loads(Path(file).read_text(encoding='utf-8'))
+            return InstanceProposals((content['height'], content['width']), content['annotations'])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f'{printable(file)} holds no proposals (a JSON with height, width and annotations): it is '
+                             'damaged or something else. Delete it and run tools/generate_masks.py again.') from error
+
+    def finish(self, folder: Path, files: Mapping[str, str]) -> None:
+        """Write the joint file, image by image; see the class."""
+        categories = [dict(id=number, name=name) for number, name in enumerate(self.categories)]
+        with write_whole(folder / self.joint) as temporary, open(temporary, 'w', encoding='utf-8') as stream:
+            stream.write('{"images": [')
+            for number, (name, file_name) in enumerate(files.items()):
+                found = self.read(folder / f'{name}{self.suffix}')
+                image = dict(id=number + 1, file_name=file_name, height=found.size[0], width=found.size[1])
+                stream.write((',\n' if number else '\n') + json.dumps(image))
+            stream.write('],\n"annotations": [')
+            count = 0
+            for number, name in enumerate(files):
+                for entry in self.read(folder / f'{name}{self.suffix}').annotations:
+                    count += 1
+                    text = json.dumps(dict(entry, id=count, image_id=number + 1))
+                    stream.write((',\n' if count > 1 else '\n') + text)
+            stream.write(f'],\n"categories": {json.dumps(categories)}}}\n')
+
+
+def encode_mask(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W) bool as COCO's run lengths, uncompressed: pycocotools reads them.
+
+    >>> encode_mask(np.array([[0, 1, 1], [0, 1, 0]], bool))
+    {'size': [2, 3], 'counts': [2, 3, 1]}
+    """
+    flat = np.asarray(mask, bool).flatten(order='F')
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff([0, *changes, flat.size]) if flat.size else np.zeros(0, int)
+    if flat.size and flat[0]:
+        counts = [0, *counts]
+    return dict(size=list(mask.shape), counts=[int(count) for count in counts])
+
+
+def decode_mask(segmentation: dict[str, Any]) -> np.ndarray:
+    """The mask (H, W) bool of uncompressed run lengths.
+
+    Raises:
+        ValueError: If they do not fill the mask.
+    """
+    height, width = segmentation['size']
+    counts = segmentation['counts']
+    if sum(counts) != height * width:
+        raise ValueError(f'Run lengths of {sum(counts)} pixels do not fill a mask of {height} x {width}.')
+    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return flat.reshape(width, height).T
+
