@@ -9,6 +9,7 @@ Models that fit something on the data first (overclustering, ...) do so here, th
 """
 
 import argparse
+from pathlib import Path
 
 from leopart_mm.cli import add_common_arguments, announce, run_tool
 
@@ -55,7 +56,8 @@ def main(args: argparse.Namespace) -> None:
             raise ValueError(f'--out: {args.config} has no metric, which would write the label maps. Keep the fitted '
                              'model with --save-fitted FILE; tools/segment_folder.py --checkpoint FILE writes them.')
         for evaluator in evaluators:
-            evaluator['output_dir'] = args.out
+            prefix = evaluator.get('prefix')  # of metrics that each score a prediction of their own
+            evaluator['output_dir'] = str(Path(args.out, prefix)) if prefix and len(evaluators) > 1 else args.out
             evaluator['keep_results'] = True
     if args.save_fitted is not None:
         cfg.test_cfg.save_fitted = args.save_fitted

@@ -1,11 +1,11 @@
-"""Giving clusters to classes, and the scores that follow (docs/methods/leopart.md §7)."""
+"""Giving clusters to classes, and the scores that follow (docs/methods/leopart.md §7, docs/methods/primaps.md §11)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-MATCHINGS = ('hungarian', 'iou', 'precision', 'direct')
+MATCHINGS = ('hungarian', 'hungarian_pixels', 'iou', 'precision', 'direct')
 
 
 @dataclass
@@ -18,6 +18,8 @@ class MatchingScores:
         miou: Mean IoU over all classes, absent ones included as 0 (the published mean), or over those that were asked
             for.
         miou_occurring: Mean IoU over the classes that occur in the ground truth; NaN if none does.
+        miou_defined: Mean IoU over the classes that occur in the ground truth or in the prediction: those whose IoU is
+            not 0/0. One that is predicted but absent counts as 0. NaN if there is none.
         tp, fp, fn: (C,) int64 pixel counts.
         pixel_accuracy: Share of valid pixels whose class is right; NaN without any valid pixel.
         background_share: Share of clusters mapped to class 0; 1/C for Hungarian (the published value).
@@ -27,6 +29,7 @@ class MatchingScores:
     iou: np.ndarray
     miou: float
     miou_occurring: float
+    miou_defined: float
     tp: np.ndarray
     fp: np.ndarray
     fn: np.ndarray
@@ -56,6 +59,47 @@ def hungarian(table: np.ndarray) -> np.ndarray:
     return mapping
 
 
+def hungarian_pixels(table: np.ndarray) -> np.ndarray:
+    """One cluster per class so that the number of right pixels is largest; clusters left over go to the class that they
+    overlap most (the lowest on ties). (K, C) -> (K,).
+
+    Ties are solved as the published code does, which gives scipy the transposed table where there are extra clusters
+    (docs/methods/primaps.md §11).
+
+    >>> hungarian_pixels(np.array([[9, 8], [8, 0], [1, 2]])).tolist()
+    [1, 0, 1]
+    """
+    mapping = _as_table(table).argmax(axis=1)
+    if len(mapping) > np.shape(table)[1]:
+        columns, rows = linear_sum_assignment(np.transpose(table), maximize=True)
+    else:
+        rows, columns = linear_sum_assignment(table, maximize=True)
+    mapping[rows] = columns
+    return mapping
+
+
+def published_cluster_classes(table: np.ndarray) -> np.ndarray:
+    """The class of every cluster as the published code of PriMaPs tells it: extra clusters get -1, in a wrong place.
+
+    The classes of the matched clusters, in the order of the clusters; then a -1 is inserted for each extra cluster e,
+    but at e + 1 (docs/methods/primaps.md §11). The published scores come from another, right assignment.
+
+    Args:
+        table: (K, C) pixel counts, K >= C.
+
+    Returns:
+        (K,) int64; equal to `hungarian_pixels` without extra clusters.
+
+    >>> published_cluster_classes(np.array([[9, 8], [1, 2], [8, 0]])).tolist()
+    [1, 0, -1]
+    """
+    rows, columns = linear_sum_assignment(_as_table(table), maximize=True)
+    classes = columns.tolist()
+    for cluster in sorted(set(range(len(table))) - set(rows.tolist())):
+        classes.insert(cluster + 1, -1)
+    return np.array(classes, np.int64)
+
+
 def many_to_one(table: np.ndarray, by: str = 'precision') -> np.ndarray:
     """Each cluster's best class by 'precision' or 'iou'; ties and empty clusters: the lowest class. (K, C) -> (K,).
 
@@ -82,6 +126,8 @@ def match(table: np.ndarray, matching: str) -> np.ndarray:
     num_clusters, num_classes = _as_table(table).shape
     if matching == 'hungarian':
         return hungarian(table)
+    if matching == 'hungarian_pixels':
+        return hungarian_pixels(table)
     if matching in ('iou', 'precision'):
         return many_to_one(table, matching)
     if matching != 'direct':
@@ -112,7 +158,7 @@ def scores(table: np.ndarray, matching: str, left_out: int | None = None) -> Mat
     tp = merged.diagonal().copy()
     fp, fn = merged.sum(1) - tp, merged.sum(0) - tp
     iou = tp / np.maximum(tp + fp + fn, 1e-8)
-    occurring = merged.sum(0) > 0
+    occurring, defined = merged.sum(0) > 0, tp + fp + fn > 0
     total = int(merged.sum())
     background = 1 / num_classes if matching == 'hungarian' else float((mapping == 0).mean())
     return MatchingScores(
@@ -120,6 +166,7 @@ def scores(table: np.ndarray, matching: str, left_out: int | None = None) -> Mat
         iou=iou,
         miou=float((iou if left_out is None else np.delete(iou, left_out)).mean()),
         miou_occurring=float(iou[occurring].mean()) if occurring.any() else float('nan'),
+        miou_defined=float(iou[defined].mean()) if defined.any() else float('nan'),
         tp=tp,
         fp=fp,
         fn=fn,

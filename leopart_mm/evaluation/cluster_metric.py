@@ -9,7 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from leopart_mm.clustering.matching import MatchingScores
+from leopart_mm.clustering.matching import MatchingScores, published_cluster_classes
 from leopart_mm.evaluation.cluster_scores import (
     check_matchings,
     cluster_table,
@@ -28,25 +28,34 @@ from leopart_mm.registry import METRICS
 class ClusterMetric(BaseMetric):
     """Unsupervised segmentation scores: clusters are matched to classes, then IoU (docs/methods/leopart.md §7).
 
-    Reads ``pred_clusters`` (all seeds) of UnsupervisedSegmentor, or ``pred_sem_seg`` of any other model, and
-    ``gt_sem_seg``. Memory is that of the tables (seeds x clusters x classes), whatever the number of images; on several
-    processes the tables are summed, and an image that the sampler repeats counts once (see `RunningTable`).
+    Reads ``pred_clusters`` (all seeds) of UnsupervisedSegmentor, or ``pred_sem_seg`` of any other model, or the `field`
+    that it is told, and ``gt_sem_seg``. Memory is that of the tables (seeds x clusters x classes), whatever the number
+    of images; on several processes the tables are summed, and an image that the sampler repeats counts once (see
+    `RunningTable`).
 
     Results in percent, mean over seeds: ``mIoU`` (over all classes, absent ones 0: the published mean), ``mIoU_std``
-    (population standard deviation over seeds), ``mIoU_occurring`` (over classes with ground truth), ``aAcc`` (pixel
-    accuracy), ``background_share`` (of clusters). The log says how many pixels are ignored and which classes are
-    absent, as a warning where a score says little. With several matchings these are the first one's, and those of each
-    are called ``<matching>/mIoU`` and so on.
+    (population standard deviation over seeds), ``mIoU_occurring`` (over classes with ground truth),
+    ``mIoU_defined`` (over classes in the ground truth or the prediction: the published mean of PriMaPs, STEGO and HP),
+    ``aAcc`` (pixel accuracy), ``background_share`` (of clusters). The log says how many pixels are ignored and which
+    classes are absent, as a warning where a score says little. With several matchings these are the first one's, and
+    those of each are called ``<matching>/mIoU`` and so on.
 
     Args:
-        matching: 'hungarian', 'precision', 'iou', 'direct', a list of them, or 'auto': hungarian where there are as
-            many clusters as classes, else precision.
+        matching: 'hungarian' (largest sum of IoUs), 'hungarian_pixels' (most right pixels, as PriMaPs), 'precision',
+            'iou', 'direct', a list of them, or 'auto': hungarian where there are as many clusters as classes, else
+            precision.
+        field: The label map (1, H, W) of the data samples that is scored, such as 'pred_momentum'. Several metrics,
+            each with its `field` and `prefix`, score several predictions of a model.
         num_clusters: K. None takes it from the predictions' metainfo ``num_clusters`` (else number of classes).
         eval_size: None scores at the size of each ground-truth mask, (h, w) resizes prediction and ground truth to it
             (nearest, corner rule as in the published code).
         ignore_index: Label of pixels that do not count.
         count_ignored: Where `ignore_index` is the id of a class (ADE20K's 0), which then cannot occur: count it with
             an IoU of 0 in the mean, as published. Default: leave it out.
+        say_labels: Whether the log says what the ground truth holds. Off for all but one of several metrics.
+        published_mapping: With matching 'hungarian_pixels', clusters beyond the number of classes have no class in
+            pictures and class maps, and the -1 that says so stands in the place of another cluster, as published
+            (docs/methods/primaps.md §11). No score depends on it.
         output_dir: Folder for the label maps of the first seed, see `LabelMapWriter`. tools/test.py --out sets it.
         output_classes: Also write the maps of matched classes, to ``output_dir/classes``.
         nodata: Number of missing pixels in the images, for the label maps; None: what `ValueRangeHook` knows.
@@ -65,10 +74,13 @@ class ClusterMetric(BaseMetric):
 
     def __init__(self,
                  matching: str | Sequence[str] = 'auto',
+                 field: str | None = None,
                  num_clusters: int | None = None,
                  eval_size: tuple[int, int] | None = None,
                  ignore_index: int = 255,
                  count_ignored: bool = False,
+                 say_labels: bool = True,
+                 published_mapping: bool = False,
                  output_dir: str | None = None,
                  output_classes: bool = False,
                  nodata: float | None = None,
@@ -78,10 +90,16 @@ class ClusterMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.matchings = [matching] if isinstance(matching, str) else list(matching)
         check_matchings(self.matchings)
+        if published_mapping and self.matchings[0] != 'hungarian_pixels':
+            raise ValueError(f'ClusterMetric: published_mapping is that of hungarian_pixels, not of '
+                             f"{self.matchings[0]}: set matching='hungarian_pixels'.")
+        self.field = field
         self.num_clusters = num_clusters
         self.eval_size = None if eval_size is None else tuple(eval_size)
         self.ignore_index = ignore_index
         self.count_ignored = count_ignored
+        self.say_labels = say_labels
+        self.published_mapping = published_mapping
         self.output_classes = output_classes
         self.nodata = nodata
         self.writer = None if output_dir is None else LabelMapWriter(output_dir)
@@ -117,7 +135,8 @@ class ClusterMetric(BaseMetric):
         """Add a batch of predictions (data samples as dicts) to the tables.
 
         Raises:
-            ValueError: If a sample has no ground truth or a label is out of range; the image is named.
+            ValueError: If a sample has no ground truth or no such field, or a label is out of range; the image is
+                named.
         """
         for sample in data_samples:
             name = str(sample.get('img_path', f'image {self._table.images}'))
@@ -132,18 +151,26 @@ class ClusterMetric(BaseMetric):
             self._table.add(table.cpu().numpy())
             self._ignored.add(count_ignored(sample['gt_sem_seg']['data'].cpu().numpy(), self.ignore_index))
             if self.writer is not None:
-                self.writer.add(name, sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy(), num_clusters,
-                                self.nodata)
+                labels = sample[self.field or 'pred_sem_seg']['data'].squeeze(0)
+                self.writer.add(name, labels.cpu().numpy(), num_clusters, self.nodata)
 
     def _table_of(self, sample: dict, num_clusters: int) -> Tensor:
         gt = sample['gt_sem_seg']['data'].squeeze(0)
         options = num_clusters, self.num_classes, self.ignore_index, self.eval_size
-        if 'pred_clusters' not in sample:
+        if self.field is not None or 'pred_clusters' not in sample:
             self._seeds = (0, )
-            return label_table(sample['pred_sem_seg']['data'].squeeze(0), gt, *options)
+            return label_table(self._labels(sample), gt, *options)
         clusters = sample['pred_clusters']['data']
         self._seeds = tuple(sample.get('cluster_seeds', range(len(clusters))))
         return cluster_table(clusters, gt, *options, sample.get('cluster_extent'))
+
+    def _labels(self, sample: dict) -> Tensor:
+        field = self.field or 'pred_sem_seg'
+        if field not in sample:
+            there = [key for key in sample if key.startswith('pred_')]
+            raise ValueError(f'The model gives no {field!r}, which a ClusterMetric scores; it gives: '
+                             f'{", ".join(there) or "no prediction"}. Change field= or the model.')
+        return sample[field]['data'].squeeze(0)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Sum over processes, match, score, log, write.
@@ -175,14 +202,19 @@ class ClusterMetric(BaseMetric):
         self.tables_ = results
         self.scores_ = score_tables(results, self.matchings, self.left_out)
         self.matching_ = next(iter(self.scores_.values()))[0].mapping
+        if self.published_mapping:
+            self.matching_ = published_cluster_classes(results[0])
         return mean_scores(self.scores_)
 
     def _log(self, images: int, seeds: Sequence[int], ignored: np.ndarray) -> None:
         occurring, classes = self.tables_[0].sum(axis=0) > 0, self.dataset_meta['classes']
         for name, per_seed in self.scores_.items():
-            print_log(protocol(name, images, self.tables_.shape[1], self.tables_.shape[2], self.eval_size,
-                               self.ignore_index, seeds, per_seed, self.left_out), logger='current')
+            line = protocol(name, images, *self.tables_.shape[1:], self.eval_size, self.ignore_index, seeds, per_seed,
+                            self.left_out)
+            print_log(f'{self.prefix}: {line}' if self.prefix else line, logger='current')
             print_log(explained(classes, occurring, per_seed), logger='current')
             print_log('\n' + class_table(classes, occurring, per_seed), logger='current')
+        if not self.say_labels:
+            return
         for level, message in findings(ignored, images, occurring, classes, self.ignore_index, self.left_out):
             print_log(message, logger='current', level=level)

@@ -90,8 +90,8 @@ def mean_scores(per_matching: Mapping[str, Sequence[MatchingScores]]) -> dict[st
     """Means over seeds, in percent.
 
     Returns:
-        ``mIoU``, ``mIoU_std`` (population standard deviation), ``mIoU_occurring``, ``aAcc`` and ``background_share``
-        of the first matching; with several matchings also ``<matching>/mIoU`` and so on for each.
+        ``mIoU``, ``mIoU_std`` (population standard deviation), ``mIoU_occurring``, ``mIoU_defined``, ``aAcc`` and
+        ``background_share`` of the first matching; with several matchings also ``<matching>/mIoU`` and so on for each.
     """
     metrics: dict[str, float] = {}
     for name, per_seed in per_matching.items():
@@ -108,5 +108,6 @@ def _mean_of_seeds(per_seed: Sequence[MatchingScores]) -> dict[str, float]:
         mIoU=float(miou.mean()),
         mIoU_std=float(miou.std()),
         mIoU_occurring=float(np.mean([score.miou_occurring for score in per_seed])) * 100,
+        mIoU_defined=float(np.mean([score.miou_defined for score in per_seed])) * 100,
         aAcc=float(np.mean([score.pixel_accuracy for score in per_seed])) * 100,
         background_share=float(np.mean([score.background_share for score in per_seed])) * 100)

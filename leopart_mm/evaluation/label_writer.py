@@ -169,6 +169,7 @@ class LabelMapWriter:
 
 
 def _classes(labels: np.ndarray, mapping: np.ndarray, num_classes: int) -> np.ndarray:
-    """The class of each cluster of a map; pixels without data stay such."""
+    """The class of each cluster of a map; pixels without data stay such, and clusters of no class (-1) become such."""
     missing = labels >= len(mapping)
-    return np.where(missing, no_data_label(num_classes), mapping[np.where(missing, 0, labels)])
+    classes = mapping[np.where(missing, 0, labels)]
+    return np.where(missing | (classes < 0), no_data_label(num_classes), classes)

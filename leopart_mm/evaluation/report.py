@@ -8,7 +8,8 @@ from prettytable import PrettyTable
 from leopart_mm.clustering.matching import MatchingScores
 
 MATCHING_NAMES = dict(
-    hungarian='Hungarian matching',
+    hungarian='Hungarian matching by IoU',
+    hungarian_pixels='Hungarian matching by pixels',
     precision='many-to-one by precision',
     iou='many-to-one by IoU',
     direct='no matching')
@@ -39,7 +40,8 @@ def explained(classes: Sequence[str], occurring: np.ndarray, scores: Sequence[Ma
         return f'{100 * np.mean([getattr(score, name) for score in scores]):.2f} %'
 
     return (f'mIoU_occurring {percent("miou_occurring")}: mean over the {int(occurring.sum())} of {len(classes)} '
-            f'classes that the ground truth holds; aAcc {percent("pixel_accuracy")}: share of the pixels whose class '
+            f'classes that the ground truth holds; mIoU_defined {percent("miou_defined")}: also over those that are '
+            f'predicted without occurring, 0 each; aAcc {percent("pixel_accuracy")}: share of the pixels whose class '
             f'is right; background_share {percent("background_share")}: share of the clusters that are matched to '
             f'class 0 ({classes[0]})')
 

@@ -87,7 +87,8 @@ def layer_row(image: np.ndarray, layers: Sequence[Layer], matching: np.ndarray |
     Args:
         image: (H, W, 3) uint8 RGB.
         layers: The layers in order; the last one holds the final labels.
-        matching: (K,) class of each label of the last layer; None, or labels beyond it, leave that picture out.
+        matching: (K,) class of each label of the last layer, -1 for none; None, or labels beyond it, leave that picture
+            out.
         metainfo: The data set's, for its colours.
         truth: Classes; None leaves that picture out.
         ignore: Label of the truth that has no class and is not painted.
@@ -105,7 +106,8 @@ def layer_row(image: np.ndarray, layers: Sequence[Layer], matching: np.ndarray |
     if matching is not None and layers[-1].num_labels is not None:
         labels = layers[-1].at(size)
         if labels.max() < len(matching):
-            pictures['matched'] = overlay(image, np.asarray(matching)[labels], palette, ignore=ignore)
+            matched = np.asarray(matching)[labels]
+            pictures['matched'] = overlay(image, np.where(matched < 0, ignore, matched), palette, ignore=ignore)
     if classes is not None:
         pictures['ground truth'] = overlay(image, classes, palette, ignore=ignore)
     return row(pictures)

@@ -91,7 +91,7 @@ def test_a_class_that_cannot_occur_is_left_out_of_the_mean():
 
 def test_auto_matching_and_lists():
     assert set(evaluate(metric_of(), samples(clusters=3))) == {
-        'mIoU', 'mIoU_std', 'mIoU_occurring', 'aAcc', 'background_share'}
+        'mIoU', 'mIoU_std', 'mIoU_occurring', 'mIoU_defined', 'aAcc', 'background_share'}
     metric = metric_of()
     evaluate(metric, samples(clusters=3))
     assert list(metric.scores_) == ['hungarian']
@@ -152,7 +152,8 @@ def test_a_table_by_hand():
     assert [score.mapping.tolist() for score in scored] == [[0, 2], [0, 0]]
     assert mean_scores(dict(precision=scored)) == pytest.approx(dict(
         mIoU=(100 * (1 / 2 + 0 + 1) / 3 + 100 * 0.4 / 3) / 2, mIoU_std=100 * (1.5 - 0.4) / 6,
-        mIoU_occurring=(100 * (1 / 2 + 0 + 1) / 3 + 100 * 0.4 / 3) / 2, aAcc=50., background_share=75.))
+        mIoU_occurring=(100 * (1 / 2 + 0 + 1) / 3 + 100 * 0.4 / 3) / 2,
+        mIoU_defined=(100 * (1 / 2 + 0 + 1) / 3 + 100 * 0.4 / 3) / 2, aAcc=50., background_share=75.))
 
 
 @pytest.mark.parametrize(('size', 'world'), [(1, 1), (5, 1), (1, 2), (4, 2), (5, 2), (5, 3), (7, 4), (2, 3)])
@@ -181,6 +182,50 @@ def test_label_maps_and_class_maps_are_written(tmp_path, clusters, depth):
     labels = read_labels(tmp_path / 'other_0.png')
     assert (labels == data[1]['pred_sem_seg']['data'][0].numpy()).all()
     assert (read_labels(tmp_path / 'classes' / 'other_0.png') == metric.matching_[labels]).all()
+
+
+def test_several_metrics_score_several_predictions_of_a_model(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('leopart_mm.evaluation.cluster_metric.print_log',
+                        lambda text, logger, level=0: lines.append(text))
+    gt = torch.tensor([[[0, 0, 1, 1, 2, 255]]])
+    sample = dict(img_path='a.jpg', num_clusters=3, pred_clusters=dict(data=torch.zeros(1, 1, 1).long()),
+                  gt_sem_seg=dict(data=gt), pred_sem_seg=dict(data=gt % 255),
+                  pred_running=dict(data=torch.tensor([[[2, 2, 0, 0, 1, 1]]])),
+                  pred_linear=dict(data=torch.tensor([[[2, 2, 1, 1, 2, 1]]])))
+    evaluator = Evaluator([
+        metric_of(field='pred_running', prefix='running', matching='hungarian_pixels', output_dir=str(tmp_path)),
+        metric_of(field='pred_linear', prefix='linear', matching='direct', say_labels=False)])
+    evaluator.dataset_meta = dict(classes=CLASSES)
+    evaluator.process([sample])
+    result = evaluator.evaluate(1)
+    assert (result['running/aAcc'], result['running/mIoU_defined']) == (100, 100)
+    assert (result['linear/aAcc'], result['linear/mIoU']) == (60, pytest.approx(100 * (0 + 1 + 1 / 3) / 3))
+    assert (read_labels(tmp_path / 'a.png') == sample['pred_running']['data'][0].numpy()).all()
+    assert sum(line.startswith('linear: mIoU 44.44 (no matching; 3 clusters') for line in lines) == 1
+    assert sum('of the pixels of the ground truth are ignored' in line for line in lines) == 1
+    with pytest.raises(ValueError, match=r"a\.jpg: The model gives no 'pred_momentum'.* it gives: pred_clusters"):
+        metric_of(field='pred_momentum').process({}, [sample])
+
+
+def test_extra_clusters_can_have_the_published_classes(tmp_path):
+    """Clusters 0 and 1 are matched, 2 is left over: its class is its largest share, or none and in another's place."""
+    gt = torch.tensor([[[0, 1, 1, 1, 0, 0, 0, 0]]])
+    pred = torch.tensor([[[0, 1, 1, 1, 1, 2, 2, 2]]])
+    sample = dict(img_path='a.jpg', num_clusters=3, gt_sem_seg=dict(data=gt), pred_sem_seg=dict(data=pred))
+    found = {}
+    for published in (False, True):
+        metric = ClusterMetric(matching='hungarian_pixels', published_mapping=published, output_classes=True,
+                               output_dir=str(tmp_path / str(published)))
+        metric.dataset_meta = dict(classes=CLASSES[:2])
+        found[published] = evaluate(metric, [sample]), metric.matching_.tolist(), read_labels(
+            tmp_path / str(published) / 'classes' / 'a.png').tolist()
+    assert found[False][1:] == ([0, 1, 0], [[0, 1, 1, 1, 1, 0, 0, 0]])
+    assert found[True][1:] == ([1, -1, 0], [[1, 255, 255, 255, 255, 0, 0, 0]])
+    assert found[False][0] == found[True][0]
+    assert found[True][0]['aAcc'] == 87.5
+    with pytest.raises(ValueError, match='hungarian_pixels, not of iou'):
+        ClusterMetric(matching='iou', published_mapping=True)
 
 
 def test_works_in_an_evaluator_of_several_metrics():
