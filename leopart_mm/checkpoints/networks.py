@@ -7,7 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from leopart_mm.checkpoints.key_layouts import BACKBONE_LAYOUTS, HEAD_LAYOUTS, TIMM, HeadLayout, State, find_layout
+from leopart_mm.checkpoints.key_layouts import (
+    BACKBONE_LAYOUTS,
+    CLASS_PROTOTYPES,
+    HEAD_LAYOUTS,
+    TIMM,
+    HeadLayout,
+    State,
+    find_layout,
+)
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
 TEACHER_NAMES = {'teacher', 'momentum_encoder', 'ema', 'model_ema', 'state_dict_ema', 'ema_state_dict',
@@ -167,11 +175,15 @@ def read_heads(checkpoint: Any) -> State:
     tensors = flatten_tensors(checkpoint)
     if find_prefixes(tensors):
         return read_networks(checkpoint)['student'].heads
+    return _heads_alone(tensors).heads
+
+
+def _heads_alone(tensors: State) -> NetworkState:
     network, read = NetworkState('', '', {}), set()
     state = {key.removeprefix('state_dict.'): value for key, value in tensors.items()}
     for layout in HEAD_LAYOUTS:
         _take_heads(network, layout, '', state, read)
-    return network.heads
+    return network
 
 
 def _choose(prefixes: list[str], key: str | None) -> list[str]:
@@ -197,6 +209,9 @@ def _describe_content(tensors: State, kind: NetworkKind) -> str:
             return f'it looks like a {other.name} ({first}, ...). Name a {kind.name} checkpoint.'
     if any('relative_position_bias_table' in name for name in tensors):
         return f'it looks like a Swin Transformer ({first}, ...). Name a {kind.name} checkpoint.'
+    if any(key.startswith(CLASS_PROTOTYPES) for key in _heads_alone(tensors).heads):
+        return (f'it looks like prototypes of PriMaPs on STEGO or HP ({first}, ...), which are saved without the '
+                'network. Name the checkpoint of the STEGO or HP run as checkpoint of backbone and neck.')
     if len(tensors) <= 20:
         return f'it looks like a head only ({first}). Name the checkpoint of the backbone.'
     return f'no key ends in {" or ".join(anchor_names(kind))}. Its first keys: {first}.'

@@ -84,6 +84,11 @@ def lightning(state: State) -> dict:
             'state_dict': {**prefixed({**state, **leopart_heads()}, 'model.'), **prefixed(other(state), 'teacher.')}}
 
 
+def beside_heads(state: State, prefix: str) -> State:
+    """The backbone of STEGO, HP and PriMaPs beside a head of a single layer."""
+    return {**prefixed(state, f'{prefix}model.'), f'{prefix}cluster1.0.weight': torch.zeros(6, 32, 1, 1)}
+
+
 LAYOUTS: dict[str, Callable[[State], dict]] = {
     'timm': lambda state: {**state, **head()},
     'timm_training': lambda state: dict(state_dict={**state, **head()}, state_dict_ema=other(state), arch='x'),
@@ -101,6 +106,12 @@ LAYOUTS: dict[str, Callable[[State], dict]] = {
     'leopart_flat': lambda state: prefixed({**state, **leopart_heads()}, 'model.'),
     'leopart_lightning': lightning,
     'neco_released': lambda state: {**state, **leopart_heads()},
+    'stego': lambda state: dict(epoch=1, state_dict={
+        **beside_heads(state, 'net.'), 'cluster_probe.clusters': torch.zeros(5, 6)}),
+    'hp': lambda state: dict(best=1., net_model_state_dict=beside_heads(state, ''), cluster_model_state_dict=dict(
+        clusters=torch.zeros(5, 6))),
+    'primaps': lambda state: dict(state_dict={
+        **prefixed(state, 'net.model.'), 'seghead.weight_v': torch.zeros(5, 32, 1, 1)}),
     'ours': ours,
     'half': lambda state: {key: value.half() for key, value in state.items()},
 }

@@ -19,6 +19,7 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
 from safetensors.torch import save_file
 
 from leopart_mm.checkpoints.safe_reading import UNSAFE_ENV, Inert, UnsafeCheckpointError, load_checkpoint_file
+from tests.checkpoints.foreign import foreign_class, forget
 
 WEIGHT = torch.arange(6.).reshape(2, 3)
 
@@ -43,19 +44,9 @@ class Getattr:
 @pytest.fixture
 def lightning(monkeypatch):
     """A fake Lightning package with the classes that its checkpoints name; gone again before loading."""
-    names = {'pytorch_lightning.utilities.parsing': 'AttributeDict', 'pytorch_lightning.callbacks': 'ModelCheckpoint'}
-    for module_name, class_name in names.items():
-        module = types.ModuleType(module_name)
-        base = dict if class_name == 'AttributeDict' else object
-        cls = type(class_name, (base, ), {'__module__': module_name})
-        setattr(module, class_name, cls)
-        for index in range(module_name.count('.') + 1):
-            part = '.'.join(module_name.split('.')[:index + 1])
-            monkeypatch.setitem(sys.modules, part, sys.modules.get(part, types.ModuleType(part)))
-        monkeypatch.setitem(sys.modules, module_name, module)
     return types.SimpleNamespace(
-        attribute_dict=sys.modules['pytorch_lightning.utilities.parsing'].AttributeDict,
-        callback=sys.modules['pytorch_lightning.callbacks'].ModelCheckpoint)
+        attribute_dict=foreign_class(monkeypatch, 'pytorch_lightning.utilities.parsing', 'AttributeDict', dict),
+        callback=foreign_class(monkeypatch, 'pytorch_lightning.callbacks', 'ModelCheckpoint'))
 
 
 @pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
@@ -70,8 +61,7 @@ def test_lightning_file_loads_without_lightning(tmp_path, lightning, monkeypatch
         'callbacks': {lightning.callback: {'x': 1}, 'instance': callback},
         'args': argparse.Namespace(a=1)
     }, path, _use_new_zipfile_serialization=not legacy)
-    for name in [name for name in sys.modules if name.startswith('pytorch_lightning')]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, 'pytorch_lightning')
     loaded = load_checkpoint_file(path)
     assert torch.equal(loaded['state_dict']['model.cls_token'], WEIGHT)
     assert loaded['hyper_parameters'] == {'lr': 0.1}
@@ -129,9 +119,11 @@ def test_safetensors_loads(tmp_path):
 def test_missing_empty_and_damaged_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
         load_checkpoint_file(tmp_path / 'nothing.pth')
-    with pytest.raises(FileNotFoundError, match='folder'):
+    with pytest.raises(FileNotFoundError, match=r'It is a folder: name the file in it\.'):
         load_checkpoint_file(tmp_path)
     (tmp_path / 'empty.pth').touch()
+    with pytest.raises(FileNotFoundError, match=r'name the file in it, such as .*empty\.pth\.'):
+        load_checkpoint_file(tmp_path)
     with pytest.raises(RuntimeError, match=r'empty\.pth is empty'):
         load_checkpoint_file(tmp_path / 'empty.pth')
     torch.save({'w': torch.rand(1000)}, tmp_path / 'whole.pth')

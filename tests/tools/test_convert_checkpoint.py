@@ -4,6 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from leopart_mm.checkpoints.networks import read_heads
+from tests.checkpoints.code_layouts import hp, stego
 from tests.checkpoints.test_conversion import assert_equal, heads, leopart_pair
 from tests.models.backbones.builders import tiny_vit
 from tests.tools.running import run_tool
@@ -43,3 +45,15 @@ def test_drops_are_printed_files_kept_and_faults_told_in_one_line(tmp_path, conv
     assert error.startswith('convert_checkpoint.py: There is no checkpoint file')
     assert error.count('\n') == 1
     assert not (tmp_path / 'other.pth').exists()
+
+
+@pytest.mark.parametrize('source', [stego, hp])
+def test_files_of_stego_and_hp(source, tmp_path, convert):
+    torch.save(source(), tmp_path / 'run.ckpt')
+    status, out, error = convert(tmp_path / 'run.ckpt', tmp_path / 'ours.pth', '--to', 'leopart_mm')
+    assert status == 0, error
+    assert 'student: timm layout under the prefix' in out
+    assert_equal(read_heads(torch.load(tmp_path / 'ours.pth')), read_heads(source()))
+    status, out, error = convert(tmp_path / 'run.ckpt', tmp_path / 'vit.pth', '--to', 'dino')
+    assert status == 0, error
+    assert_equal(torch.load(tmp_path / 'vit.pth'), tiny_vit().state_dict())

@@ -9,15 +9,18 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
 from leopart_mm.checkpoints.conversion import convert_checkpoint
+from leopart_mm.checkpoints.key_layouts import CLASS_PROTOTYPES
 from leopart_mm.checkpoints.matching import load_backbone_state
-from leopart_mm.checkpoints.networks import VIT
+from leopart_mm.checkpoints.networks import VIT, find_prefixes, flatten_tensors, read_heads
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.files import shorten
 from leopart_mm.models.backbones import PretrainedBackbone
+from leopart_mm.models.necks import CodeHead
 from leopart_mm.registry import HOOKS
 
 State = dict[str, Tensor]
+CODE_NECK = 'neck.'
 
 
 @HOOKS.register_module()
@@ -63,12 +66,19 @@ class BackboneCheckpointHook(Hook):
         is_foreign = len(absent) == len(backbones)
         if is_foreign:  # a key such as 'head.weight' only looks like one of the model's
             state = {}
+        heads_only = is_foreign and not find_prefixes(flatten_tensors(checkpoint)) and _heads_alone(checkpoint)
         for prefix, backbone in replaced.items():
+            if heads_only:
+                state.update(_own_weights(prefix, backbone, name))
+                continue
             converted, report = load_backbone_state(checkpoint, backbone.network_spec, self.which, name)
             print_log(f'{prefix}* from {report.summary()}', logger='current')
             state.update({prefix + key: value for key, value in converted.items()})
-        if is_foreign and any(backbone.network_spec.kind is VIT for backbone in backbones.values()):
+        if heads_only:
+            state.update(_fitting_heads(model, heads_only))
+        elif is_foreign and any(backbone.network_spec.kind is VIT for backbone in backbones.values()):
             state.update(_training_state(model, checkpoint, self.which))
+        _complete_code_head(model, state, name)
         checkpoint['state_dict'] = _whole_parts(model, state, name, isinstance(
             getattr(runner, '_train_loop', None), BaseLoop))
 
@@ -79,22 +89,59 @@ def _training_state(model: nn.Module, checkpoint: dict, which: str | None) -> St
         state = convert_checkpoint(checkpoint, 'leopart_mm', which).checkpoint['state_dict']
     except BackboneCheckpointError:
         return {}
+    return _fitting_heads(model, state)
+
+
+def _fitting_heads(model: nn.Module, state: State) -> State:
+    """The heads of a state that the model has; nothing but its code head unless all of them fit."""
     shapes = {key: value.shape for key, value in model.state_dict().items()}
+    code = {} if _code_head(model) is None else {
+        key: value for key, value in state.items() if key.startswith(CODE_NECK)}  # it takes its sizes from these
     heads = [key for key in state if not key.removeprefix('teacher.').startswith('backbone.')]
-    if not any(key in shapes for key in heads):
+    if not any(key in shapes or key in code for key in heads):
         return {}
-    unfit = [f'{key} {tuple(state[key].shape)}' for key in heads if key in shapes and shapes[key] != state[key].shape]
+    unfit = [f'{key} {tuple(state[key].shape)}' for key in heads
+             if key not in code and key in shapes and shapes[key] != state[key].shape]
     if unfit:
         print_log(f'The heads of the checkpoint are of other sizes and are left out: {", ".join(unfit)}. Set neck and '
                   'head to these sizes to continue with them.', logger='current', level=logging.WARNING)
-        return {}
+        return code
     if not any(key.startswith('teacher.') for key in state):  # a released student is the start of both
-        state.update({f'teacher.{key}': value for key, value in state.items()})
+        state = {**state, **{f'teacher.{key}': value for key, value in state.items()}}
     # The student's backbone is converted with all others.
-    taken = {key: value for key, value in state.items() if key in shapes and not key.startswith('backbone.')}
+    taken = {key: value for key, value in state.items() if key in shapes and not key.startswith('backbone.')} | code
     print_log(f'Heads of the checkpoint taken over: {", ".join(key for key in heads if key in taken)}',
               logger='current')
     return taken
+
+
+def _code_head(model: nn.Module) -> CodeHead | None:
+    neck = getattr(model, 'neck', None)
+    return neck if isinstance(neck, CodeHead) and neck.reads_weights else None
+
+
+def _heads_alone(checkpoint: dict) -> State:
+    """The prototypes of a PriMaPs run on STEGO or HP, whose files hold no network; else nothing."""
+    heads = read_heads(checkpoint)
+    return heads if any(key.startswith(CLASS_PROTOTYPES) for key in heads) else {}
+
+
+def _own_weights(prefix: str, module: nn.Module, name: str) -> State:
+    """A part's weights from the checkpoint that its config names, where the loaded file has none of the part."""
+    if getattr(module, 'checkpoint', None) is None:
+        part = prefix.removesuffix('.')
+        raise BackboneCheckpointError(
+            f'{name} holds no weights of the {part}. Prototypes that PriMaPs trained on STEGO or HP are saved without '
+            f'the network: set checkpoint=FILE of the STEGO or HP run in {part}.')
+    module.init_weights()
+    return {prefix + key: value for key, value in module.state_dict().items()}
+
+
+def _complete_code_head(model: nn.Module, state: State, name: str) -> None:
+    """A code head is frozen, so it may not be left at random weights as heads that are trained afterwards."""
+    neck = _code_head(model)
+    if neck is not None and not any(key.startswith(CODE_NECK) for key in state):
+        state.update(_own_weights(CODE_NECK, neck, name))
 
 
 def _whole_parts(model: nn.Module, state: State, name: str, is_training: bool) -> State:

@@ -132,6 +132,11 @@ class CodeHead(BaseModule):
         """The layers; None for the identity, and before the sizes are known."""
         return getattr(self, self.part, None)
 
+    @property
+    def reads_weights(self) -> bool:
+        """Whether it has layers that need weights: all but the identity."""
+        return self.projection != IDENTITY
+
     def init_weights(self) -> None:
         """Read `checkpoint`, if one was given, and check what the file and `options` say of the head.
 
@@ -144,7 +149,7 @@ class CodeHead(BaseModule):
             return
         name, checkpoint = describe_source(self.checkpoint), read_checkpoint(self.checkpoint)
         self._settings = stego_settings(checkpoint) if self.options is None else hp_settings(self.options)
-        if self.projection == IDENTITY:
+        if not self.reads_weights:
             return
         state = code_state(checkpoint, self.moving_average, name)
         self._fit(state, name)
@@ -186,7 +191,7 @@ class CodeHead(BaseModule):
             RuntimeError: If the weights were not read.
             ValueError: If the maps have another number of channels than the head reads.
         """
-        if self._awaits_weights or (self.layers is None and self.projection != IDENTITY):
+        if self._awaits_weights or (self.layers is None and self.reads_weights):
             raise RuntimeError(f'CodeHead was given checkpoint={self._origin()!r} but has not read it yet: call '
                                'model.init_weights() (Runner.train() does), or load a checkpoint of the whole model.')
         return tuple(self._code(level, scales) for level in maps)
@@ -243,7 +248,7 @@ class CodeHead(BaseModule):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         """Take the sizes of the weights; of HP's two heads the one that is asked for."""
-        if self.projection != IDENTITY:
+        if self.reads_weights:
             given = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
             state = {key.removeprefix(f'{self.part}.'): value for key, value in given.items()
                      if key.startswith(f'{self.part}.')}

@@ -113,6 +113,24 @@ def test_qkv_of_a_block_equal_the_projection_of_its_input():
     assert vit.forward_dense(IMAGE).q is None
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('num_heads', [1, 2, 4])
+def test_maps_of_keys(num_heads):
+    """STEGO's feature type KK: the second third of the qkv projection, heads side by side, no norm."""
+    vit = tiny_vit(features='keys', out_indices=(0, 2), model_kwargs=dict(num_heads=num_heads))
+    projected = {}
+    for index in (0, 2):
+        vit.blocks[index].attn.qkv.register_forward_hook(
+            lambda module, tokens, output, index=index: projected.update({index: output[:, 1:, 32:64]}))
+    image = torch.randn(2, 3, 24, 40)
+    for maps in (vit(image), vit.forward_dense(image).maps):
+        assert [tuple(one.shape) for one in maps] == [(2, 32, 3, 5)] * 2
+        for index, one in zip((0, 2), maps, strict=True):
+            assert torch.equal(flat_patches(one), projected[index])
+    with pytest.raises(ValueError, match="features='values' is unknown"):
+        tiny_vit(features='values')
+
+
 @pytest.mark.parametrize(('mode', 'grid'), [('pad', (5, 4)), ('resize', (5, 4)), ('drop', (4, 3))])
 def test_grid_of_an_indivisible_image(mode, grid):
     vit = tiny_vit(size_mode=mode)
