@@ -12,9 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from leopart_mm.masks.crf_exact import exact_messages
+from leopart_mm.masks.crf_lattice import lattice_messages
+from leopart_mm.masks.crf_library import library_marginals
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BACKENDS = ('exact', )
+_MESSAGES = dict(lattice=lattice_messages, exact=exact_messages)
+BACKENDS = (*_MESSAGES, 'pydensecrf')
 BYTES = ('round', 'truncate')
 COPIES = 6  # of an array of all marginals that inference holds at once, see `_require_memory`
 
@@ -32,7 +35,7 @@ class CRFSettings:
     ======================================  ==========  ========  =========  ==========  ======  =======  ======
 
     Published results differ from the defaults in `bytes` only (PriMaPs truncates; MaskDistill hands over the bytes of
-    the file, for which the option has no effect).
+    the file, for which the option has no effect), and in `backend`: theirs is the library 'pydensecrf'.
 
     Args:
         iterations: Mean-field updates, >= 0; 0 gives the probabilities that come in.
@@ -45,7 +48,9 @@ class CRFSettings:
         bytes: How a normalised image becomes bytes, see `to_bytes`: 'round', or 'truncate' as published.
         backend: Who filters:
 
+            - 'lattice': permutohedral lattice, an approximation, the one of the published library (CPU and CUDA).
             - 'exact': all pairs of pixels. Time grows with the square of the pixels: for images up to ~100 x 100.
+            - 'pydensecrf': the library, if it is importable (PyPI package pydensecrf2; CPU).
 
     Raises:
         ValueError: If a value is out of range.
@@ -59,7 +64,7 @@ class CRFSettings:
     appearance_rgb: float = 3.
     min_probability: float = 1e-5
     bytes: str = 'round'
-    backend: str = 'exact'
+    backend: str = 'lattice'
 
     def __post_init__(self) -> None:
         if self.iterations < 0:
@@ -175,6 +180,7 @@ def dense_crf(log_probs: Tensor, image: Tensor, settings: CRFSettings = CRFSetti
 
     Raises:
         ValueError: If a shape or type is wrong, or log-probabilities are NaN; see `crf_unary`.
+        ImportError: If the backend is 'pydensecrf' and the library is missing.
         MemoryError: If marginals of this size cannot be held in this machine's memory.
     """
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != torch.uint8:
@@ -183,31 +189,46 @@ def dense_crf(log_probs: Tensor, image: Tensor, settings: CRFSettings = CRFSetti
     size = tuple(image.shape[:2])
     _require_memory(log_probs, size)
     unary = crf_unary(log_probs, size, settings)
-    device = unary.device
     if unary.shape[-3] == 1:
         return torch.ones_like(unary)
     variants = unary if unary.ndim == 4 else unary[None]
-    rows = variants.flatten(2).permute(2, 0, 1).contiguous()  # (N, S, L): the labels of a pixel side by side
-    found = mean_field(rows, exact_messages(image.to(device), settings), settings.iterations)
-    marginals = found.permute(1, 2, 0).unflatten(2, size).to(device).contiguous()
-    return marginals.view(unary.shape)
+    if settings.backend == 'pydensecrf':
+        found = [library_marginals(variant, image, settings) for variant in variants]
+        return torch.stack(found).to(unary).view_as(unary)
+    place = unary.device if unary.device.type == 'cuda' else torch.device('cpu')
+    energies = variants.flatten(2).permute(2, 0, 1).to(place).contiguous()  # (N, S, L): labels of a pixel side by side
+    messages = _MESSAGES[settings.backend](image.to(place), settings)
+    marginals = mean_field(energies, messages, settings.iterations)
+    return marginals.permute(1, 2, 0).contiguous().to(unary).view_as(unary)
 
 
-def mean_field(unary: Tensor, messages: Callable[[Tensor], Tensor], iterations: int) -> Tensor:
+def mean_field(unary: Tensor, messages: Callable[[Tensor, Tensor], None], iterations: int) -> Tensor:
     """Mean-field updates of all pixels at once.
 
     Args:
         unary: (N, S, L) energies of N pixels, S variants, L labels.
-        messages: (N, S * L) marginals to the weighted sum of the normalised kernels' messages, of the same shape.
+        messages: Adds to its second argument, (N, S * L), the weighted sum of the normalised kernels' messages of its
+            first, the marginals.
         iterations: Number of updates.
 
     Returns:
         (N, S, L) marginals.
     """
-    marginals = (-unary).softmax(2)
+    marginals = _softmax_in_place(-unary)
+    update = torch.empty_like(marginals)
     for _ in range(iterations):
-        marginals = messages(marginals.flatten(1)).view(unary.shape).sub_(unary).softmax(2)
+        torch.neg(unary, out=update)
+        messages(marginals.flatten(1), update.flatten(1))
+        marginals, update = _softmax_in_place(update), marginals
     return marginals
+
+
+def _softmax_in_place(logits: Tensor) -> Tensor:
+    """Softmax over the last axis, which is short: several times faster than torch's wherever exp cannot overflow."""
+    low, high = logits.aminmax()
+    if low < -60 or high > 60:
+        return logits.copy_(logits.softmax(-1))
+    return logits.exp_().div_(logits.sum(-1, keepdim=True))
 
 
 def _require_memory(log_probs: Tensor, size: tuple[int, int]) -> None:

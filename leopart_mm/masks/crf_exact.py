@@ -12,7 +12,7 @@ BLOCK_ENTRIES = 1 << 24
 """Entries of the kernel matrix that are held at once (128 MB)."""
 
 
-def exact_messages(image: Tensor, settings: Any) -> Callable[[Tensor], Tensor]:
+def exact_messages(image: Tensor, settings: Any) -> Callable[[Tensor, Tensor], None]:
     """The messages of the dense CRF by brute force, in float64.
 
     Source: docs/methods/primaps.md §5.1.
@@ -22,8 +22,8 @@ def exact_messages(image: Tensor, settings: Any) -> Callable[[Tensor], Tensor]:
         settings: CRFSettings; weights and deviations are read.
 
     Returns:
-        A function of marginals (N, V), N = H * W in row-major order: the sum over kernels of weight times the
-        symmetrically normalised kernel times the marginals, (N, V) of the same type and device. Memory is bounded
+        A function of marginals (N, V), N = H * W in row-major order, and of an array (N, V) to which the sum over
+        kernels of weight times the symmetrically normalised kernel times the marginals is added. Memory is bounded
         whatever N is.
     """
     kernels = []
@@ -35,12 +35,10 @@ def exact_messages(image: Tensor, settings: Any) -> Callable[[Tensor], Tensor]:
     ones = in_float64(image.new_ones(image.shape[:2].numel(), 1, dtype=torch.float32))
     parts = [(weight, kernel, (kernel(ones) + 1e-20).rsqrt()) for weight, kernel in kernels]
 
-    def messages(marginals: Tensor) -> Tensor:
+    def messages(marginals: Tensor, total: Tensor) -> None:
         values = in_float64(marginals)
-        total = torch.zeros_like(values)
         for weight, kernel, norm in parts:
-            total += weight * norm * kernel(norm * values)
-        return total.to(marginals)
+            total += (weight * norm * kernel(norm * values)).to(total)
 
     return messages
 
