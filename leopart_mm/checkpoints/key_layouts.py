@@ -5,7 +5,7 @@ the heads beside it (`HEAD_LAYOUTS`): NeCo's files are DINOv2's backbone with Le
 
 1. Backbone with other names than timm's: a `KeyLayout` whose `sign` tells its keys from all others, inserted into
    `BACKBONE_LAYOUTS` before `TIMM`. Position embeddings and registers of another convention: `token_positions`.
-2. Heads: a `HeadLayout` in `HEAD_LAYOUTS`, which says under which names of ours they are kept.
+2. Heads: a `HeadLayout` in `HEAD_LAYOUTS`, which says under which names, and in which shapes, of ours they are kept.
 3. To write the layout too: a `FileLayout` in `conversion.TARGETS`.
 4. A file of the layout in `tests/checkpoints/layouts.py`: every test then runs over it.
 """

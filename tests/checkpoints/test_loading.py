@@ -222,3 +222,34 @@ def test_real_weights():
     assert len(report.matched) == 150
     assert report.ignored == report.reshaped == []
     assert (vit.embed_dims, vit.num_heads, vit.grid_size) == (192, 3, (14, 14))
+
+
+def hub_state(width, patch, grid, is_v2):
+    """Every tensor of a DINO or DINOv2 hub network of 12 blocks, by name and shape."""
+    layers = {'norm1': (width, ), 'attn.qkv': (3 * width, width), 'attn.proj': (width, width), 'norm2': (width, ),
+              'mlp.fc1': (4 * width, width), 'mlp.fc2': (width, 4 * width)}
+    shapes = {'cls_token': (1, 1, width), 'pos_embed': (1, 1 + grid**2, width), 'norm.weight': (width, ),
+              'norm.bias': (width, ), 'patch_embed.proj.weight': (width, 3, patch, patch),
+              'patch_embed.proj.bias': (width, )}
+    for block in range(12):
+        shapes |= {f'blocks.{block}.{name}.weight': shape for name, shape in layers.items()}
+        shapes |= {f'blocks.{block}.{name}.bias': shape[:1] for name, shape in layers.items()}
+        shapes |= {f'blocks.{block}.ls{number}.gamma': (width, ) for number in (1, 2) if is_v2}
+    if is_v2:
+        shapes['mask_token'] = (1, width)
+    return {name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(('arch', 'width', 'patch', 'grid', 'is_v2'), [
+    ('vit_small_patch8_224', 384, 8, 28, False), ('vit_base_patch8_224', 768, 8, 28, False),
+    ('vit_small_patch16_224', 384, 16, 14, False), ('vit_base_patch16_224', 768, 16, 14, False),
+    ('vit_small_patch14_dinov2', 384, 14, 37, True), ('vit_base_patch14_dinov2', 768, 14, 37, True)])
+def test_the_hub_networks_of_dino_and_dinov2(arch, width, patch, grid, is_v2):
+    with torch.device('meta'):
+        spec = DenseViT(arch).network_spec
+    state, report = load_backbone_state(hub_state(width, patch, grid, is_v2), spec)
+    assert state.keys() == spec.shapes.keys()
+    assert report.layout == ('DINOv2' if is_v2 else 'timm')
+    assert report.grid == (grid, grid)
+    assert report.reshaped == []
+    assert report.ignored == (['mask_token'] if is_v2 else [])
