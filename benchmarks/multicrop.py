@@ -84,11 +84,11 @@ class MultiCrop(Benchmark):
 
     def fixed_ours(self) -> dict[str, Any]:
         """Overlaps and resized crops of the first image for given boxes, our way."""
-        from leopart_mm.datasets.transforms.multi_crop import as_planes, resize
+        from leopart_mm.datasets.transforms.resizing import as_planes, resize_planes
         from leopart_mm.geometry.crop_boxes import crop_boxes
         gc_boxes, all_boxes = crop_boxes(FIXED_BOXES, SIZES, NUM_CROPS)
         planes = as_planes(self.images[0])
-        crops = [resize(planes[:, y1:y2, x1:x2], side).flip(0).numpy().astype(float)
+        crops = [resize_planes(planes[:, y1:y2, x1:x2], (side, side)).flip(0).numpy().astype(float)
                  for (x1, y1, x2, y2), side in zip(FIXED_BOXES.tolist(), SIDES, strict=True)]
         return dict(gc_boxes=gc_boxes, all_boxes=all_boxes, crops=crops)
 

@@ -11,7 +11,7 @@ from leopart_mm.clustering.contingency import contingency_table
 from leopart_mm.clustering.cooccurrence import CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.matching import scores
 from leopart_mm.datasets.coco_categories import STUFF_SUPERCATEGORIES, THING_SUPERCATEGORIES, class_of_category
-from leopart_mm.datasets.transforms.segmentation import resize_mask
+from leopart_mm.datasets.transforms.resizing import resize_mask
 from leopart_mm.geometry.patch_grid import upsample_scores
 from leopart_mm.masks import attention_foreground
 from leopart_mm.models.necks import FeatureToSize

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from leopart_mm.datasets.samplers.draw import sample_generator
-from leopart_mm.datasets.transforms.multi_crop import as_planes
+from leopart_mm.datasets.transforms.resizing import as_planes
 from leopart_mm.registry import TRANSFORMS
 
 # In the order in which they are applied.

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
-from torch import Tensor
 
 from leopart_mm.datasets.samplers.draw import sample_generator
+from leopart_mm.datasets.transforms.resizing import as_planes, resize_planes
 from leopart_mm.geometry.crop_boxes import crop_boxes, sample_crops
 from leopart_mm.registry import TRANSFORMS
 
@@ -93,7 +91,7 @@ class RoIAlignedMultiCrop(BaseTransform):
         sides = np.repeat(self.sizes, self.num_crops).tolist()
         crops = []
         for (x1, y1, x2, y2), side, flip in zip(absolute.tolist(), sides, flipped.tolist(), strict=True):
-            crop = resize(image[:, y1:y2, x1:x2], side)
+            crop = resize_planes(image[:, y1:y2, x1:x2], (side, side))
             dims = [0] if self.to_rgb and len(crop) == 3 else []
             if flip:
                 dims.append(2)
@@ -108,37 +106,3 @@ class RoIAlignedMultiCrop(BaseTransform):
         return (f'{type(self).__name__}(num_crops={self.num_crops}, sizes={self.sizes}, scales={self.scales}, '
                 f'ratio={self.ratio}, min_overlap={self.min_overlap}, max_tries={self.max_tries}, '
                 f'flip_prob={self.flip_prob}, to_rgb={self.to_rgb})')
-
-
-def as_planes(image: np.ndarray) -> Tensor:
-    """An image array HxW or HxWxC as a (C, H, W) tensor without copying uint8; other types become float32.
-
-    uint16 is scaled to 0..255, floats are left as they are.
-
-    Raises:
-        ValueError: If the image is empty or does not have 2 or 3 dimensions.
-        TypeError: If the pixels are not uint8, uint16 or float.
-    """
-    if image.ndim not in (2, 3) or image.size == 0:
-        raise ValueError(f'an image must be a non-empty HxW or HxWxC array; got the shape {image.shape}')
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.dtype == np.uint16:
-        image = image.astype(np.float32) / 257
-    elif image.dtype.kind == 'f':
-        image = image.astype(np.float32, copy=False)
-    elif image.dtype != np.uint8:
-        raise TypeError(f'an image must be uint8, uint16 or float; got {image.dtype}')
-    # torch takes neither negative strides (a flipped view) nor read-only memory without complaint
-    if not image.flags.writeable or min(image.strides) < 0:
-        image = image.copy()
-    return torch.from_numpy(image).permute(2, 0, 1)
-
-
-def resize(planes: Tensor, side: int) -> Tensor:
-    """Resize (C, h, w) to (C, side, side), bilinear with anti-aliasing: PIL's result, to the rounding of uint8.
-
-    torch's kernel for uint8 agrees with PIL to 0.002 grey levels on average and takes a third of its time; OpenCV's
-    INTER_AREA (0.2-0.5 levels away) is slower, its INTER_LINEAR aliases.
-    """
-    return F.interpolate(planes[None], (side, side), mode='bilinear', antialias=True, align_corners=False)[0]

@@ -15,9 +15,10 @@ from leopart_mm.datasets.transforms.pil_blur import pil_blur_kernel
 
 LUMA = (0.299, 0.587, 0.114)  # PIL's
 Factor = Tensor | float
+Operations = dict[int, tuple[Callable[[Tensor, Factor], Tensor], float]]
 
 
-def augment(images: Tensor, parameters: Tensor) -> Tensor:
+def augment(images: Tensor, parameters: Tensor, operations: Operations | None = None) -> Tensor:
     """Apply the drawn operations, in place: colour jitter in its random order, then grey, then blur.
 
     Every operation runs once on all images that have it in the same place of the order. Which these are is read from
@@ -27,6 +28,7 @@ def augment(images: Tensor, parameters: Tensor) -> Tensor:
     Args:
         images: (N, 3, H, W) float in [0, 1], contiguous.
         parameters: (N, 7) of `draw_photometric`, on the CPU.
+        operations: Column of the jitter -> operation and its identity. Defaults to `JITTER`.
 
     Returns:
         ``images``.
@@ -38,7 +40,7 @@ def augment(images: Tensor, parameters: Tensor) -> Tensor:
         raise ValueError('photometric augmentation needs images (N, 3, H, W) and parameters '
                          f'(N, {columns.NUM_PARAMETERS}); got {tuple(images.shape)} and {tuple(parameters.shape)}. For '
                          'images without three channels take DrawPhotometric out of the pipeline')
-    steps = list(plan(parameters.tolist()))
+    steps = list(plan(parameters.tolist(), operations or JITTER))
     if len(images) == 1:
         for operation, _, factors in steps:
             operation(images, factors[0])
@@ -55,15 +57,15 @@ def augment(images: Tensor, parameters: Tensor) -> Tensor:
 Step = tuple[Callable[..., Tensor], list[int], list]
 
 
-def plan(rows: list[list[float]]) -> Iterator[Step]:
+def plan(rows: list[list[float]], operations: Operations) -> Iterator[Step]:
     """The operations in order, each with the numbers of its images and their factors.
 
     Operations that would change nothing are left out.
     """
     everywhere = range(len(rows))
     orders = [columns.ORDERS[int(row[columns.ORDER])] for row in rows]
-    for slot in range(len(JITTER)):
-        for column, (operation, identity) in JITTER.items():
+    for slot in range(len(operations)):
+        for column, (operation, identity) in operations.items():
             place = [i for i in everywhere if orders[i][slot] == column and rows[i][column] != identity]
             if place:
                 yield operation, place, [rows[i][column] for i in place]
@@ -104,17 +106,22 @@ def adjust_saturation(images: Tensor, factor: Factor) -> Tensor:
     return torch.lerp(luma(images), images, factor, out=images).clamp_(0, 1)
 
 
-def luma(images: Tensor) -> Tensor:
+def luma(images: Tensor, weights: tuple[float, float, float] = LUMA) -> Tensor:
     """Weighted sum of the channels: (n, 3, H, W) -> (n, 1, H, W)."""
     red, green, blue = images.split(1, dim=1)
-    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+    return (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
 
 
-def adjust_hue(images: Tensor, shift: Factor) -> Tensor:
+def adjust_hue(images: Tensor, shift: Factor, clamp: bool = False) -> Tensor:
     """Turn the hue of HSV by a share of the circle in [-0.5, 0.5], value and saturation kept.
 
     With hue h on the circle [0, 6), smallest channel m and chroma c = largest - m, the channels of a colour are
     m + c * (|h - 3| - 1), m + c * (2 - |h - 2|) and m + c * (2 - |h - 4|), the factors of c clamped to [0, 1].
+
+    Args:
+        images: (n, 3, H, W).
+        shift: Share of the circle.
+        clamp: For images outside of [0, 1]: clamp all but the largest channel, as torchvision does.
     """
     red, green, blue = images.split(1, dim=1)
     chroma, smallest = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
@@ -130,10 +137,13 @@ def adjust_hue(images: Tensor, shift: Factor) -> Tensor:
     centre, sign, offset = images.new_tensor(((3., 2., 4.), (1., -1., -1.), (-1., 2., 2.))).view(3, 3, 1, 1)
     torch.sub(hue, centre, out=images).abs_()
     images.mul_(sign).add_(offset).clamp_(0, 1)
+    if clamp:
+        colours = torch.addcmul(smallest, images, chroma)
+        return torch.where(images == 1, colours, colours.clamp(0, 1), out=images)
     return torch.addcmul(smallest, images, chroma, out=images)
 
 
-JITTER = {
+JITTER: Operations = {
     columns.BRIGHTNESS: (adjust_brightness, 1.),
     columns.CONTRAST: (adjust_contrast, 1.),
     columns.SATURATION: (adjust_saturation, 1.),
@@ -141,15 +151,16 @@ JITTER = {
 }
 
 
-def gaussian_blur(images: Tensor, weights: Tensor | list[float]) -> Tensor:
-    """Separable symmetric blur, the border pixels continued.
+def gaussian_blur(images: Tensor, weights: Tensor | list[float], padding: str = 'replicate') -> Tensor:
+    """Separable symmetric blur, in place.
 
     Args:
         images: (n, 3, H, W).
         weights: Half kernel, centre first: r + 1 floats or (n, 1, 1, 1) tensors.
+        padding: What lies beyond the border: 'replicate' continues the border pixels, 'reflect' mirrors the image.
     """
     radius = len(weights) - 1
-    padded = F.pad(images, (radius,) * 4, mode='replicate')
+    padded = F.pad(images, (radius,) * 4, mode=padding)
     rows = correlate(padded, weights, 3, padded.new_empty(*padded.shape[:3], images.shape[3]))
     return correlate(rows, weights, 2, images)
 

@@ -3,14 +3,12 @@
 from typing import Any
 
 import numpy as np
-import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
 from leopart_mm.datasets.samplers.draw import sample_generator
-from leopart_mm.datasets.transforms.multi_crop import as_planes, resize
+from leopart_mm.datasets.transforms.resizing import check_method, resize_image, resize_map, resize_mask
 from leopart_mm.geometry.crop_boxes import Box, sample_crop
-from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.registry import TRANSFORMS
 
 
@@ -19,7 +17,8 @@ class SegRandomResizedCrop(BaseTransform):
     """Cut out a random part of the image and its masks and resize it to a square (docs/methods/leopart.md §9).
 
     torchvision's RandomResizedCrop for image (bilinear, anti-aliased) and masks (nearest) alike; mmcv's RandomResize
-    and RandomCrop keep the aspect ratio, and mmpretrain's RandomResizedCrop forgets the masks.
+    and RandomCrop keep the aspect ratio, and mmpretrain's RandomResizedCrop forgets the masks. Proposals are masks too
+    (docs/methods/primaps.md §2.1), if `seg_fields` names them.
 
     Required keys: ``img``; optional: the masks named in ``seg_fields``. Changes ``img_shape`` too.
 
@@ -30,13 +29,18 @@ class SegRandomResizedCrop(BaseTransform):
             whole image is taken.
         ratio: Range of width / height.
         rule: Nearest rule for masks: 'centre', as Pillow does, or 'corner', as ``F.interpolate`` does.
+        method: 'torch' (default) or 'pillow', see `resize_image`; with 'pillow' masks too are resized by Pillow.
+
+    Raises:
+        ValueError: If `scale` or `method` is none of these.
     """
 
     def __init__(self, size: int, scale: tuple[float, float] = (0.8, 1.), ratio: tuple[float, float] = (3 / 4, 4 / 3),
-                 rule: str = 'centre') -> None:
+                 rule: str = 'centre', method: str = 'torch') -> None:
         if not 0 < scale[0] <= min(1, scale[1]):
             raise ValueError(f'SegRandomResizedCrop: a scale must be 0 < low <= high, and low at most 1; got {scale}.')
         self.size, self.scale, self.ratio, self.rule = int(size), tuple(scale), tuple(ratio), rule
+        self.method = check_method(method, 'SegRandomResizedCrop')
 
     @cache_randomness
     def draw(self, results: dict[str, Any]) -> Box:
@@ -47,11 +51,50 @@ class SegRandomResizedCrop(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop and resize image and masks."""
         x1, y1, x2, y2 = self.draw(results)
-        crop = resize(as_planes(results['img'][y1:y2, x1:x2]), self.size)
-        results['img'] = np.ascontiguousarray(crop.permute(1, 2, 0).numpy())
-        results['img_shape'] = results['img'].shape[:2]
-        for key in results.get('seg_fields', []):
-            results[key] = resize_mask(results[key][y1:y2, x1:x2], (self.size, self.size), self.rule)
+        size = self.size, self.size
+        results['img'] = resize_image(results['img'][y1:y2, x1:x2], size, self.method)
+        results['img_shape'] = size
+        for key in maps_of(results):
+            crop = results[key][y1:y2, x1:x2]
+            pillow = self.method == 'pillow'
+            results[key] = resize_map(crop, size, 'pillow') if pillow else resize_mask(crop, size, self.rule)
+        return results
+
+
+@TRANSFORMS.register_module()
+class SegRandomFlip(BaseTransform):
+    """Mirror the image and its masks from left to right with a probability (docs/methods/primaps.md §2.1).
+
+    mmseg's RandomFlip draws from numpy's global state, which depends on the number of workers; this one draws from
+    the sample (see `sample_generator`).
+
+    Required key: ``img``; optional: the masks named in ``seg_fields``. Adds ``flip`` (bool) and ``flip_direction``
+    ('horizontal' or None), as mmcv does.
+
+    Args:
+        prob: Probability in 0..1.
+
+    Raises:
+        ValueError: If `prob` is not in 0..1.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'SegRandomFlip: prob must be in 0..1, not {prob}.')
+        self.prob = prob
+
+    @cache_randomness
+    def draw(self, results: dict[str, Any]) -> bool:
+        """Whether this sample is mirrored."""
+        return bool(sample_generator(results, 'SegRandomFlip').random() < self.prob)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Mirror image and masks, or leave them."""
+        results['flip'] = self.draw(results)
+        results['flip_direction'] = 'horizontal' if results['flip'] else None
+        if results['flip']:
+            for key in ('img', *maps_of(results)):
+                results[key] = np.ascontiguousarray(results[key][:, ::-1])
         return results
 
 
@@ -89,6 +132,6 @@ class KeepNetworkSize(BaseTransform):
         return results
 
 
-def resize_mask(mask: np.ndarray, size: tuple[int, int], rule: str) -> np.ndarray:
-    """Label map (h, w) to `size`, nearest."""
-    return upsample_labels(torch.from_numpy(np.ascontiguousarray(mask)), size, rule=rule).numpy()
+def maps_of(results: dict[str, Any]) -> list[str]:
+    """Keys of all maps that lie on the pixels of the image: masks, and the pixels without data of `LoadImage`."""
+    return [*results.get('seg_fields', []), *(['missing'] if results.get('missing') is not None else [])]

@@ -7,7 +7,7 @@ from torchvision.ops import roi_align
 
 from leopart_mm.datasets.samplers import Draw
 from leopart_mm.datasets.transforms import DrawPhotometric, PackMultiCrop, RoIAlignedMultiCrop
-from leopart_mm.datasets.transforms.multi_crop import as_planes, resize
+from leopart_mm.datasets.transforms.resizing import as_planes, resize_planes
 
 
 def image(height=60, width=90, channels=3, dtype=np.uint8, seed=0):
@@ -48,7 +48,7 @@ def test_crop_is_pils_of_the_box_in_rgb():
 @pytest.mark.parametrize('box', [(0, 0, 60, 40), (3, 5, 90, 58), (10, 10, 12, 13)])
 def test_resize_is_pils(box):
     picture = Image.fromarray(image()).crop(box)
-    ours = resize(as_planes(np.asarray(picture)), 24).permute(1, 2, 0).numpy().astype(int)
+    ours = resize_planes(as_planes(np.asarray(picture)), (24, 24)).permute(1, 2, 0).numpy().astype(int)
     difference = ours - np.asarray(picture.resize((24, 24), Image.BILINEAR))
     assert np.abs(difference).max() <= 1
 
