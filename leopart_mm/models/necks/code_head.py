@@ -24,6 +24,7 @@ from leopart_mm.checkpoints.code_heads import (
 from leopart_mm.checkpoints.key_layouts import State
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 from leopart_mm.checkpoints.sources import describe_source, read_checkpoint
+from leopart_mm.files import shorten
 from leopart_mm.registry import MODELS
 
 PROJECTIONS = (None, NONLINEAR, LINEAR, IDENTITY)
@@ -73,8 +74,8 @@ class CodeHead(BaseModule):
             scaled by 1 / (1 - dropout). Published for STEGO, by accident: 0.1, also in evaluation, so codes are noisy;
             HP: 0. Factors are drawn for one image after the other from torch's generator of the CPU, so they do not
             depend on the size of batches, but on the order of images.
-        projection: None: 'nonlinear' or 'linear' (no `cluster2`), as the weights are. 'identity': code = features, as
-            of a STEGO run with projection_type null. Any other than the weights' is refused.
+        projection: None: 'nonlinear' or 'linear' (no `cluster2`), as the weights are; either of them by name: weights
+            of the other kind are refused. 'identity': code = features, as of a STEGO run with projection_type null.
         in_channels: Width C of the features; None: the weights'. Another than the weights' is refused.
         out_channels: Width D of the code; None: the weights'.
         options: JSON file of the options of an HP run: what it says of the head is checked.
@@ -110,6 +111,7 @@ class CodeHead(BaseModule):
         self.options = options
         self.in_channels, self.out_channels = in_channels, out_channels
         self._settings = CodeSettings()
+        self.register_buffer('place', torch.zeros(0), persistent=False)  # the device, also before there are layers
         self._awaits_weights = checkpoint is not None and projection != IDENTITY
         if projection == IDENTITY:
             self.in_channels = self.out_channels = out_channels or in_channels
@@ -211,8 +213,7 @@ class CodeHead(BaseModule):
 
     def _build(self, in_channels: int, out_channels: int, nonlinear: bool) -> None:
         self.in_channels, self.out_channels = in_channels, out_channels
-        device = self.layers.cluster1[0].weight.device if self.layers is not None else None
-        self.add_module(self.part, CodeLayers(in_channels, out_channels, nonlinear).to(device))
+        self.add_module(self.part, CodeLayers(in_channels, out_channels, nonlinear).to(self.place.device))
         self.layers.requires_grad_(False).eval()
 
     def _fit(self, state: State, name: str) -> None:
@@ -252,14 +253,20 @@ class CodeHead(BaseModule):
             given = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
             state = {key.removeprefix(f'{self.part}.'): value for key, value in given.items()
                      if key.startswith(f'{self.part}.')}
+            other = 'ema' if self.part == 'head' else 'head'
+            others = [key for key in given if key.startswith(f'{other}.')]
             if 'cluster1.0.weight' not in state:
-                other = 'ema' if self.part == 'head' else 'head'
-                hint = f'it holds {other}.* only: set ema={not self.moving_average} in the neck' if given else (
+                hint = f'it holds {other}.* only: set ema={not self.moving_average} in the neck' if others else (
                     'it is no checkpoint of this model; name the file of a STEGO or HP run as checkpoint of the neck')
                 raise BackboneCheckpointError(f"The checkpoint has no '{prefix}{self.part}.cluster1.0.weight', so the "
                                               f'code head would keep random weights: {hint}.')
-            for key in given.keys() - {f'{self.part}.{name}' for name in state}:
+            for key in others:
                 del state_dict[prefix + key]
             self._fit(state, 'the checkpoint')
+            faults = [f'{prefix}{self.part}.{key}' for key, value in self.layers.state_dict().items()
+                      if key not in state or state[key].shape != value.shape]
+            if faults:
+                raise BackboneCheckpointError(f'The checkpoint lacks {shorten(faults)} of the code head, or has it in '
+                                              'another shape: download or save it again.')
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._awaits_weights = False

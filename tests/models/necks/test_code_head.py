@@ -144,6 +144,23 @@ def test_our_checkpoints_load_where_the_file_is_not(ema, tmp_path):
         load_state_dict(again, plain)
 
 
+@pytest.mark.filterwarnings('ignore:.*no-op')  # nothing is copied to meta tensors
+def test_layers_are_built_where_the_model_is(tmp_path):
+    neck = CodeHead(str(tmp_path / 'not_here.ckpt')).to('meta')  # as MMEngine moves models before it loads them
+    neck.load_state_dict(ready(stego()).state_dict(), assign=False)
+    assert {parameter.device.type for parameter in neck.parameters()} == {'meta'}
+
+
+def test_a_damaged_head_is_refused():
+    segmentor = model(stego())
+    for change in (lambda value: None, lambda value: value[:3]):
+        state = segmentor.state_dict()
+        state['neck.head.cluster2.2.bias'] = change(state['neck.head.cluster2.2.bias'])
+        with pytest.raises(BackboneCheckpointError, match=r'lacks neck\.head\.cluster2\.2\.bias of the code head, or'):
+            load_state_dict(model(None, in_channels=32, out_channels=6),
+                            {key: value for key, value in state.items() if value is not None})
+
+
 def test_one_of_the_heads_of_a_converted_file():
     state = convert_checkpoint(hp(), 'leopart_mm').checkpoint['state_dict']
     for ema in (False, True):
