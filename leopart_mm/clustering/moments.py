@@ -34,7 +34,7 @@ class Moments:
             return
         mean = features.mean(dim=0)
         centred = features - mean
-        self._merge(len(features), mean, _gram(centred))
+        self._merge(len(features), mean, gram(centred))
 
     def merge(self, other: 'Moments') -> None:
         """Add the vectors that `other` saw."""
@@ -83,8 +83,8 @@ class Moments:
             raise ValueError('No feature vector was seen: the data set for fitting is empty.')
 
 
-def _gram(vectors: Tensor) -> Tensor:
-    """vectors.T @ vectors."""
+def gram(vectors: Tensor) -> Tensor:
+    """vectors.T @ vectors of vectors (n, C): (C, C)."""
     if vectors.device.type != 'cpu':
         return vectors.T @ vectors
     array = vectors.numpy()
