@@ -85,6 +85,9 @@ class CRFSettings:
                                  f'{", ".join(known)}.')
 
 
+DEFAULTS = CRFSettings()
+
+
 def to_bytes(normalised: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
              mode: str = 'round') -> Tensor:
     """A normalised image as the bytes that the CRF reads.
@@ -128,7 +131,7 @@ def truncate_bytes(image: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Se
     return to_bytes((image.movedim(-1, -3).float() / 255 - mean) / std, mean.flatten(), std.flatten(), 'truncate')
 
 
-def crf_unary(log_probs: Tensor, size: tuple[int, int], settings: CRFSettings = CRFSettings()) -> Tensor:
+def crf_unary(log_probs: Tensor, size: tuple[int, int], settings: CRFSettings = DEFAULTS) -> Tensor:
     """The unary energies: log-probabilities bilinear to pixels, softmax, -log with clipping.
 
     Args:
@@ -159,7 +162,7 @@ def crf_unary(log_probs: Tensor, size: tuple[int, int], settings: CRFSettings = 
 
 
 @torch.no_grad()
-def dense_crf(log_probs: Tensor, image: Tensor, settings: CRFSettings = CRFSettings()) -> Tensor:
+def dense_crf(log_probs: Tensor, image: Tensor, settings: CRFSettings = DEFAULTS) -> Tensor:
     """Marginals of a fully connected CRF over the pixels of an image, by mean-field inference.
 
     Potts compatibility, a Gaussian kernel on positions and a bilateral one on positions and colours, both with
