@@ -47,3 +47,14 @@ def colour_labels(labels: np.ndarray, palette: np.ndarray, ignore: int | None = 
     if ignore is not None:
         index[labels == ignore] = len(palette)
     return table[index]
+
+
+def pascal_colours(count: int) -> np.ndarray:
+    """(count, 3) uint8 RGB: Pascal VOC's colours, whose channels take turns at the bits of the index.
+
+    >>> pascal_colours(4).tolist()
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    """
+    index = np.arange(count)
+    channels = [sum(((index >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
+    return np.stack(channels, -1).astype(np.uint8)

@@ -46,6 +46,8 @@ class PairedFolders(HasValueRange, BaseSegDataset):
         ValueError: If there is no mask.
     """
 
+    CHECK_IDS = False  # whether `LoadMask` refuses ids that are no class
+
     def __init__(self,
                  data_root: str,
                  data_prefix: dict,
@@ -75,7 +77,8 @@ class PairedFolders(HasValueRange, BaseSegDataset):
         samples = [
             dict(img_path=str(images / (name + self.img_suffix)),
                  seg_map_path=str(masks / (name + self.seg_map_suffix)),
-                 label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[]) for name in names
+                 label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[],
+                 **(dict(num_classes=len(self.metainfo['classes'])) if self.CHECK_IDS else {})) for name in names
         ]
         for key, what, folder in (('img_path', 'images', images), ('seg_map_path', 'masks', masks)):
             check_complete([sample[key] for sample in samples], what, folder, 'Add them, or take them off the list.')

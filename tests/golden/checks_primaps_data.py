@@ -1,10 +1,17 @@
 """Golden checks of PriMaPs' images and labels: geometry, the student's augmentation, label tables."""
 
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from PIL import Image
+from scipy.io import savemat
 
+from leopart_mm.datasets.converters.cityscapes27 import IGNORED
+from leopart_mm.datasets.converters.potsdam3 import LISTS, convert_potsdam
+from leopart_mm.datasets.label_tables import CITYSCAPES27, COCO_STUFF27, POTSDAM3, label_table, map_ids
 from leopart_mm.datasets.transforms import CentreCrop, ResizeShorterSide, SegRandomFlip, SegRandomResizedCrop
 from leopart_mm.datasets.transforms import photometric_parameters as columns
 from leopart_mm.datasets.transforms.photometric import JITTER, luma
@@ -99,3 +106,21 @@ def check_student_augmentations(arrays):
         np.testing.assert_allclose(result, arrays[f'unit_{name}_out'], rtol=0, atol=1e-4, err_msg=name)
     grey = augment_student(unit.clone(), parameters(grey=True))
     np.testing.assert_array_equal(grey, luma(unit, LUMA).expand(-1, 3, -1, -1))
+
+
+@golden_case('primaps', 'label_maps')
+def check_label_maps(arrays):
+    raw = arrays['raw'].reshape(16, 16)
+    tables = dict(cityscapes27=label_table(CITYSCAPES27, IGNORED, unknown=255),
+                  cocostuff27=label_table(COCO_STUFF27, unknown=0), potsdam3=label_table(POTSDAM3, unknown=255))
+    for name, table in tables.items():
+        np.testing.assert_array_equal(map_ids(raw, table, name).ravel(), arrays[name], name)
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / 'imgs').mkdir()
+        savemat(root / 'imgs/7.mat', dict(img=np.zeros((16, 16, 4), np.uint8)))
+        for name in LISTS:
+            (root / f'{name}.txt').write_text('7\n')
+        convert_potsdam(root, root / 'out', workers=1)
+        found = np.asarray(Image.open(root / 'out/annotations/7.png')).ravel()
+    np.testing.assert_array_equal(found, arrays['potsdam3_missing_label'])

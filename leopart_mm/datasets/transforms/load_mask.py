@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from mmseg.datasets.transforms import LoadAnnotations
 
-from leopart_mm.datasets.mask_reading import ORIENTATIONS, fit_to_image, nearest, read_mask
+from leopart_mm.datasets.mask_reading import ORIENTATIONS, MaskError, fit_to_image, nearest, read_mask
+from leopart_mm.files import printable, shorten
 from leopart_mm.registry import TRANSFORMS
 
 
@@ -21,7 +22,8 @@ class LoadMask(LoadAnnotations):
         **kwargs: As for mmseg's LoadAnnotations.
 
     Raises:
-        MaskError: If a mask cannot be read, holds colours, or does not belong to its image.
+        MaskError: If a mask cannot be read, holds colours, does not belong to its image, or, where the data set knows
+            its classes (``num_classes`` of the sample), holds other ids.
         ValueError: If `orientation` is unknown.
     """
 
@@ -44,7 +46,19 @@ class LoadMask(LoadAnnotations):
             for old, new in results['label_map'].items():
                 table[old] = new
             mask = table[mask]
+        if results.get('num_classes') is not None:
+            self._check_ids(mask, results['num_classes'], results.get('ignore_index', 255), path)
         if results.get('missing') is not None:
             mask[nearest(results['missing'], mask.shape)] = results.get('ignore_index', 255)
         results['gt_seg_map'] = mask
         results['seg_fields'].append('gt_seg_map')
+
+    @staticmethod
+    def _check_ids(mask: np.ndarray, num_classes: int, ignore_index: int | None, path: str) -> None:
+        odd = mask >= num_classes
+        if ignore_index is not None:
+            odd &= mask != ignore_index
+        if odd.any():
+            raise MaskError(f'The mask {printable(path)} holds the ids {shorten(map(str, np.unique(mask[odd])))}, but '
+                            f'the data set has the classes 0 to {num_classes - 1} and {ignore_index}, ignored: convert '
+                            'the original label images again with its converter in tools/dataset_converters.')
