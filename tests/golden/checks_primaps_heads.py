@@ -31,7 +31,6 @@ def check_dino_features(arrays):
             close(vit.forward_dense(images, [-number]).maps[0], true)
             close(vit.forward_dense(images, [-1 if family == 'dinov2' else -number]).maps[0], published)
         grid = tuple(side // vit.patch_size for side in images.shape[-2:])
-        assert grid != vit.grid_size
         patches = resize_positions(vit.pos_embed[:, 1:], vit.grid_size, grid, 'dino')
         close(torch.cat([vit.pos_embed[:, :1], patches], dim=1), data[f'{family}_pos_embed'])
 
@@ -48,7 +47,7 @@ def check_stego_head(arrays):
     raw = torch.einsum('bdhw,kd->bkhw', data['code'], F.normalize(read_heads(checkpoint)[DIRECTIONS][..., 0, 0], dim=1))
     assert torch.equal(raw.argmax(1), data['primaps_argmax'])
     scales = torch.stack([data['dropped_scale_cluster1'], data['dropped_scale_cluster2']], dim=1)
-    assert set(scales.unique().tolist()) <= {0., float(torch.tensor(1 / 0.9))}
+    assert torch.isclose(scales, scales.new_tensor(1 / 0.9)).logical_or(scales == 0).all()
     close(neck(maps, scales)[0], data['dropped_code'])
     linear = dict(state_dict={key: value for key, value in checkpoint['state_dict'].items()
                               if not key.startswith('net.cluster2.')})
