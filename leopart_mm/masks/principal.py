@@ -11,12 +11,12 @@ from torch import Tensor
 
 from leopart_mm.clustering.leading_direction import leading_directions
 from leopart_mm.clustering.moments import gram
-from leopart_mm.devices import in_float64
+from leopart_mm.devices import float64_device, in_float64
 from leopart_mm.files import printable
 
 CHOICES = dict(orientation=('max_abs', 'library'), anchor=('free', 'any'), no_mask=('stop', 'nan'),
                erased=('background', 'nan'), single_background=('masks', 'rows'))
-HELD_BYTES = 2**28  # of features in float64 that are treated at once
+HELD_BYTES = dict(cpu=2**23, cuda=2**29)  # of features in float64 treated at once: a CPU's cache decides, see §18
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def principal_masks(features: Tensor,
                     names: Sequence[str] | None = None) -> list[PrincipalMasks]:
     """Split each image of a batch into principal masks.
 
-    All images are treated at once on their device, in float64 (on the CPU where the device has none); an image leaves
-    the batch when it is done. Its masks do not depend on the others.
+    Images are treated together on their device, in float64 (on the CPU where the device has none), as many as keep it
+    busy; an image leaves the batch when it is done. Its masks do not depend on the others.
 
     Args:
         features: (B, C, h, w), raw features of any float type.
@@ -129,7 +129,8 @@ def principal_masks(features: Tensor,
     if features.dim() != 4 or 0 in features.shape[1:]:
         raise ValueError(f'Features must be (B, C, h, w) with cells, but are {tuple(features.shape)}.')
     _require_finite(features, names)
-    step = max(HELD_BYTES // (8 * features[0].numel()), 1) if len(features) else 1
+    held = HELD_BYTES.get(float64_device(features).type, HELD_BYTES['cuda'])
+    step = max(held // (8 * features.shape[1:].numel()), 1)
     found = []
     for start in range(0, len(features), step):
         part = slice(start, start + step)
@@ -198,8 +199,7 @@ class _Loop:
 
     def _take_masks(self) -> None:
         """One mask of every image."""
-        directions = self._directions()
-        similarity = self._cosines(directions).masked_fill(~self.free, 0)
+        directions, similarity = self._directions()
         allowed = torch.ones_like(self.free) if self.settings.anchor == 'any' else self.free & self.usable
         scores = similarity.masked_fill(~allowed, -torch.inf)
         anchors = (scores == scores.amax(1, keepdim=True)).to(torch.uint8).argmax(1)  # the first cell of the largest
@@ -219,8 +219,8 @@ class _Loop:
         for image, (*part, stops) in zip(self.index.tolist(), parts, strict=True):
             self.passes[image].append(None if stops else tuple(part))
 
-    def _directions(self) -> Tensor:
-        """(A, C): principal directions of the free cells, oriented."""
+    def _directions(self) -> tuple[Tensor, Tensor]:
+        """(A, C): principal directions of the free cells, oriented; and (A, n), the cosines of the free cells."""
         counts = self.free.sum(1)[:, None]
         covariances = self.products - self.sums[:, :, None] * (self.sums / counts)[:, None]
         directions, self.blocks = leading_directions(covariances, self.blocks)
@@ -232,7 +232,8 @@ class _Loop:
         for row, image in enumerate(self.index.tolist() if self.given is not None else ()):
             if len(self.passes[image]) < len(self.given[image]):
                 flip[row] = directions[row] @ self.given[image][len(self.passes[image])].to(directions) < 0
-        return torch.where(flip[:, None], -directions, directions)
+        sign = torch.where(flip, -1, 1)[:, None]
+        return directions * sign, cosines * sign
 
     def _cosines(self, vectors: Tensor) -> Tensor:
         """(A, n) float32: products of vectors (A, C) with unit features. Rounded, so that equal cells tie."""

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from leopart_mm.masks import sources
+from leopart_mm.masks.principal_source import PrincipalProposals
 from leopart_mm.masks.sources import MaskFiles, MaskInputs, MaskSource
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.networks import Network
@@ -12,6 +13,7 @@ from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.registry import TASK_UTILS
 
 TASK_UTILS.register_module(module=MaskFiles)
+TASK_UTILS.register_module(module=PrincipalProposals)
 
 
 @TASK_UTILS.register_module()
