@@ -65,10 +65,16 @@ def test_a_last_row_of_cells_that_is_partly_image_is_cut():
     assert {*found.labels[:, 0]} == {1, 2}
 
 
-def test_the_crf_moves_borders():
-    features, picture = inputs(structured(1)), image()
+def test_the_crf_moves_borders_to_those_of_the_picture():
+    cells = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+    features = inputs(cells[(torch.arange(9) >= 4).long()].T[None, :, :, None].expand(-1, -1, -1, 8))
+    pixels = np.full((36, 32, 3), 40, np.uint8)
+    pixels[18:] = 200
+    picture = ProposalImage('a', pixels, pixels.shape[:2])
     coarse, fine = (source(crf=crf)(features, [picture])[0].labels for crf in (None, {}))
-    assert (coarse != fine).any()
+    for labels, border in ((coarse, 16), (fine, 18)):
+        assert (labels[:border] == labels[0, 0]).all()
+        assert (labels[border:] == 3 - labels[0, 0]).all()
     draft = source().propose(features)[0]
     assert np.array_equal(source().refine(pickle.loads(pickle.dumps(draft)), picture).labels, fine)
 
