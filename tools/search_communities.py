@@ -107,7 +107,7 @@ def prepare(args: argparse.Namespace) -> tuple['CommunitySearch', str]:
 
 def search_key(cfg: 'Config', criterion: str, preferred: int, map_size: tuple, dataset: Any) -> str:
     """Fingerprint of what decides the value of a trial: model, transforms, seed, criterion, checkpoint, data."""
-    from leopart_mm.apis.fingerprints import (
+    from leopart_mm.fingerprints import (
         dataset_files,
         file_fingerprint,
         files_fingerprint,

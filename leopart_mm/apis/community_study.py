@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leopart_mm.apis.fingerprints import text_fingerprint
+from leopart_mm.fingerprints import text_fingerprint
 from leopart_mm.progress import progress
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from leopart_mm.apis.fingerprints import text_fingerprint
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, preview
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation, model_digest
@@ -18,6 +17,7 @@ from leopart_mm.datasets.band_reading import read_bands
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
 from leopart_mm.evaluation.label_writer import no_data_label, read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
+from leopart_mm.fingerprints import text_fingerprint
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.progress import progress
 from leopart_mm.visualization.cluster_names import ClusterNames

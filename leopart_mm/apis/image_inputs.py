@@ -64,6 +64,18 @@ def list_images(inputs: ImageInput | Sequence[ImageInput]) -> ImageList:
     return result
 
 
+def named_images(paths: Sequence[str], root: str | os.PathLike | None = None) -> ImageList:
+    """Files with the names that `list_images` would give them below the folder `root`.
+
+    Args:
+        paths: The files.
+        root: A folder above all of them, else the deepest such folder is taken.
+    """
+    above = root is not None and all(
+        Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root)) for path in paths)
+    return ImageList(list(paths), _names(paths, os.fspath(root) if above else None))
+
+
 def _path(entry: object) -> str:
     if not isinstance(entry, str | os.PathLike):
         raise TypeError(f'Images are given as paths or arrays, not as {type(entry).__name__}.')

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from leopart_mm.apis.image_inputs import ImageList
-from leopart_mm.apis.output_index import OutputIndex
 from leopart_mm.datasets.image_reading import ImageReadError
 from leopart_mm.files import printable, shorten
+from leopart_mm.output_index import OutputIndex
 
 Result = TypeVar('Result')
 Image = str | np.ndarray
@@ -81,6 +81,7 @@ class ImageRun:
         suffix: Suffix of the output files.
         overwrite: Take over a folder with outputs of other settings, which are removed, and make all outputs again.
         clear: Removes what else there is of other settings when the folder is taken over.
+        refusal: As in `OutputIndex.claim`.
 
     Attributes:
         took_over: Whether the folder was made with other settings.
@@ -92,14 +93,15 @@ class ImageRun:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], suffix: str = '.png',
-                 overwrite: bool = False, clear: Callable[[], None] | None = None) -> None:
+                 overwrite: bool = False, clear: Callable[[], None] | None = None,
+                 refusal: Callable[[dict[str, Any]], str] | None = None) -> None:
         self.folder = folder
         self.suffix = suffix
         self.overwrite = overwrite
         self.index = OutputIndex(folder, settings)
         self._clear_more = clear
         self._cleared: set[Path] = set()
-        self.took_over = self.index.claim(overwrite, self._clear)
+        self.took_over = self.index.claim(overwrite, self._clear, refusal)
         self.report = Report()
         self.forgotten: list[str] = []
 
@@ -127,27 +129,50 @@ class ImageRun:
         Raises:
             OSError: If an output cannot be written.
         """
-        self.report = Report()
-        self._forget_renamed(images)
-        self.report.others = self.index.names_beside(set(images.names))
+        self.start(images)
 
         def process(image: Image, name: str) -> Result:
-            file = self.file(name)
-            if not self.overwrite and self.index.is_current(name, image, file):
-                result = read(image, name, file)
+            if self.has(name, image):
+                result = read(image, name, self.file(name))
                 self.report.num_present += 1
                 return result
-            stale = file.is_file() or file in self._cleared
             source = self.index.source(image)
             result = make(image, name)
-            self.index.begin(name)
-            write(file, result)
-            self.index.done(name, source, file.stat().st_size)
-            self.report.num_done += 1
-            self.report.num_replaced += stale
+            self.keep(name, source, lambda file: write(file, result))
             return result
 
         return process_images(images, process, self.report)
+
+    def start(self, images: ImageList, report: Report | None = None) -> None:
+        """Begin a run over these images: outputs under names that they have no more are removed."""
+        self.report = report or Report()
+        self._forget_renamed(images)
+        self.report.others = self.index.names_beside(set(images.names))
+
+    def has(self, name: str, image: Image) -> bool:
+        """Whether the output of an image need not be made."""
+        return not self.overwrite and self.index.is_current(name, image, self.file(name))
+
+    def keep(self, name: str, source: dict[str, Any], write: Callable[[Path], None],
+             facts: Mapping[str, Any] | None = None) -> None:
+        """Write the output of an image.
+
+        Args:
+            name: Name of the image.
+            source: What `OutputIndex.source` said of the image before it was read.
+            write: Writes the output to a file, as a whole.
+            facts: What is noted beside it.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        file = self.file(name)
+        stale = file.is_file() or file in self._cleared
+        self.index.begin(name)
+        write(file)
+        self.index.done(name, source, file.stat().st_size, facts)
+        self.report.num_done += 1
+        self.report.num_replaced += stale
 
     def _forget_renamed(self, images: ImageList) -> None:
         """Remove outputs of these images under names that they have no more (a second image took the name)."""

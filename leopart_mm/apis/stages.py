@@ -21,8 +21,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from leopart_mm.apis.fingerprints import text_fingerprint
 from leopart_mm.files import shorten, write_text_whole
+from leopart_mm.fingerprints import text_fingerprint
 
 RECORD = 'stage.json'
 

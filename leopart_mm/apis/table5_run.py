@@ -12,16 +12,16 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
-from leopart_mm.apis.fingerprints import (
+from leopart_mm.apis.stages import Stage, run_stage
+from leopart_mm.apis.table5 import Row
+from leopart_mm.datasets.file_lists import find_files
+from leopart_mm.fingerprints import (
     dataset_files,
     file_fingerprint,
     files_fingerprint,
     text_fingerprint,
     text_without_paths,
 )
-from leopart_mm.apis.stages import Stage, run_stage
-from leopart_mm.apis.table5 import Row
-from leopart_mm.datasets.file_lists import find_files
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.models.fitting.chain import StageChain, named_stages
 from leopart_mm.models.fitting.networks import NetworkCaches

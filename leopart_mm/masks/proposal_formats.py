@@ -153,10 +153,10 @@ class InstanceFiles(ProposalFormat):
             raise ValueError(f'{printable(file)} holds no proposals (a JSON with height, width and annotations): it is '
                              'damaged or something else. Delete it and run tools/generate_masks.py again.') from error
 
-    def finish(self, folder: Path, files: Mapping[str, str]) -> None:
+    def finish(self, folder: Path, files: Mapping[str, str], out: Path) -> None:
         """Write the joint file, image by image; see the class."""
         categories = [dict(id=number, name=name) for number, name in enumerate(self.categories)]
-        with write_whole(folder / self.joint) as temporary, open(temporary, 'w', encoding='utf-8') as stream:
+        with write_whole(out / self.joint) as temporary, open(temporary, 'w', encoding='utf-8') as stream:
             stream.write('{"images": [')
             for number, (name, file_name) in enumerate(files.items()):
                 found = self.read(folder / f'{name}{self.suffix}')

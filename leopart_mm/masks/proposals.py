@@ -90,13 +90,14 @@ class ProposalFormat(ABC):
             ValueError: If it is damaged or holds something else; the message names it.
         """
 
-    def finish(self, folder: Path, files: Mapping[str, str]) -> None:  # noqa: B027 - most formats need nothing
+    def finish(self, folder: Path, files: Mapping[str, str], out: Path) -> None:  # noqa: B027 - most need nothing
         """Write what joins the files of a folder, such as one JSON of all; called when they are complete.
 
         Args:
             folder: Where they lie, as ``<name><suffix>``.
             files: Name -> file of the image below the data root, of the images that have proposals, in the order of
                 the data set.
+            out: Folder of what is written.
         """
 
 

@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from leopart_mm.apis.fingerprints import file_fingerprint, files_fingerprint, settings_fingerprint
 from leopart_mm.apis.stages import Stage, run_stage, run_stages
+from leopart_mm.fingerprints import file_fingerprint, files_fingerprint, settings_fingerprint
 
 
 class Work:

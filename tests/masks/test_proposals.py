@@ -59,8 +59,8 @@ def test_the_joint_file_is_a_coco_json(tmp_path):
     files.write(tmp_path / 'b.json', InstanceProposals.from_masks([SQUARE, CROSS], [1, 0.5], [0, 1]))
     files.write(tmp_path / 'a' / 'none.json', InstanceProposals.from_masks([], [], size=(5, 7)))
     files.write(tmp_path / 'a' / 'one.json', InstanceProposals.from_masks([CROSS], [1]))
-    files.finish(tmp_path, {'b': 'b.jpg', 'a/none': 'a/none.png', 'a/one': 'a/one.jpg'})
-    content = json.loads((tmp_path / 'annotations.json').read_text())
+    files.finish(tmp_path, {'b': 'b.jpg', 'a/none': 'a/none.png', 'a/one': 'a/one.jpg'}, tmp_path / 'out')
+    content = json.loads((tmp_path / 'out' / 'annotations.json').read_text())
     assert content['images'] == [dict(id=number, file_name=name, height=5, width=7)
                                  for number, name in enumerate(['b.jpg', 'a/none.png', 'a/one.jpg'], 1)]
     assert [(entry['id'], entry['image_id'], entry['category_id']) for entry in content['annotations']] == [

@@ -3,6 +3,7 @@ from leopart_mm.datasets.transforms.draw_student import DrawStudentAugmentation
 from leopart_mm.datasets.transforms.formatting import PackMultiCrop
 from leopart_mm.datasets.transforms.load_image import LoadImage
 from leopart_mm.datasets.transforms.load_mask import LoadMask
+from leopart_mm.datasets.transforms.load_proposals import LoadProposals, PackProposals
 from leopart_mm.datasets.transforms.multi_crop import RoIAlignedMultiCrop
 from leopart_mm.datasets.transforms.photometric_parameters import DrawPhotometric
 from leopart_mm.datasets.transforms.resize_oriented import ResizeOriented
@@ -17,6 +18,6 @@ from leopart_mm.geometry.crop_boxes import crop_boxes, sample_crops
 
 __all__ = [
     'CentreCrop', 'DrawPhotometric', 'DrawStudentAugmentation', 'KeepNetworkSize', 'LoadImage', 'LoadMask',
-    'PackMultiCrop', 'RandomColourJitter', 'ResizeOriented', 'ResizeSegMap', 'ResizeShorterSide', 'RoIAlignedMultiCrop',
-    'SegRandomFlip', 'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
+    'LoadProposals', 'PackMultiCrop', 'PackProposals', 'RandomColourJitter', 'ResizeOriented', 'ResizeSegMap',
+    'ResizeShorterSide', 'RoIAlignedMultiCrop', 'SegRandomFlip', 'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
 ]

@@ -18,6 +18,10 @@ from leopart_mm.registry import MODELS
 # Attributes that every module has, or that say where MMEngine got its weights: they do not change what it computes.
 ORIGIN = {*vars(nn.Module()), 'init_cfg', '_is_init', '_params_init_info'} - {'training'}
 
+# Settings of a backbone that training needs, and that do not change what it computes when it is frozen.
+OF_TRAINING = {'frozen_stages', 'trainable_blocks', 'with_cp', 'training', 'drop_registers', 'mean', 'std'}
+PLAIN = str | int | float | bool | None
+
 
 def network_fingerprint(*modules: nn.Module) -> str:
     """Of what modules compute: types and settings of all their parts, and the content of parameters and buffers.
@@ -35,6 +39,28 @@ def network_fingerprint(*modules: nn.Module) -> str:
             array = value.detach().cpu().contiguous()
             digest.update(f'{name} {array.dtype} {tuple(array.shape)}'.encode())
             digest.update(array.view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def network_settings(module: nn.Module) -> dict[str, Any]:
+    """What a frozen module computes, as values that JSON can hold: its type, its plain settings, and its weights."""
+    ignored = ORIGIN | OF_TRAINING | set(getattr(module, 'origin', ()))
+    settings = {key: value for key, value in vars(module).items()
+                if key not in ignored and not key.startswith('_') and _is_plain(value)}
+    return dict(type=type(module).__name__, **settings, weights=weights_fingerprint(module))
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, PLAIN) or (isinstance(value, list | tuple) and all(map(_is_plain, value)))
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """Of the names and numbers of parameters and buffers."""
+    digest = hashlib.blake2b(digest_size=12)
+    for name, value in module.state_dict().items():
+        array = value.detach().cpu().contiguous()
+        digest.update(f'{name} {array.dtype} {tuple(array.shape)}'.encode())
+        digest.update(array.view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

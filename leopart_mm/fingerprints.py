@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 CHUNK = 2**20
 
 
@@ -36,6 +38,13 @@ def file_fingerprint(path: str | os.PathLike) -> str:
     with open(path, 'rb') as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+def array_fingerprint(array: np.ndarray) -> str:
+    """Of the numbers of an array, their type and shape."""
+    digest = hashlib.blake2b(f'{array.dtype}{array.shape}'.encode(), digest_size=12)
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

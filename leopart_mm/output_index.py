@@ -1,6 +1,5 @@
 """Which outputs of a folder are whole, and by which settings and from which images they were made."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -9,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from leopart_mm.apis.fingerprints import file_fingerprint, text_fingerprint
 from leopart_mm.files import printable, remove_temporary, write_text_whole
+from leopart_mm.fingerprints import array_fingerprint, file_fingerprint, text_fingerprint
 
 CLAIM, JOURNAL = '.model.json', '.outputs.jsonl'
 
@@ -36,14 +35,18 @@ class OutputIndex:
         self.key = text_fingerprint(json.dumps(self.settings, sort_keys=True))
         self.records: dict[str, dict[str, Any]] = {}
         self.before: dict[str, Any] | None = None
+        self._cut_off = False
 
-    def claim(self, overwrite: bool = False, clear: Callable[[], None] | None = None) -> bool:
+    def claim(self, overwrite: bool = False, clear: Callable[[], None] | None = None,
+              refusal: Callable[[dict[str, Any]], str] | None = None) -> bool:
         """Tie the folder to these settings; returns whether it was tied to others.
 
         Args:
             overwrite: Take over a folder that is tied to other settings.
             clear: Removes the outputs of the other settings. It is called before the folder is tied to these, so that
                 a kill at any time leaves outputs of one kind only.
+            refusal: What to say where the folder is tied to the settings that it is given; None: words about label
+                maps.
 
         Raises:
             ValueError: If it is tied to other settings and `overwrite` is off, or holds files of something else.
@@ -56,13 +59,16 @@ class OutputIndex:
         # An older version noted fewer settings.
         other = claim is not None and any(not _same(self.settings.get(key), value) for key, value in claim.items())
         if other and not overwrite:
-            raise ValueError(f'{printable(self.folder.parent)} holds label maps of another model, or made with other '
-                             'tiles. Take another output folder, or overwrite these (--overwrite).')
+            text = (f'{printable(self.folder.parent)} holds label maps of another model, or made with other tiles.'
+                    if refusal is None else refusal(claim))
+            raise ValueError(f'{text} Take another output folder, or overwrite these (--overwrite).')
         if other:
             if clear is not None:
                 clear()
             (self.folder / JOURNAL).unlink(missing_ok=True)
-        self._load()
+        self.load()
+        if self._cut_off:
+            self._append('\n')
         write_text_whole(self.folder / CLAIM, json.dumps(self.settings))
         return other
 
@@ -79,7 +85,8 @@ class OutputIndex:
         """Whether the folder is tied to these very settings (now: another run may have taken it over)."""
         return _same(self.claimed(), self.settings)
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Read the journal: which outputs there are. `claim` does it too."""
         file = self.folder / JOURNAL
         if not file.exists():
             return
@@ -90,8 +97,7 @@ class OutputIndex:
                 self.records[record['name']] = record
             except (ValueError, KeyError, TypeError):
                 continue  # cut off by a kill
-        if content and not content.endswith(b'\n'):
-            self._append('\n')
+        self._cut_off = bool(content) and not content.endswith(b'\n')
 
     def _append(self, text: str) -> None:
         file = self.folder / JOURNAL
@@ -110,16 +116,16 @@ class OutputIndex:
         if self.records.get(name, {}).get('source') is not None:
             self._note(dict(name=name, source=None))
 
-    def done(self, name: str, source: dict[str, Any], size: int) -> None:
-        """Note that the output of `name` is whole, a file of `size` bytes made from `source`."""
-        self._note(dict(name=name, settings=self.key, source=source, size=size))
+    def done(self, name: str, source: dict[str, Any], size: int, facts: Mapping[str, Any] | None = None) -> None:
+        """Note that the output of `name` is whole, a file of `size` bytes made from `source`; `facts` are kept too."""
+        record = dict(name=name, settings=self.key, source=source, size=size)
+        self._note(record | (dict(facts=dict(facts)) if facts else {}))
 
-    def source(self, image: str | np.ndarray) -> dict[str, Any]:
+    @staticmethod
+    def source(image: str | np.ndarray) -> dict[str, Any]:
         """What identifies an image: path, size, times and hash of a file; the hash of an array."""
         if isinstance(image, np.ndarray):
-            digest = hashlib.blake2b(f'{image.dtype}{image.shape}'.encode(), digest_size=12)
-            digest.update(np.ascontiguousarray(image).data)
-            return dict(hash=digest.hexdigest())
+            return dict(hash=array_fingerprint(image))
         try:
             return dict(path=os.path.abspath(image), **_stat(image), hash=file_fingerprint(image))
         except OSError:  # who reads the image says why
@@ -146,7 +152,7 @@ class OutputIndex:
         source = self.source(image)
         if noted.get('hash') != source.get('hash'):
             return False
-        self.done(name, source, size)
+        self.done(name, source, size, record.get('facts'))
         return True
 
     def names_beside(self, names: Collection[str]) -> list[str]:

@@ -1,0 +1,136 @@
+"""The frozen network that proposals are made with: backbone, neck and normalisation of a config, nothing else of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import DefaultScope
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from leopart_mm.masks import MaskInputs, ProposalImage
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.networks import extents_on_grid, network_settings
+from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.registry import MODELS
+
+
+class ProposalNetwork(nn.Module):
+    """A frozen backbone, and neck if there is one, that says what it computes.
+
+    Args:
+        backbone: Config of a backbone.
+        neck: Config of a neck, or None.
+        data_preprocessor: Config of the data preprocessor, which normalises.
+    """
+
+    def __init__(self, backbone: Mapping[str, Any], neck: Mapping[str, Any] | None = None,
+                 data_preprocessor: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.backbone = MODELS.build(dict(backbone))
+        self.neck = None if neck is None else MODELS.build(dict(neck))
+        self.data_preprocessor = MODELS.build(dict(data_preprocessor or dict(type='mmseg.SegDataPreProcessor')))
+        if not isinstance(self.data_preprocessor, BaseDataPreprocessor):
+            raise TypeError(f'model.data_preprocessor is a {type(self.data_preprocessor).__name__}; proposals need one '
+                            'that takes packed images, such as SegDataPreProcessor.')
+        for part in (self.backbone, self.neck):
+            _load_weights(part)
+        self.eval().requires_grad_(False)
+
+    @classmethod
+    def from_config(cls, config: Config, checkpoint: str | None = None) -> 'ProposalNetwork':
+        """From `model.backbone`, `model.neck` and `model.data_preprocessor` of a config.
+
+        Args:
+            config: The config; what else `model` holds is not built.
+            checkpoint: Weights of the backbone; None: those that its config names.
+
+        Raises:
+            KeyError: If the config has no backbone.
+        """
+        model = config.get('model') or {}
+        if not model.get('backbone'):
+            raise KeyError(f'{config.filename} has no model.backbone, whose features proposals are made of.')
+        backbone = dict(model['backbone'])
+        if checkpoint is not None:
+            backbone['checkpoint'] = checkpoint
+        with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmseg')):
+            return cls(backbone, model.get('neck'), model.get('data_preprocessor') or config.get('data_preprocessor'))
+
+    def settings(self) -> dict[str, Any]:
+        """What the network computes: its settings, and a fingerprint of its weights."""
+        mean, std = self.colours
+        parts = dict(backbone=network_settings(self.backbone), normalise=dict(
+            mean=mean, std=std, bgr_to_rgb=self._turns_channels))
+        return parts if self.neck is None else parts | dict(neck=network_settings(self.neck))
+
+    @property
+    def colours(self) -> tuple[list[float] | None, list[float] | None]:
+        """Mean and standard deviation of the channels, 0..1, in the order that the network sees; None without any."""
+        if not getattr(self.data_preprocessor, '_enable_normalize', False):
+            return None, None
+        return tuple([round(value / 255, 9) for value in values.flatten().tolist()]
+                     for values in (self.data_preprocessor.mean, self.data_preprocessor.std))
+
+    @property
+    def _turns_channels(self) -> bool:
+        return bool(getattr(self.data_preprocessor, 'channel_conversion',
+                            getattr(self.data_preprocessor, '_channel_conversion', False)))
+
+    def image(self, name: str, inputs: Tensor, original_size: tuple[int, int]) -> ProposalImage:
+        """An image for the steps of a source that need pixels, from what the pipeline packed (C, H, W)."""
+        mean, std = self.colours
+        pixels = inputs[:3].round().clamp(0, 255).byte().permute(1, 2, 0).numpy() if inputs.is_floating_point() else (
+            inputs[:3].byte().permute(1, 2, 0).numpy())
+        pixels = np.ascontiguousarray(pixels[..., ::-1] if self._turns_channels else pixels)
+        return ProposalImage(name, pixels, original_size, mean and tuple(mean), std and tuple(std))
+
+    @torch.no_grad()
+    def forward(self, names: Sequence[str], inputs: Sequence[Tensor], requests: Requests) -> MaskInputs:
+        """Features of images of one size.
+
+        Args:
+            names: B names.
+            inputs: B images (C, H, W) as they were packed.
+            requests: What is needed beside the maps.
+
+        Raises:
+            TypeError: If the backbone cannot give what is requested.
+        """
+        device = next((parameter.device for parameter in self.parameters()), torch.device('cpu'))
+        samples = [SegDataSample() for _ in inputs]
+        images = self.data_preprocessor(dict(inputs=[image.to(device) for image in inputs],
+                                             data_samples=samples))['inputs']
+        features = self._features(images, requests)
+        extents = extents_on_grid(self.backbone, tuple(images.shape[-2:]), features.grid,
+                                  [sample.metainfo for sample in samples])
+        return MaskInputs(list(names), features.grid, extents, device, features.maps[-1], features.cls_attention,
+                          features.q, features.k, features.v, images if requests.images else None,
+                          {network: network(images, asked) for network, asked in requests.networks})
+
+    def _features(self, images: Tensor, requests: Requests) -> DenseFeatures:
+        if hasattr(self.backbone, 'forward_dense'):
+            features = self.backbone.forward_dense(images, cls_attention=requests.attention, qkv_block=requests.qkv)
+        elif requests.attention or requests.qkv is not None:
+            raise TypeError('The source of proposals needs attention, queries, keys or values, which '
+                            f"{type(self.backbone).__name__} does not give: use "
+                            "backbone=dict(type='leopart_mm.DenseViT').")
+        else:
+            maps = tuple(self.backbone(images))
+            features = DenseFeatures(maps, tuple(maps[-1].shape[-2:]))
+        if self.neck is not None:
+            features.maps = tuple(self.neck(features.maps))
+        return features
+
+
+def _load_weights(module: nn.Module | None) -> None:
+    """Let a module load the weights that its config names, without MMEngine's lines about every parameter."""
+    if hasattr(module, 'init_weights'):
+        module._dump_init_info = lambda: None
+        try:
+            module.init_weights()
+        finally:
+            del module._dump_init_info

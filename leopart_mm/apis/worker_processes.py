@@ -1,0 +1,102 @@
+"""Worker processes for numbers that must not depend on how many of them there are."""
+
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+AHEAD = 4  # items per worker that are read before their turn: memory stays flat, and no worker waits
+
+_work: Callable[[Any], Any] | None = None
+
+
+class Workers:
+    """Applies a function to items, in order, in this process or in several others.
+
+    Each works with one thread of torch, as this process does here, so that the number of workers changes no number.
+    Workers end when this process does, also by SIGKILL. On Linux they are forks, and must not use a GPU.
+
+        with Workers(function, 4) as workers:
+            for result in workers.map(items):
+                ...
+
+    Args:
+        function: Item to result; it is handed to the workers a single time.
+        number: How many processes; 0 works in this one.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], number: int) -> None:
+        self.function = function
+        self.number = number
+        self._pool = None
+        if number > 0:
+            context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
+            self._pool = ProcessPoolExecutor(number, context, _start_worker, (function, os.getpid()))
+            self._pool.submit(int).result()  # fork now
+
+    def map(self, items: Iterable[Item]) -> Iterator[Result]:
+        """Results in the order of the items, of which few are read before their turn.
+
+        Raises:
+            RuntimeError: If a worker was ended from outside.
+        """
+        if self._pool is None:
+            for item in items:
+                threads = torch.get_num_threads()
+                torch.set_num_threads(1)
+                try:
+                    result = self.function(item)
+                finally:
+                    torch.set_num_threads(threads)
+                yield result
+            return
+        running: deque = deque()
+        try:
+            for item in items:
+                running.append(self._pool.submit(_run, pickle.dumps(item)))
+                if len(running) > AHEAD * self.number:
+                    yield pickle.loads(running.popleft().result())
+            while running:
+                yield pickle.loads(running.popleft().result())
+        except BrokenProcessPool as error:
+            raise RuntimeError('A worker process was ended from outside: mostly the system does this where memory runs '
+                               'out. Take fewer workers (--workers), and run the same command again.') from error
+        finally:
+            for future in running:
+                future.cancel()
+
+    def __enter__(self) -> 'Workers':
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(function: Callable[[Any], Any], parent: int) -> None:
+    global _work
+    _work = function
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(parent, ), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _run(item: bytes) -> bytes:
+    # As bytes: between processes torch would pass every tensor as an open file.
+    return pickle.dumps(_work(pickle.loads(item)))
