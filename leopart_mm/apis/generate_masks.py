@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.proposal_images import PreparedImage, ProposalImages, build_images
 from leopart_mm.apis.proposal_network import ProposalNetwork
-from leopart_mm.apis.worker_processes import Workers
 from leopart_mm.datasets.output_marks import mark_outputs
 from leopart_mm.devices import best_device
 from leopart_mm.files import printable, shorten, write_image_whole, write_text_whole
@@ -31,6 +30,7 @@ from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.progress import progress
 from leopart_mm.registry import TASK_UTILS
 from leopart_mm.visualization.proposals import proposals_picture
+from leopart_mm.worker_processes import Workers
 
 WINDOW = 4  # batches that are read before images of equal size are put together
 

@@ -83,8 +83,9 @@ class ProposalNetwork(nn.Module):
     def image(self, name: str, inputs: Tensor, original_size: tuple[int, int]) -> ProposalImage:
         """An image for the steps of a source that need pixels, from what the pipeline packed (C, H, W)."""
         mean, std = self.colours
-        pixels = inputs[:3].round().clamp(0, 255).byte().permute(1, 2, 0).numpy() if inputs.is_floating_point() else (
-            inputs[:3].byte().permute(1, 2, 0).numpy())
+        bands = inputs[:3] if len(inputs) >= 3 else inputs[:1].expand(3, -1, -1)
+        bands = bands.round().clamp(0, 255) if bands.is_floating_point() else bands
+        pixels = bands.byte().permute(1, 2, 0).numpy()
         pixels = np.ascontiguousarray(pixels[..., ::-1] if self._turns_channels else pixels)
         return ProposalImage(name, pixels, original_size, mean and tuple(mean), std and tuple(std))
 

@@ -65,7 +65,7 @@ class ProposalCache:
         differing = changed_settings(self.settings, settings, partly=True)
         if differing:
             raise ValueError(f'The proposals in {printable(self.folder)} are not those of this config: '
-                             f'{shorten(differing)}. {self._again()}, or give the folder of the right ones.')
+                             f'{shorten(differing)}. {self._again()} --overwrite, or give the folder of the right ones.')
 
     def read(self, path: str | os.PathLike, pixels: np.ndarray | None = None, check_file: bool = False,
              size: tuple[int, int] | None = None) -> Proposals:
@@ -124,7 +124,7 @@ class ProposalCache:
                                 f'{self._again()}, of all images that are trained on.')
 
     def _again(self) -> str:
-        return f'{AGAIN} {printable(self.folder)} --overwrite'
+        return f'{AGAIN} {printable(self.folder)}'
 
 
 def _names_of(path: str) -> Iterator[str]:
