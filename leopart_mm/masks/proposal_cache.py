@@ -65,7 +65,8 @@ class ProposalCache:
         differing = changed_settings(self.settings, settings, partly=True)
         if differing:
             raise ValueError(f'The proposals in {printable(self.folder)} are not those of this config: '
-                             f'{shorten(differing)}. {self._again()} --overwrite, or give the folder of the right ones.')
+                             f'{shorten(differing)}. {self._again()} --overwrite, or give the folder of the right '
+                             'ones.')
 
     def read(self, path: str | os.PathLike, pixels: np.ndarray | None = None, check_file: bool = False,
              size: tuple[int, int] | None = None) -> Proposals:
