@@ -1,0 +1,20 @@
+# PriMaPs-EM on a folder of images without labels: no linear probe and no scores. Tests segment whole images: their
+# shorter side becomes `size`, and nothing is cut off.
+_base_ = './primaps_320.py'
+data_root = 'data/images'
+images = dict(type='leopart_mm.UnlabelledImages', data_root=data_root)
+load_image = dict(type='leopart_mm.LoadImage')
+train_pipeline = [
+    load_image, _base_.resize, _base_.crop, _base_.load_proposals, _base_.flip, _base_.draw, _base_.pack_proposals
+]
+proposal_dataloader = dict(
+    dataset=dict(images, pipeline=[load_image, _base_.resize, _base_.crop, _base_.pack]))
+train_dataloader = dict(dataset=dict(images, pipeline=train_pipeline))
+test_dataloader = dict(
+    batch_size=1,  # of any shape
+    dataset=dict(
+        _delete_=True, pipeline=[load_image, dict(_base_.resize, method=_base_.val_resize), _base_.pack], **images))
+val_dataloader = None
+val_evaluator = None
+val_cfg = None
+test_evaluator = []  # there is no ground truth to score with
