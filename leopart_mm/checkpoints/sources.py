@@ -58,6 +58,8 @@ def read_checkpoint(source: Any, arch: str = '') -> Any:
     try:
         return load_checkpoint_file(source)
     except FileNotFoundError as error:
+        if os.path.isdir(source):
+            raise
         hub = f" or timm://{arch} to download timm's" if arch else ''
         raise FileNotFoundError(f'{error} Name yours (--cfg-options checkpoint=FILE){hub}; checkpoint=None starts from '
                                 'random weights.') from None
