@@ -1,5 +1,6 @@
 """Every code block of docs/extending.md runs, and what it defines does its work."""
 
+import json
 import re
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 import torch
 from mmseg.structures import SegDataSample
 
+from leopart_mm.apis.generate_masks import generate_masks
 from leopart_mm.checkpoints import key_layouts
 from leopart_mm.geometry.patch_grid import Extent
 from leopart_mm.masks import MaskInputs
@@ -16,6 +18,8 @@ from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.postprocessors.mask_sources import mask_inputs
 from leopart_mm.models.segmentors import UnsupervisedSegmentor
 from leopart_mm.registry import MODELS, TASK_UTILS
+from tests.apis.builders import write_images
+from tests.apis.proposal_sources import proposal_config
 from tests.models.postprocessors.scenes import PARTS, Scenes, scene_batch, segmentor
 from tests.models.selfsup.builders import part_of, random_batch, tiny_cfg
 from tests.paths import REPO
@@ -155,6 +159,17 @@ def test_a_mask_source(registered):
     masks = source(mask_inputs(batch))
     model.fit([batch])
     assert model.postprocessors['foreground'].info['noisy_share'] == pytest.approx(float(masks.mean()))
+
+
+def test_a_proposal_source(registered, tmp_path):
+    config = proposal_config(tmp_path / 'in', [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')])
+    config.proposals = run('A proposal source')['proposals'] | dict(times=1., min_pixels=10)
+    write_images(tmp_path / 'in', ['1.png', '2.png'], size=(20, 44))
+    report = generate_masks(config, tmp_path / 'out', workers=0)
+    found = json.loads((tmp_path / 'out' / 'annotations.json').read_text())
+    assert [(image['height'], image['width']) for image in found['images']] == [(20, 44)] * 2
+    assert len(found['annotations']) == sum(report.masks.values()) > 0
+    assert all(0 < entry['score'] <= 1 and entry['area'] >= 10 for entry in found['annotations'])
 
 
 def test_a_checkpoint_layout(tmp_path, request):
