@@ -33,6 +33,8 @@ from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.overlay import overlay
 
+ONLY_FOR_SCORES = ('Load', 'CentreCrop', 'KeepNetworkSize')  # beginnings of the names of transforms
+
 
 class MisfitError(ValueError):
     """A checkpoint and a config that do not belong together."""
@@ -200,10 +202,11 @@ class LeopartInferencer:
     def _build_pipeline(self) -> Compose:
         """The test transforms without those that load: images come from `load_image`, and there are no labels.
 
-        Nor those that keep label maps at the network's size for a score: every pixel of the image gets a label.
+        Nor those that cut a square out of the image, or keep label maps at the network's size, for a score: every pixel
+        of the image gets a label.
         """
         self.transforms = [step for step in test_pipeline_of(self.config)
-                           if not str(step['type']).rpartition('.')[2].startswith(('Load', 'KeepNetworkSize'))]
+                           if not str(step['type']).rpartition('.')[2].startswith(ONLY_FOR_SCORES)]
         with DefaultScope.overwrite_default_scope(self.config.get('default_scope', 'mmseg')):
             return Compose(self.transforms)
 

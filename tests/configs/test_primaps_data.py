@@ -7,8 +7,11 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
+from leopart_mm.apis.generate_masks import ProposalRun
+from leopart_mm.apis.proposal_images import build_images
 from leopart_mm.engine.config import load_config
 from leopart_mm.registry import DATASETS
+from tests.apis.proposal_sources import Bands, network_of, proposal_config
 from tests.paths import REPO
 
 FOLDER = REPO / 'configs' / '_base_' / 'datasets'
@@ -115,3 +118,43 @@ def test_batches_of_squares(roots, name):
         with DefaultScope.overwrite_default_scope('mmseg'):
             meta = DATASETS.build(em.test_dataloader.dataset.to_dict()).metainfo
         assert len(meta['classes']) == len(meta['palette']) == CLASSES[name]
+
+
+def test_training_reads_proposals_and_draws_the_same_with_any_workers(roots, tmp_path):
+    cfg = load_config(FOLDER / 'cityscapes27_primaps.py', dict(
+        data_root=str(roots / 'cityscapes27'), size=SIZE, proposal_folder=str(tmp_path)))
+    run = proposal_config(roots)
+    run.proposal_dataloader = cfg.proposal_dataloader
+    ProposalRun(network_of(run), Bands(), build_images(run), tmp_path).run()
+    whole, = batches(cfg.train_dataloader)
+    parts = batches(cfg.train_dataloader, workers=2, batch_size=1)
+    single = [batch['data_samples'][0] for batch in parts]
+    assert torch.equal(torch.stack(list(whole['inputs'])), torch.cat([torch.stack(list(b['inputs'])) for b in parts]))
+    for sample, other in zip(whole['data_samples'], single, strict=True):
+        assert sample.img_path == other.img_path
+        assert torch.equal(sample.proposals.data, other.proposals.data)
+        assert sample.proposals.data.shape == sample.gt_sem_seg.data.shape == (1, SIZE, SIZE)
+        assert np.array_equal(sample.student_draws, other.student_draws)
+        assert sample.student_draws.shape == (8, )
+        stored = np.asarray(Image.open(tmp_path / 'proposals/leftImg8bit/train/a' /
+                                       (sample.img_path.rpartition('/')[2])))
+        assert np.array_equal(stored[:, ::-1] if sample.flip else stored, sample.proposals.data[0].numpy())
+
+
+@pytest.mark.parametrize('kind', ['primaps', 'kmeans'])
+def test_a_plain_folder_needs_no_labels(roots, kind):
+    name = 'primaps_folder' if kind == 'primaps' else 'kmeans_folder'
+    cfg = load_config(FOLDER / f'{name}.py', dict(data_root=str(roots / 'voc/JPEGImages'), size=SIZE))
+    if kind == 'primaps':
+        train, = batches(cfg.proposal_dataloader)
+        steps = [step.type.rpartition('.')[2] for step in cfg.train_dataloader.dataset.pipeline]
+        assert steps[-4:] == ['LoadProposals', 'SegRandomFlip', 'DrawStudentAugmentation', 'PackProposals']
+    else:
+        train, = batches(cfg.train_dataloader)
+    assert torch.stack(list(train['inputs'])).shape == (3, 3, SIZE, SIZE)
+    assert not any(hasattr(sample, 'gt_sem_seg') for sample in train['data_samples'])
+    assert not any('Annotations' in step.type for step in cfg.train_dataloader.dataset.pipeline)
+    test = batches(cfg.test_dataloader, batch_size=1)
+    assert [tuple(batch['inputs'][0].shape) for batch in test] == [(3, SIZE, SIZE * 56 // 40)] * 3
+    assert cfg.val_dataloader is cfg.val_cfg is None
+    assert cfg.test_evaluator == []
