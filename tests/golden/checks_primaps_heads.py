@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from leopart_mm.checkpoints.networks import read_heads
 from leopart_mm.models.backbones.position import resize_positions
+from leopart_mm.models.decode_heads import ProbeHead
 from leopart_mm.models.necks import CodeHead
 from tests.golden.cases import golden_case
 from tests.models.backbones.builders import vit_of
@@ -65,21 +66,26 @@ def check_hp_head(arrays):
     close(read(CodeHead(checkpoint))(maps)[0], data['code'])
     close(read(CodeHead(checkpoint, ema=True))(maps)[0], data['code_ema'])
     check_cluster_probe(checkpoint, data)
-    heads = read_heads(checkpoint)
-    close(F.conv2d(data['code'], heads['linear_probe.weight'], heads['linear_probe.bias']), data['linear_logits'])
+    close(probe(checkpoint, data, 'linear'), data['linear_logits'])
 
 
 V = 'decode_head.weight_v'
 
 
 def check_cluster_probe(checkpoint, data):
-    """The authors' own probe: cosine of code and clusters."""
+    """The authors' own probe: cosine of code and clusters, and the log-probabilities that their CRF starts from."""
     heads = read_heads(checkpoint)
     assert heads['decode_head.weight_g'].eq(1).all()
-    directions = F.normalize(heads[DIRECTIONS], dim=1)
-    cosine = F.conv2d(F.normalize(data['code'], dim=1), directions)
-    assert torch.equal(cosine.argmax(1), data['cluster_argmax'])
-    close((2 * cosine).log_softmax(1), data['cluster_log_probs_alpha2'])
+    scores = probe(checkpoint, data, 'cluster')
+    assert torch.equal(scores.argmax(1), data['cluster_argmax'])
+    close(scores, data['cluster_log_probs_alpha2'])
+
+
+def probe(checkpoint, data, kind):
+    labels = data['cluster_log_probs_alpha2'].shape[1] if kind == 'cluster' else data['linear_logits'].shape[1]
+    head = ProbeHead(labels, checkpoint, kind)
+    head.fit([])
+    return head([data['code']])
 
 
 def checked_features(checkpoint, data):

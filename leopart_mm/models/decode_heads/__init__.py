@@ -1,5 +1,6 @@
 from leopart_mm.models.decode_heads.overcluster_head import OverclusterHead
+from leopart_mm.models.decode_heads.probe_head import ProbeHead
 from leopart_mm.models.decode_heads.retrieval_head import RetrievalHead
 from leopart_mm.models.fitting.state import NotFittedError
 
-__all__ = ['NotFittedError', 'OverclusterHead', 'RetrievalHead']
+__all__ = ['NotFittedError', 'OverclusterHead', 'ProbeHead', 'RetrievalHead']
