@@ -32,6 +32,7 @@ from leopart_mm.registry import TASK_UTILS
 from leopart_mm.visualization.proposals import proposals_picture
 from leopart_mm.worker_processes import Workers
 
+PICTURE = '.jpg'
 WINDOW = 4  # batches that are read before images of equal size are put together
 
 
@@ -119,7 +120,12 @@ class ProposalRun:
         self.settings = proposal_settings(network, source, images)
         self.files = ImageRun(self.out / FOLDER, self.settings, source.format.suffix, overwrite,
                               refusal=self._refusal)
-        mark_outputs(self.out, [FOLDER, REPORT])
+        outputs = {self.out: {FOLDER, REPORT}}
+        if self.show_dir is not None:
+            outputs.setdefault(self.show_dir, set()).update(
+                f'{name}{PICTURE}'.split('/')[0] for name in images.images.names)
+        for folder, names in outputs.items():
+            mark_outputs(folder, sorted(names))
 
     def _refusal(self, before: Mapping[str, Any]) -> str:
         return (f'{printable(self.out)} holds proposals that were made otherwise: '
@@ -160,7 +166,7 @@ class ProposalRun:
             picture.stat().st_mtime_ns < self.files.file(name).stat().st_mtime_ns)
 
     def _picture(self, name: str) -> Path:
-        return self.show_dir / f'{name}.jpg'
+        return self.show_dir / f'{name}{PICTURE}'
 
     def _tasks(self, windows: Sequence[range], pending: Sequence[bool], undrawn: Sequence[bool],
                running: deque[Task]) -> Iterator[tuple]:

@@ -178,6 +178,12 @@ def test_overlapping_instances_are_joined_in_one_json(tmp_path, pictures):
     assert joint['annotations'][0]['bbox'] == [0, 0, 15, 40]  # 4.png is 40 x 30
 
 
+def test_what_a_run_wrote_is_no_image_for_the_next(tmp_path, pictures):
+    for _ in range(2):
+        _, report = propose(pictures, pictures / 'out', show_dir=pictures / 'show')
+        assert len(report.masks) == 9
+
+
 @pytest.mark.parametrize('step', [dict(type='RandomFlip', prob=0.5), dict(type='leopart_mm.SegRandomFlip')])
 def test_random_pipelines_are_refused(tmp_path, pictures, step):
     with pytest.raises(ValueError, match=r'draws at random \((Seg)?RandomFlip\)'):
