@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from leopart_mm.apis.runner_stages import own_config
 from leopart_mm.apis.stages import Stage, run_stage
 from leopart_mm.apis.table5 import Row
 from leopart_mm.datasets.file_lists import find_files
@@ -204,11 +205,8 @@ def _mask_folder(cfg: Config) -> str | None:
 def _run(cfg: Config, row: Row, samples: int, features: Callable[[], NetworkCaches], place: Path,
          before: Mapping[str, Any]) -> dict[str, Any]:
     from leopart_mm.engine.console_runner import ConsoleRunner
-    cfg = Config(ConfigDict(cfg._cfg_dict.to_dict()))
+    cfg = own_config(cfg, f'table5_{row.name}')
     cfg.work_dir = str(place / 'logs')
-    cfg.experiment_name = f'table5_{row.name}_{os.getpid()}_{time.time_ns()}'
-    # MMEngine keeps a visualizer by name for the whole process, with the folder of the row that made it.
-    cfg.visualizer = dict(cfg.get('visualizer') or dict(type='Visualizer'), name=cfg.experiment_name)
     cfg.default_hooks.visualization = dict(type='leopart_mm.StagePicturesHook', draw=samples > 0, max_images=samples,
                                            out_dir=str(place))
     start = time.perf_counter()

@@ -23,9 +23,7 @@ def config_from_args(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / config_name(cfg.filename))
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if cfg.get(name) is not None:
-            cfg[name] = _dataloader(cfg[name], args)
+    complete_loaders(cfg, not args.no_pin_memory, not args.no_persistent_workers)
     if args.launcher != 'none' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg, args.launcher)
     return cfg
@@ -55,11 +53,20 @@ def _distribute_on_cpu(cfg: Config, launcher: str) -> None:
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
 
 
-def _dataloader(dataloader: dict, args: argparse.Namespace) -> dict:
-    merged = deepcopy(DATALOADER_DEFAULTS)
-    merged.update(dataloader)
-    if args.no_pin_memory or not torch.cuda.is_available():  # torch warns where there is no device to pin for
-        merged['pin_memory'] = False
-    if args.no_persistent_workers or not merged.get('num_workers', 0):
-        merged['persistent_workers'] = False  # torch refuses persistent workers where there are none
-    return merged
+def complete_loaders(cfg: Config, pin_memory: bool = True, persistent_workers: bool = True) -> None:
+    """Give the data loaders of a config what it leaves open, in place.
+
+    Args:
+        cfg: The config.
+        pin_memory: False where no loader is to pin memory.
+        persistent_workers: False where all loaders are to restart their workers every epoch.
+    """
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name) is None:
+            continue
+        merged = {**deepcopy(DATALOADER_DEFAULTS), **cfg[name]}
+        if not pin_memory or not torch.cuda.is_available():  # torch warns where there is no device to pin for
+            merged['pin_memory'] = False
+        if not persistent_workers or not merged.get('num_workers', 0):
+            merged['persistent_workers'] = False  # torch refuses persistent workers where there are none
+        cfg[name] = merged
