@@ -5,11 +5,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from leopart_mm.files import write_text_whole
-from tests.odd_inputs import cases_images, cases_lists, cases_masks, cases_numbers, cases_runs, cases_stego
+from tests.odd_inputs import (
+    cases_images,
+    cases_lists,
+    cases_masks,
+    cases_numbers,
+    cases_published_labels,
+    cases_runs,
+    cases_stego,
+)
 from tests.odd_inputs.case import CASES, Case
 from tests.paths import REPO
 
-MODULES = cases_images, cases_numbers, cases_masks, cases_lists, cases_runs, cases_stego
+MODULES = cases_images, cases_numbers, cases_masks, cases_lists, cases_runs, cases_stego, cases_published_labels
 PAGE = REPO / 'docs' / 'odd_inputs.md'
 HEAD = '''# Odd inputs and their answers
 
