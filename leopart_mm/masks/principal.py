@@ -177,8 +177,8 @@ class _Loop:
 
     def _goes_on(self) -> Tensor:
         """(A,) bool: images that get another mask."""
-        taken, settings = (~self.free).sum(1), self.settings
-        going = taken.double() / self.free.shape[1] < 1 - settings.max_free
+        settings = self.settings
+        going = self.free.sum(1).double() / self.free.shape[1] > settings.max_free
         if settings.no_mask == 'stop' and settings.anchor == 'free':
             going &= (self.free & self.usable).any(1)
         for row, image in enumerate(self.index.tolist()):
@@ -262,6 +262,6 @@ class _Loop:
 def _library_direction(cells: Tensor) -> Tensor:
     """(C,): the first direction of torch's randomised SVD of the cells (n, C), for its sign."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # the CPU's alone
         rank = min(3, *cells.shape)
-        return torch.pca_lowrank(cells.float(), q=rank, center=True, niter=100)[2][:, 0].to(cells)
+        return torch.pca_lowrank(cells.float().cpu(), q=rank, center=True, niter=100)[2][:, 0].to(cells)

@@ -64,6 +64,16 @@ def test_masks_do_not_depend_on_the_batch(monkeypatch):
         torch.testing.assert_close(one.soft_masks, other.soft_masks, rtol=0, atol=1e-6)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+def test_masks_on_a_gpu_are_those_of_the_cpu():
+    features = structured(4)
+    for one, other in zip(principal_masks(features.cuda()), principal_masks(features), strict=True):
+        assert one.free.device.type == 'cuda'
+        assert torch.equal(one.free.cpu(), other.free)
+        assert torch.equal(one.anchors.cpu(), other.anchors)
+        torch.testing.assert_close(one.directions.cpu(), other.directions, rtol=0, atol=1e-6)
+
+
 def test_masks_of_the_mirrored_image_are_mirrored():
     features = structured(3)
     for found, mirrored in zip(principal_masks(features), principal_masks(features.flip(3)), strict=True):
@@ -132,10 +142,10 @@ def test_features_that_are_not_finite_are_an_error_that_names_the_image(value):
 
 def test_one_dominating_mask_ends_the_loop():
     features = torch.ones(1, 16, 10, 10)
-    features[0, :, 0, :4] = -torch.arange(1., 17)[:, None]  # 4 of 100 cells: below the share that may stay free
+    features[0, :, 0, :5] = -torch.arange(1., 17)[:, None]  # 5 of 100 cells: as many as may stay free
     found = principal_masks(features, directions=[torch.ones(1, 16)])[0]
     assert len(found) == 1
-    assert found.free[-1].sum() == 4
+    assert found.free[-1].sum() == 5
     assert len(principal_masks(features, PrincipalSettings(max_free=0.), [torch.ones(1, 16)])[0]) == 2
 
 
