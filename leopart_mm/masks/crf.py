@@ -158,7 +158,7 @@ def crf_unary(log_probs: Tensor, size: tuple[int, int], settings: CRFSettings = 
     if tuple(maps.shape[-2:]) != tuple(size):
         batched = maps if maps.ndim == 4 else maps[None]
         maps = F.interpolate(batched, tuple(size), mode='bilinear', align_corners=False).view(*maps.shape[:-2], *size)
-    return -maps.softmax(-3).clamp(settings.min_probability, 1.).log()
+    return maps.softmax(-3).clamp_(settings.min_probability, 1.).log_().neg_()
 
 
 @torch.no_grad()
@@ -192,17 +192,19 @@ def dense_crf(log_probs: Tensor, image: Tensor, settings: CRFSettings = DEFAULTS
     size = tuple(image.shape[:2])
     _require_memory(log_probs, size)
     unary = crf_unary(log_probs, size, settings)
-    if unary.shape[-3] == 1:
+    shape, device = unary.shape, unary.device
+    if shape[-3] == 1:
         return torch.ones_like(unary)
     variants = unary if unary.ndim == 4 else unary[None]
     if settings.backend == 'pydensecrf':
         found = [library_marginals(variant, image, settings) for variant in variants]
-        return torch.stack(found).to(unary).view_as(unary)
-    place = unary.device if unary.device.type == 'cuda' else torch.device('cpu')
+        return torch.stack(found).to(device).view(shape)
+    place = device if device.type == 'cuda' else torch.device('cpu')
     energies = variants.flatten(2).permute(2, 0, 1).to(place).contiguous()  # (N, S, L): labels of a pixel side by side
-    messages = _MESSAGES[settings.backend](image.to(place), settings)
-    marginals = mean_field(energies, messages, settings.iterations)
-    return marginals.permute(1, 2, 0).contiguous().to(unary).view_as(unary)
+    del unary, variants  # on large images each of these arrays counts
+    marginals = mean_field(energies, _MESSAGES[settings.backend](image.to(place), settings), settings.iterations)
+    del energies
+    return marginals.permute(1, 2, 0).contiguous().to(device).view(shape)
 
 
 def mean_field(unary: Tensor, messages: Callable[[Tensor, Tensor], None], iterations: int) -> Tensor:

@@ -61,7 +61,7 @@ class Lattice:
         """
         sums = self.filter(self.slices.values.new_ones(len(self.slices), 1))
         norm = (sums + 1e-20).rsqrt()[:, 0]
-        splat = replace(self.splat, values=self.splat.values * norm[self.splat.columns])
+        splat = replace(self.splat, values=self.splat.values * norm.index_select(0, self.splat.columns))
         scaled = self.slices.values.view(len(norm), -1) * (weight * norm[:, None])
         return replace(self, splat=splat, slices=replace(self.slices, values=scaled.flatten()))
 
@@ -99,8 +99,8 @@ def build_lattice(features: Tensor, by_point: bool = False) -> Lattice:
         starts = torch.cat([starts[:1], counts.cumsum(0)])
         places = torch.repeat_interleave(counts).int()
     corner_of = torch.empty_like(places)
-    corner_of[order] = places
-    splat = SparseRows(starts.int(), (order // corners).int(), weights.flatten()[order], number)
+    corner_of.scatter_(0, order, places)
+    splat = SparseRows(starts.int(), (order // corners).int(), weights.flatten().index_select(0, order), number)
     del order, places
     scale = 1 / (1 + 2.**-(corners - 1))
     rows = torch.arange(0, number * corners + 1, corners, dtype=torch.int32, device=weights.device)
@@ -191,8 +191,8 @@ def _neighbours(vertices: Tensor, shift: int) -> tuple[Tensor, Tensor]:
     """Pairs of vertices (as int32 numbers) of which the second is the neighbour of the first along an axis."""
     shifted = vertices + shift
     found = torch.searchsorted(vertices, shifted).clamp_(max=len(vertices) - 1)
-    exists = (vertices[found] == shifted).nonzero()[:, 0]
-    return exists.int(), found[exists].int()
+    exists = (vertices.index_select(0, found) == shifted).nonzero()[:, 0]
+    return exists.int(), found.index_select(0, exists).int()
 
 
 def _blur(ones: Tensor, others: Tensor, vertices: int) -> SparseRows:
@@ -204,7 +204,9 @@ def _blur(ones: Tensor, others: Tensor, vertices: int) -> SparseRows:
     exists = (table >= 0).flatten().nonzero()[:, 0]
     starts = torch.zeros(vertices + 1, dtype=torch.int32, device=ones.device)
     starts[1:] = (table >= 0).sum(1, dtype=torch.int32).cumsum(0)
-    return SparseRows(starts, table.flatten()[exists], (exists % 3 == 1).float().add_(1).mul_(0.5), vertices)
+    weights = torch.tensor([0.5, 1., 0.5], device=ones.device).repeat(vertices)
+    columns, values = (part.index_select(0, exists) for part in (table.flatten(), weights))
+    return SparseRows(starts, columns, values, vertices)
 
 
 def _runs(starts: Tensor, counts: Tensor) -> Tensor:
