@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from leopart_mm.devices import in_float64
 from leopart_mm.masks.crf_exact import exact_messages
 from leopart_mm.masks.crf_lattice import lattice_messages
 from leopart_mm.masks.crf_library import library_marginals
@@ -168,7 +169,9 @@ def dense_crf(log_probs: Tensor, image: Tensor, settings: CRFSettings = DEFAULTS
     Potts compatibility, a Gaussian kernel on positions and a bilateral one on positions and colours, both with
     symmetric normalisation, self-messages included: Q <- softmax(-U + sum over kernels of weight * (N k N) Q).
     Variants that share an image share its kernels too: several at once cost less than one by one, and each gives the
-    same as alone. Time and memory grow with pixels times labels times variants.
+    same as alone. Time and memory grow with pixels times labels times variants:
+    2,000 x 1,500 px with 27 labels take 2.4 GB beside what was there (the library and its arrays 3.0 GB), 30 s on a
+    core; 320 x 320 px 0.1 GB and 0.65 s.
 
     Source: docs/methods/primaps.md §5.
 
@@ -201,10 +204,12 @@ def dense_crf(log_probs: Tensor, image: Tensor, settings: CRFSettings = DEFAULTS
         return torch.stack(found).to(device).view(shape)
     place = device if device.type == 'cuda' else torch.device('cpu')
     energies = variants.flatten(2).permute(2, 0, 1).to(place).contiguous()  # (N, S, L): labels of a pixel side by side
+    if settings.backend == 'exact':
+        energies = in_float64(energies)
     del unary, variants  # on large images each of these arrays counts
     marginals = mean_field(energies, _MESSAGES[settings.backend](image.to(place), settings), settings.iterations)
     del energies
-    return marginals.permute(1, 2, 0).contiguous().to(device).view(shape)
+    return marginals.permute(1, 2, 0).float().contiguous().to(device).view(shape)
 
 
 def mean_field(unary: Tensor, messages: Callable[[Tensor, Tensor], None], iterations: int) -> Tensor:

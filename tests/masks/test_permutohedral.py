@@ -119,3 +119,13 @@ def test_it_works_without_sparse_products_in_torch(monkeypatch):
     torch.testing.assert_close(lattice.filter(values), expected)
     monkeypatch.setattr(permutohedral, 'BUFFER_BYTES', 4 * len(lattice.splat) * 2)
     torch.testing.assert_close(lattice.filter(values), expected)
+
+
+def test_what_was_in_the_result_does_not_matter():
+    """Buffers come as memory gives them, and that may be NaN."""
+    lattice, values = build_lattice(points()), torch.rand(120, 3)
+    held = torch.full((len(lattice.splat), 5), float('nan'))
+    lattice.splat.multiply(values, held[:, 1:4])
+    expected = lattice.splat.multiply(values, torch.zeros(len(lattice.splat), 3))
+    assert torch.equal(held[:, 1:4], expected)
+    assert held[:, [0, 4]].isnan().all()
