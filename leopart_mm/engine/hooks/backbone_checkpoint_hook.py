@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from itertools import zip_longest
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -100,8 +101,9 @@ def _fitting_heads(model: nn.Module, state: State) -> State:
     heads = [key for key in state if not key.removeprefix('teacher.').startswith('backbone.')]
     if not any(key in shapes or key in code for key in heads):
         return {}
-    unfit = [f'{key} {tuple(state[key].shape)}' for key in heads
-             if key not in code and key in shapes and shapes[key] != state[key].shape]
+    # A length of 0 is not known yet: the head takes it from the weights, as the code head does.
+    unfit = [f'{key} {tuple(state[key].shape)}' for key in heads if key not in code and key in shapes and any(
+        ours not in (0, given) for ours, given in zip_longest(shapes[key], state[key].shape))]
     if unfit:
         print_log(f'The heads of the checkpoint are of other sizes and are left out: {", ".join(unfit)}. Set neck and '
                   'head to these sizes to continue with them.', logger='current', level=logging.WARNING)

@@ -21,13 +21,18 @@ class Prototypes(nn.Module):
         self.weight_g = nn.Parameter(torch.full((num, 1, 1, 1), 3.))
         self.weight_v = nn.Parameter(torch.full((num, channels, 1, 1), 3.))
 
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        if not self.weight_v.numel():  # a width of 0 stands for one that is not known
+            self.weight_v.data = torch.empty_like(state_dict[f'{prefix}weight_v'])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
 
 class Segmentor(nn.Module):
     """A model with the parts of PrototypeSegmentor."""
 
-    def __init__(self, neck=None, num=CLASSES, checkpoint=None):
+    def __init__(self, neck=None, num=CLASSES, checkpoint=None, channels=None):
         super().__init__()
-        channels = 32 if neck is None else 6
+        channels = (32 if neck is None else 6) if channels is None else channels
         self.backbone = tiny_vit(seed=3, checkpoint=checkpoint)
         if neck is not None:
             self.neck = neck
@@ -58,6 +63,16 @@ def test_stego_and_hp_fill_the_whole_model(checkpoint, expected, ema, num, tmp_p
     assert model.state_dict().keys() == {**BACKBONE, **wanted, **teacher_of(expected)}.keys()
     assert 'do not match' not in output
     assert 'WARNING' not in output
+
+
+def test_widths_that_the_config_cannot_know_come_from_the_file(tmp_path, capsys):
+    model = Segmentor(CodeHead(str(tmp_path / 'not_here.ckpt')), channels=0)
+    model.linear_probe = None
+    output = load(model, hp(), tmp_path, capsys)
+    assert 'are left out' not in output
+    wanted = {key: value for key, value in HP.items() if key.startswith(('neck.head.', 'decode_head.'))}
+    assert_holds(model.state_dict(), {**BACKBONE, **wanted, **teacher_of(HP)})
+    assert model.neck.out_channels == 6
 
 
 @pytest.mark.parametrize(('baseline', 'expected'), [(False, EM), (True, {**BASELINE, **teacher_of(BASELINE)})])
