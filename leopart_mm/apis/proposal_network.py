@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from leopart_mm.masks import MaskInputs, ProposalImage
 from leopart_mm.models.backbones.features import DenseFeatures
-from leopart_mm.models.fitting.networks import extents_on_grid, network_settings
+from leopart_mm.models.fitting.networks import colour_settings, extents_on_grid, network_settings
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.registry import MODELS
 
@@ -42,51 +42,47 @@ class ProposalNetwork(nn.Module):
 
     @classmethod
     def from_config(cls, config: Config, checkpoint: str | None = None) -> 'ProposalNetwork':
-        """From `model.backbone`, `model.neck` and `model.data_preprocessor` of a config.
+        """From `model.backbone` and `model.data_preprocessor` of a config, and `model.neck` if it says so.
+
+        Proposals are made of the backbone's features, also where a neck makes codes of them for training, so that one
+        set serves all trainings with a backbone (docs/methods/primaps.md §6). `proposal_features = 'neck'` in the
+        config makes them of what the neck gives.
 
         Args:
             config: The config; what else `model` holds is not built.
             checkpoint: Weights of the backbone; None: those that its config names.
 
         Raises:
-            KeyError: If the config has no backbone.
+            KeyError: If the config has no backbone, or no neck where it asks for one.
+            ValueError: If `proposal_features` is unknown.
         """
         model = config.get('model') or {}
         if not model.get('backbone'):
             raise KeyError(f'{config.filename} has no model.backbone, whose features proposals are made of.')
+        features = config.get('proposal_features', 'backbone')
+        if features not in ('backbone', 'neck'):
+            raise ValueError(f"proposal_features={features!r} must be 'backbone' or 'neck'.")
+        if features == 'neck' and not model.get('neck'):
+            raise KeyError(f"{config.filename} has proposal_features='neck', but no model.neck.")
         backbone = dict(model['backbone'])
         if checkpoint is not None:
             backbone['checkpoint'] = checkpoint
         with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmseg')):
-            return cls(backbone, model.get('neck'), model.get('data_preprocessor') or config.get('data_preprocessor'))
+            return cls(backbone, model['neck'] if features == 'neck' else None,
+                       model.get('data_preprocessor') or config.get('data_preprocessor'))
 
     def settings(self) -> dict[str, Any]:
         """What the network computes: its settings, and a fingerprint of its weights."""
-        mean, std = self.colours
-        parts = dict(backbone=network_settings(self.backbone), normalise=dict(
-            mean=mean, std=std, bgr_to_rgb=self._turns_channels))
+        parts = dict(backbone=network_settings(self.backbone), normalise=colour_settings(self.data_preprocessor))
         return parts if self.neck is None else parts | dict(neck=network_settings(self.neck))
-
-    @property
-    def colours(self) -> tuple[list[float] | None, list[float] | None]:
-        """Mean and standard deviation of the channels, 0..1, in the order that the network sees; None without any."""
-        if not getattr(self.data_preprocessor, '_enable_normalize', False):
-            return None, None
-        return tuple([round(value / 255, 9) for value in values.flatten().tolist()]
-                     for values in (self.data_preprocessor.mean, self.data_preprocessor.std))
-
-    @property
-    def _turns_channels(self) -> bool:
-        return bool(getattr(self.data_preprocessor, 'channel_conversion',
-                            getattr(self.data_preprocessor, '_channel_conversion', False)))
 
     def image(self, name: str, inputs: Tensor, original_size: tuple[int, int]) -> ProposalImage:
         """An image for the steps of a source that need pixels, from what the pipeline packed (C, H, W)."""
-        mean, std = self.colours
+        mean, std, turns = colour_settings(self.data_preprocessor).values()
         bands = inputs[:3] if len(inputs) >= 3 else inputs[:1].expand(3, -1, -1)
         bands = bands.round().clamp(0, 255) if bands.is_floating_point() else bands
         pixels = bands.byte().permute(1, 2, 0).numpy()
-        pixels = np.ascontiguousarray(pixels[..., ::-1] if self._turns_channels else pixels)
+        pixels = np.ascontiguousarray(pixels[..., ::-1] if turns else pixels)
         return ProposalImage(name, pixels, original_size, mean and tuple(mean), std and tuple(std))
 
     @torch.no_grad()

@@ -224,6 +224,24 @@ def test_what_a_config_must_say(tmp_path, pictures):
         module.generate_masks(config, tmp_path / 'out')
 
 
+def test_a_neck_is_left_out_unless_asked_for(tmp_path):
+    config = proposal_config(tmp_path)
+    config.model.neck = dict(type='leopart_mm.CodeHead', in_channels=32, out_channels=5)
+    assert network_of(config).neck is None
+    config.proposal_features = 'neck'
+    network = network_of(config)
+    inputs = network(['a'], [torch.zeros(3, 24, 24, dtype=torch.uint8)], module.Requests())
+    assert inputs.features.shape == (1, 5, 3, 3)
+    assert network.settings()['neck']['type'] == 'CodeHead'
+    config.proposal_features = 'both'
+    with pytest.raises(ValueError, match="must be 'backbone' or 'neck'"):
+        network_of(config)
+    config = proposal_config(tmp_path)
+    config.proposal_features = 'neck'
+    with pytest.raises(KeyError, match=r'no model\.neck'):
+        network_of(config)
+
+
 def test_one_thread_refines_in_any_process(tmp_path):
     from leopart_mm.worker_processes import Workers
     for number in (0, 2):

@@ -63,17 +63,10 @@ class LoadProposals(BaseTransform):
         if expect is not None:
             self.cache.require(expect)
 
-    def check_network(self, settings: Mapping[str, Any]) -> None:
-        """Check that the proposals come from a backbone.
-
-        Args:
-            settings: What `network_settings` says of the backbone of now.
-
-        Raises:
-            ValueError: If they come from another one, or other weights.
-        """
+    def require(self, settings: Mapping[str, Any]) -> None:
+        """Check the record of the proposals, see `ProposalCache.require`; the published layout has none and passes."""
         if self.cache is not None:
-            self.cache.require(dict(backbone=settings))
+            self.cache.require(settings)
 
     def transform(self, results: dict) -> dict:
         """Add the map to the results."""

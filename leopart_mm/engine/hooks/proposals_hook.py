@@ -8,7 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from leopart_mm.datasets.transforms.load_proposals import LoadProposals
-from leopart_mm.models.fitting.networks import network_settings
+from leopart_mm.models.fitting.networks import colour_settings, network_settings
 from leopart_mm.registry import HOOKS
 
 
@@ -24,14 +24,17 @@ class ProposalsHook(Hook):
         """Compare.
 
         Raises:
-            ValueError: If proposals come from another backbone, other weights or another block.
+            ValueError: If proposals come from another backbone, block or checkpoint, or other colour statistics.
         """
         steps = list(proposal_steps(runner.train_dataloader.dataset))
         if steps:
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            settings = network_settings(model.backbone)
+            settings = dict(backbone=network_settings(model.backbone))
+            colours = colour_settings(model.data_preprocessor)
+            if colours['mean'] is not None:
+                settings['normalise'] = colours
             for step in steps:
-                step.check_network(settings)
+                step.require(settings)
 
 
 def proposal_steps(dataset: Any) -> Iterator[LoadProposals]:

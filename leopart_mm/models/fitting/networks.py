@@ -18,8 +18,9 @@ from leopart_mm.registry import MODELS
 # Attributes that every module has, or that say where MMEngine got its weights: they do not change what it computes.
 ORIGIN = {*vars(nn.Module()), 'init_cfg', '_is_init', '_params_init_info'} - {'training'}
 
-# Settings of a backbone that training needs, and that do not change what it computes when it is frozen.
-OF_TRAINING = {'frozen_stages', 'trainable_blocks', 'with_cp', 'training', 'drop_registers', 'mean', 'std'}
+# Settings that do not change what a frozen network with these weights computes: for training, or the weights' origin.
+OF_TRAINING = {'frozen_stages', 'trainable_blocks', 'with_cp', 'training', 'drop_registers', 'mean', 'std',
+               'checkpoint', 'options'}
 PLAIN = str | int | float | bool | None
 
 
@@ -48,6 +49,15 @@ def network_settings(module: nn.Module) -> dict[str, Any]:
     settings = {key: value for key, value in vars(module).items()
                 if key not in ignored and not key.startswith('_') and _is_plain(value)}
     return dict(type=type(module).__name__, **settings, weights=weights_fingerprint(module))
+
+
+def colour_settings(preprocessor: nn.Module) -> dict[str, Any]:
+    """How a data preprocessor normalises: `mean` and `std` of the channels, 0..1, in the order that the network sees
+    (None without any), and whether it turns BGR into RGB or back."""
+    mean, std = ([round(number / 255, 9) for number in getattr(preprocessor, name).flatten().tolist()]
+                 if getattr(preprocessor, '_enable_normalize', False) else None for name in ('mean', 'std'))
+    turns = getattr(preprocessor, 'channel_conversion', getattr(preprocessor, '_channel_conversion', False))
+    return dict(mean=mean, std=std, bgr_to_rgb=bool(turns))
 
 
 def _is_plain(value: Any) -> bool:

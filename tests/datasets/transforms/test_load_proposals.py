@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import ConcatDataset
-from torch import nn
 
 from leopart_mm.datasets.transforms import LoadProposals, PackProposals
 from leopart_mm.engine.hooks import ProposalsHook
@@ -132,9 +131,9 @@ def test_the_source_and_other_settings_must_be_those_of_the_record(made):
 
 
 def test_a_hook_compares_the_backbone(made):
-    def train(seed, **change):
-        model = nn.Module()
-        model.backbone = network_of(proposal_config(made / 'in'), seed).backbone
+    def train(seed, mean=120., **change):
+        model = network_of(proposal_config(made / 'in'), seed)
+        model.data_preprocessor.mean.fill_(mean)
         vars(model.backbone).update(change)
         dataset = ConcatDataset([training(made), training(made)])
         ProposalsHook().before_train(SimpleNamespace(train_dataloader=SimpleNamespace(dataset=dataset), model=model))
@@ -145,6 +144,8 @@ def test_a_hook_compares_the_backbone(made):
         train(1)
     with pytest.raises(ValueError, match=r'backbone\.out_indices was \[2\] and is \[1\]'):
         train(0, out_indices=(1, ))
+    with pytest.raises(ValueError, match=r'normalise\.mean was'):
+        train(0, mean=127.5)
 
 
 def test_what_is_no_folder_of_proposals(made, tmp_path):
