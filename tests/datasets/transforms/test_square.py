@@ -84,7 +84,7 @@ def test_flips_belong_to_the_sample():
         draws.append(results['flip'])
         assert results['proposals'][0, 0] == (89 if results['flip'] else 0)
         assert results['gt_seg_map'][0, 0] == (89 if results['flip'] else 0)
-        assert (results['img'][:, ::-1] if results['flip'] else results['img']).tolist() == sample()['img'].tolist()
+        assert np.array_equal(results['img'][:, ::-1] if results['flip'] else results['img'], sample()['img'])
         assert results['flip_direction'] == ('horizontal' if results['flip'] else None)
     assert 80 < sum(draws) < 120
     assert [flip.draw(dict(sample_idx=Draw(3, number, 1))) for number in range(200)] == draws
