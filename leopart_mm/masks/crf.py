@@ -49,7 +49,8 @@ class CRFSettings:
         bytes: How a normalised image becomes bytes, see `to_bytes`: 'round', or 'truncate' as published.
         backend: Who filters:
 
-            - 'lattice': permutohedral lattice, an approximation, the one of the published library (CPU and CUDA).
+            - 'lattice': permutohedral lattice, an approximation, the one of the published library. It runs where the
+              log-probabilities are, on the CPU or a CUDA device (the same code, but not tried there yet).
             - 'exact': all pairs of pixels. Time grows with the square of the pixels: for images up to ~100 x 100.
             - 'pydensecrf': the library, if it is importable (PyPI package pydensecrf2; CPU).
 
