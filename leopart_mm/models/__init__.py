@@ -4,5 +4,5 @@ from leopart_mm.models.decode_heads import OverclusterHead, RetrievalHead  # noq
 from leopart_mm.models.losses import LeopartHead, LeopartLoss, NeCoHead, NeCoLoss, Prototypes  # noqa: F401
 from leopart_mm.models.necks import FeatureToSize, MeanReadout, ProjectionHead  # noqa: F401
 from leopart_mm.models.postprocessors import BasePostprocessor  # noqa: F401
-from leopart_mm.models.segmentors import RetrievalSegmentor, UnsupervisedSegmentor  # noqa: F401
+from leopart_mm.models.segmentors import PrototypeSegmentor, RetrievalSegmentor, UnsupervisedSegmentor  # noqa: F401
 from leopart_mm.models.selfsup import Leopart, NeCo  # noqa: F401

@@ -5,6 +5,7 @@ from leopart_mm.engine.hooks.backbone_checkpoint_hook import BackboneCheckpointH
 from leopart_mm.engine.hooks.health_hook import DivergenceError, HealthHook
 from leopart_mm.engine.hooks.picture_hook import ClusterVisualizationHook, PictureHook, StagePicturesHook
 from leopart_mm.engine.hooks.proposals_hook import ProposalsHook
+from leopart_mm.engine.hooks.prototype_hook import PrototypeHook
 from leopart_mm.engine.hooks.resnet_checkpoint_hook import ResNetCheckpointHook
 from leopart_mm.engine.hooks.self_sup_step_hook import EMATeacherHook, SelfSupStepHook
 from leopart_mm.engine.hooks.step_seed_hook import StepSeedHook
@@ -12,6 +13,6 @@ from leopart_mm.engine.hooks.value_range_hook import ValueRangeHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'ClusterVisualizationHook', 'DivergenceError', 'EMATeacherHook',
-    'HealthHook', 'PictureHook', 'ProposalsHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook',
-    'StepSeedHook', 'ValueRangeHook'
+    'HealthHook', 'PictureHook', 'ProposalsHook', 'PrototypeHook', 'ResNetCheckpointHook', 'SelfSupStepHook',
+    'StagePicturesHook', 'StepSeedHook', 'ValueRangeHook'
 ]

@@ -1,6 +1,7 @@
 from leopart_mm.models.decode_heads.overcluster_head import OverclusterHead
 from leopart_mm.models.decode_heads.probe_head import ProbeHead
+from leopart_mm.models.decode_heads.prototype_head import LinearProbe, PrototypeHead
 from leopart_mm.models.decode_heads.retrieval_head import RetrievalHead
 from leopart_mm.models.fitting.state import NotFittedError
 
-__all__ = ['NotFittedError', 'OverclusterHead', 'ProbeHead', 'RetrievalHead']
+__all__ = ['LinearProbe', 'NotFittedError', 'OverclusterHead', 'ProbeHead', 'PrototypeHead', 'RetrievalHead']

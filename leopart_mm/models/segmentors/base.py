@@ -120,7 +120,7 @@ class FittableSegmentor(BaseSegmentor):
         self.fit_id = uuid.uuid4().hex
         if isinstance(stream, FeatureStream):
             stream.serve(self)
-        self.decode_head.fit(stream)
+        self.fit_head(stream)
         for name, stage in self.postprocessors.items():
             stage.fit(StageStream(self, stream, name))
 
@@ -181,12 +181,20 @@ class FittableSegmentor(BaseSegmentor):
             batch.features.reduced = self.decode_head.reduce(batch.features.maps)
         known = [name for name in stages if name in found]
         if not known:
-            found[HEAD] = self.decode_head.predict(batch)
+            found[HEAD] = self.predict_head(batch)
             known = [HEAD]
         latest = found[known[-1]]
         for name in list(stages)[list(stages).index(known[-1]) + 1:]:
             latest = found[name] = stages[name](latest, batch)
         return latest
+
+    def fit_head(self, stream: Iterable[FeatureBatch]) -> None:
+        """Fit the head."""
+        self.decode_head.fit(stream)
+
+    def predict_head(self, batch: FeatureBatch) -> Prediction:
+        """The prediction of the head."""
+        return self.decode_head.predict(batch)
 
     def run_pixel_stages(self, batch: FeatureBatch, index: int, before: str | None = None) -> FeatureBatch:
         """Image `index` by itself at the size of its pixels, with the predictions of the stages at that level.
