@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -87,6 +88,7 @@ class Workers:
 def _start_worker(function: Callable[[Any], Any], parent: int) -> None:
     global _work
     _work = function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one's parent ends it
     torch.set_num_threads(1)
     threading.Thread(target=_end_with, args=(parent, ), daemon=True).start()
 
