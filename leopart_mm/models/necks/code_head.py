@@ -139,6 +139,11 @@ class CodeHead(BaseModule):
         """Whether it has layers that need weights: all but the identity."""
         return self.projection != IDENTITY
 
+    @property
+    def is_noisy(self) -> bool:
+        """Whether codes of an image differ from call to call."""
+        return self.dropout > 0 and self.reads_weights
+
     def init_weights(self) -> None:
         """Read `checkpoint`, if one was given, and check what the file and `options` say of the head.
 

@@ -216,8 +216,11 @@ class PrototypeSegmentor(StudentTeacher, FittableSegmentor):
 
     @torch.no_grad()
     def clean_features(self, inputs: Tensor) -> Tensor:
-        """`features`, from the cache where it has them: an image and its mirror image are two of its entries."""
-        if self.cache.chosen is None:
+        """`features`, from the cache where it has them: an image and its mirror image are two of its entries.
+
+        Codes of a neck with noise (CodeHead's `dropout`) are drawn anew in each step.
+        """
+        if self.cache.chosen is None or getattr(getattr(self, 'neck', None), 'is_noisy', False):
             return self.features(inputs)
         keys = [f'{image_digest(image)} {tuple(inputs.shape[-2:])}' for image in inputs]
         missing = [index for index, key in enumerate(keys) if not self.cache.has(key, ['map'])]

@@ -16,14 +16,14 @@ from tests.models.backbones.builders import TINY
 MEAN_STD = dict(mean=[0., 0., 0.], std=[1., 1., 1.])
 
 
-def segmentor(path, objective='PrototypeEM', **neck):
+def segmentor(path, cache=None, **neck):
     model = MODELS.build(dict(
         type='leopart_mm.PrototypeSegmentor',
         data_preprocessor=dict(type='mmseg.SegDataPreProcessor', size=(32, 32), **MEAN_STD),
         backbone=dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', model_kwargs=TINY, checkpoint=path),
         neck=dict(type='leopart_mm.CodeHead', checkpoint=path, **neck),
         decode_head=dict(type='leopart_mm.PrototypeHead', num_prototypes=CLASSES),
-        objective=dict(type=f'leopart_mm.{objective}'), linear_probe=dict(num_classes=CLASSES)))
+        objective=dict(type='leopart_mm.PrototypeEM'), linear_probe=dict(num_classes=CLASSES), cache=cache))
     return model.eval()
 
 
@@ -85,3 +85,11 @@ def test_the_moving_average_of_hp(tmp_path):
         load(model, hp(), tmp_path)
         codes.append(model.features(IMAGES))
     assert not torch.allclose(*codes)
+
+
+def test_a_cache_keeps_codes_but_no_noise(tmp_path):
+    torch.save(hp(), tmp_path / 'hp.pth')
+    for dropout, same in ((0., True), (0.1, False)):
+        model = segmentor(str(tmp_path / 'hp.pth'), cache='memory', dropout=dropout)
+        model.init_weights()
+        assert torch.equal(model.clean_features(IMAGES), model.clean_features(IMAGES)) == same
