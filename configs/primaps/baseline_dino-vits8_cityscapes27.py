@@ -1,0 +1,6 @@
+# The baseline, batch-wise cosine k-means, on Cityscapes-27: features of DINO ViT-S/8 at 320 x 320. Its epochs are not
+# stated: 50, as EM. With epochs=2 it gives the first prototypes of PriMaPs-EM.
+_base_ = [
+    '../_base_/models/primaps_kmeans.py', '../_base_/datasets/cityscapes27_kmeans.py',
+    '../_base_/schedules/primaps_kmeans_50e.py', '../_base_/primaps_scores.py', '../_base_/probe_runtime.py'
+]

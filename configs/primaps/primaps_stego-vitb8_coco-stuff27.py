@@ -1,0 +1,14 @@
+# PriMaPs-EM on COCO-Stuff-27 on top of STEGO: codes of its DINO ViT-B/8 at 320 x 320. `checkpoint` is a Lightning file
+# of STEGO, which holds network, head and first prototypes. Rates, EMA and epochs are not stated for this data set:
+# those of Cityscapes with DINO are taken.
+_base_ = [
+    '../_base_/models/primaps.py', '../_base_/datasets/coco-stuff27_primaps.py',
+    '../_base_/schedules/primaps_50e.py', '../_base_/primaps_scores.py', '../_base_/probe_runtime.py'
+]
+arch = 'vit_base_patch8_224'
+checkpoint = 'checkpoints/stego_vitb8_coco-stuff27.ckpt'
+initialisation = None
+load_from = checkpoint
+model = dict(
+    backbone=dict(arch=arch, checkpoint=checkpoint),
+    neck=dict(type='leopart_mm.CodeHead', checkpoint=checkpoint))
