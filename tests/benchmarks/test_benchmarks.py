@@ -57,6 +57,16 @@ def test_neco_sort_compares_loss_and_gradient(name):
     assert not cls().same(ours, baseline)
 
 
+@pytest.mark.parametrize('name', ['primaps-train', 'primaps-train-epoch'])
+def test_primaps_train_compares_losses_and_gradient(name):
+    cls = get_benchmark(name)
+    ours, baseline = (measure(cls, side, quick=True)['result'] for side in ('ours', 'baseline'))
+    assert cls().same(ours, baseline)
+    assert not cls().same(ours, dict(baseline, losses=[loss + 1 for loss in baseline['losses']]))
+    baseline['gradient'][0, 0] += 1
+    assert not cls().same(ours, baseline)
+
+
 def test_neco_sort_tells_what_is_kept():
     from benchmarks.neco_sort import NeCoSort49, _kept
     work = NeCoSort49()

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from leopart_mm.engine.fitted_checkpoint import cluster_meta
 from leopart_mm.engine.loops.undisturbed import undisturbed
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.models.segmentors import PrototypeSegmentor
@@ -68,6 +69,11 @@ class PrototypeHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Let the momentum prototypes follow."""
         unwrap(runner.model).follow(runner.iter)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Labels are clusters: the checkpoint names them so, not after the classes of the data set."""
+        meta = checkpoint['meta']
+        meta['dataset_meta'] = {**(meta.get('dataset_meta') or {}), **cluster_meta(unwrap(runner.model).num_labels)}
 
     def _features(self, runner: Runner, model: PrototypeSegmentor) -> Iterator[Tensor]:
         loader = runner.train_dataloader

@@ -32,6 +32,7 @@ def joint_mean(total: Tensor, count: Tensor) -> Tensor:
     Returns:
         Scalar; 0 where no process has a pixel. The mean of the shares over the processes is the joint mean.
 
+    >>> import torch
     >>> float(joint_mean(torch.tensor(6.), torch.tensor(4)))
     1.5
     """

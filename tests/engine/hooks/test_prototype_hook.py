@@ -1,5 +1,6 @@
 """A run of PriMaPs-EM: its start, its averages, and a resume that equals the uninterrupted run."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -7,6 +8,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
+from leopart_mm.apis.inferencer import LeopartInferencer
 from tests.models.segmentors.prototypes import EM, KMEANS, samples, tiny_cfg
 
 STEPS = 6
@@ -26,14 +28,16 @@ class NoiseWithMasks(Dataset):
                     data_samples=samples(1, seed=seed)[0])
 
 
-def runner(work_dir, objective, save_every=STEPS, resume=False, load_from=None, hook=None):
+def runner(work_dir, objective, save_every=STEPS, resume=False, load_from=None, hook=None, labels=True):
     return Runner.from_cfg(Config(dict(
         default_scope='mmseg',
         custom_imports=dict(imports=['leopart_mm'], allow_failed_imports=False),
-        model=tiny_cfg(objective, student_augmentation=dict(type='leopart_mm.StudentAugmentation')),
+        model=tiny_cfg(objective, num_classes=4 if labels else None,
+                       student_augmentation=dict(type='leopart_mm.StudentAugmentation')),
         train_dataloader=dict(batch_size=2, num_workers=0, dataset=dict(type='mmengine.NoiseWithMasks'),
                               sampler=dict(type='leopart_mm.DrawSampler', shuffle=True),
                               collate_fn=dict(type='pseudo_collate')),
+        test_pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')],
         train_cfg=dict(type='leopart_mm.ResumableEpochLoop', max_epochs=2),
         optim_wrapper=dict(type='OptimWrapper', constructor='leopart_mm.BackboneHeadConstructor',
                            optimizer=dict(type='Adam', lr=5e-2)),
@@ -82,6 +86,22 @@ def test_baseline_then_em_and_a_resume_equals_the_whole_run(tmp_path):
                            whole['state_dict']['teacher.decode_head.weight_v'])
     groups = whole['optimizer']['param_groups']
     assert sum(len(group['params']) for group in groups) == 4  # prototypes and probe, not the backbone
+
+
+@pytest.mark.slow
+def test_a_trained_checkpoint_segments_new_images_by_names_of_clusters(tmp_path):
+    run = runner(tmp_path / 'run', KMEANS, labels=False)
+    run.train()
+    inferencer = LeopartInferencer(tmp_path / 'run' / f'iter_{STEPS}.pth', device='cpu')
+    assert inferencer.names.names == ['cluster 0', 'cluster 1', 'cluster 2']
+    image = np.random.default_rng(0).integers(0, 256, (40, 33, 3), dtype=np.uint8)
+    found = inferencer.segment(image)
+    assert found.labels.shape == (40, 33)
+    data = dict(inputs=[torch.from_numpy(image).movedim(-1, 0)], data_samples=samples(1, proposals=False, labels=False))
+    data['data_samples'][0].set_metainfo(dict(ori_shape=(40, 33)))
+    expected = run.model.eval().test_step(data)[0].pred_sem_seg.data[0].numpy()
+    assert (found.labels == expected).all()
+    assert len(np.unique(expected)) > 1
 
 
 def test_pca_reads_what_it_is_told_and_leaves_the_random_state(tmp_path):
