@@ -46,7 +46,8 @@ class ClusterMetric(BaseMetric):
             precision.
         field: The label map (1, H, W) of the data samples that is scored, such as 'pred_momentum'. Several metrics,
             each with its `field` and `prefix`, score several predictions of a model.
-        num_clusters: K. None takes it from the predictions' metainfo ``num_clusters`` (else number of classes).
+        num_clusters: K. None takes it from the predictions' metainfo: ``num_labels``, a number per field where fields
+            differ, or ``num_clusters`` (else the number of classes).
         eval_size: None scores at the size of each ground-truth mask, (h, w) resizes prediction and ground truth to it
             (nearest, corner rule as in the published code).
         ignore_index: Label of pixels that do not count.
@@ -143,7 +144,8 @@ class ClusterMetric(BaseMetric):
             if 'gt_sem_seg' not in sample:
                 raise ValueError(f'{name} has no ground truth: add LoadAnnotations to the test pipeline, or a data set '
                                  'with masks.')
-            num_clusters = self.num_clusters or sample.get('num_clusters') or self.num_classes
+            num_clusters = (self.num_clusters or sample.get('num_labels', {}).get(self.field)
+                            or sample.get('num_clusters') or self.num_classes)
             try:
                 table = self._table_of(sample, num_clusters)
             except ValueError as error:

@@ -79,4 +79,4 @@ class PrototypeHook(Hook):
         loader = runner.train_dataloader
         count = len(loader) if self.num_batches is None else min(len(loader), -(-self.num_batches // get_world_size()))
         for data in progress(itertools.islice(iter(loader), count), 'Reading features for PCA', count):
-            yield model.features(model.data_preprocessor(data, True)['inputs'])
+            yield model.clean_features(model.data_preprocessor(data, True)['inputs'])  # training may find them kept

@@ -41,7 +41,7 @@ class PrototypeSegmentor(StudentTeacher, FittableSegmentor):
     `predict` writes into every data sample, at the size ``ori_shape``: ``pred_momentum``, ``pred_running`` and, with a
     linear probe, ``pred_linear``, PixelData (1, H, W) int64; with a stage at pixel level also what it makes of the
     first two, ``pred_momentum_<stage>`` and ``pred_running_<stage>``; ``pred_sem_seg``, that of the momentum
-    prototypes after all stages; and metainfo ``num_clusters``.
+    prototypes after all stages; and metainfo ``num_clusters`` and, of the probe, ``num_labels``.
 
     Args:
         backbone: Config of a backbone.
@@ -306,6 +306,7 @@ class PrototypeSegmentor(StudentTeacher, FittableSegmentor):
                 _put_variants(sample, grid, index, size)
             if linear is not None:
                 _put(sample, 'pred_linear', linear.to_pixels(index, size))
+                sample.set_metainfo(dict(num_labels=dict(pred_linear=linear.num_labels)))
         return super().predict_batch(batch, pictures)
 
     def write(self, sample: SegDataSample, prediction: Prediction, index: int, size: tuple[int, int]) -> None:

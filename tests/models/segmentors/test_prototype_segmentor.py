@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from leopart_mm.evaluation import ClusterMetric
 from leopart_mm.models.backbones.image_size import fit_to_patches
 from leopart_mm.models.decode_heads import NotFittedError
 from leopart_mm.models.losses.class_focal import class_focal_loss, pixel_cross_entropy
@@ -111,6 +112,7 @@ def test_predictions_are_the_largest_interpolated_scores(objective, side):
         assert (ours == classifier(maps).argmax(1)).float().mean() > 0.99, name
     assert torch.equal(found[0].pred_sem_seg.data, found[0].pred_momentum.data)
     assert found[0].num_clusters == model.num_labels == 5
+    assert found[0].num_labels == dict(pred_linear=4)
     assert (found[0].pred_momentum.data != found[0].pred_running.data).any()
 
 
@@ -123,6 +125,20 @@ def test_the_mirror_image_counts_in_tests_and_not_in_validation(side):
     data = dict(inputs=[torch.randint(0, 256, (3, side, side), dtype=torch.uint8)], data_samples=samples(1, side))
     assert torch.equal(model.val_step(data)[0].pred_momentum.data, plain.test_step(data)[0].pred_momentum.data)
     assert model.mirrors
+
+
+def test_metrics_score_each_field_with_its_own_number_of_labels():
+    model, scores = trained(num_prototypes=5, num_classes=4).eval(), {}
+    found = [sample.to_dict() for sample in model.predict(images(), samples())]
+    for field, matching in (('momentum', 'precision'), ('linear', 'direct')):
+        metric = ClusterMetric(matching=matching, field=f'pred_{field}', prefix=field)
+        metric.dataset_meta = dict(classes=list('abcd'))
+        metric.process(None, found)
+        scores.update(metric.evaluate(2))
+        assert metric.tables_.shape[1] == (5 if field == 'momentum' else 4)
+    valid = torch.cat([sample['gt_sem_seg']['data'] for sample in found])
+    right = torch.cat([sample['pred_linear']['data'] for sample in found]) == valid
+    assert scores['linear/aAcc'] == pytest.approx(100 * right[valid != 255].float().mean().item(), abs=1e-3)
 
 
 def test_crf_sharpens_both_sets():
