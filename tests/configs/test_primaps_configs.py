@@ -149,7 +149,12 @@ def test_tiny_model_takes_a_step_and_predicts(name):
     model.decode_head.set_prototypes(torch.randn(cfg.num_classes, 12 if settings.get('neck') else 16))
     model.eval()
     for sample in model.test_step(batch(settings)):
-        expected = {metric.field for metric in cfg.test_evaluator} or {'pred_momentum', 'pred_running'}
-        assert expected <= set(sample.keys())
+        assert {metric.field for metric in cfg.test_evaluator} <= set(sample.keys())
         assert sample.pred_sem_seg.data.shape == (1, 32, 32)
+        assert (sample.pred_sem_seg.data == sample.pred_momentum_crf.data).all()
         assert 0 <= sample.pred_sem_seg.data.min() <= sample.pred_sem_seg.data.max() < cfg.num_classes
+    for sample in model.val_step(batch(settings)):
+        assert {metric.field for metric in cfg.get('val_evaluator') or ()} <= set(sample.keys())
+        assert 'pred_momentum_crf' not in sample
+        assert (sample.pred_sem_seg.data == sample.pred_momentum.data).all()
+    assert list(model.postprocessors) == ['crf']

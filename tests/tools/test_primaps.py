@@ -23,7 +23,7 @@ epochs = 3
 {first}
 model = dict(backbone=dict(arch=arch, checkpoint='{weights}', model_kwargs=dict({network})),
              postprocessors=dict(crf=dict(iterations=2)))
-train_cfg = dict(max_epochs=epochs, val_interval=9)
+train_cfg = dict(max_epochs=epochs, val_interval=2)
 train_dataloader = dict(batch_size=4, num_workers=0)
 test_dataloader = dict(batch_size=4, num_workers=0)
 proposal_dataloader = {proposals}

@@ -13,8 +13,9 @@ from leopart_mm.clustering.pca import principal_directions
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.image_size import fit_to_patches
 from leopart_mm.models.decode_heads.prototype_head import LinearProbe
-from leopart_mm.models.fitting.base import PIXEL
+from leopart_mm.models.fitting.base import GRID, PIXEL
 from leopart_mm.models.fitting.cache import ImageCache
+from leopart_mm.models.fitting.chain import StageChain
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.feature_cache import image_digest
 from leopart_mm.models.fitting.prediction import Prediction
@@ -269,12 +270,13 @@ class PrototypeSegmentor(StudentTeacher, FittableSegmentor):
         return features
 
     def val_step(self, data: Any) -> list:
-        """Predict without the mirror image: validation during training."""
-        mirrors, self.mirrors = self.mirrors, False
+        """Predict without the mirror image and without stages at pixel level: validation during training (§10)."""
+        mirrors, stages = self.mirrors, self.postprocessors
+        self.mirrors, self.postprocessors = False, StageChain(stages.at_level(GRID))
         try:
             return super().val_step(data)
         finally:
-            self.mirrors = mirrors
+            self.mirrors, self.postprocessors = mirrors, stages
 
     def predict_head(self, batch: FeatureBatch) -> Prediction:
         """Scores (2, B, K, h, w) of the momentum and the running prototypes.
