@@ -2,7 +2,9 @@
 # constant rate, 50 epochs; the last checkpoint counts.
 epochs = 50
 optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='Adam', lr=5e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.))
+    type='OptimWrapper',
+    constructor='leopart_mm.BackboneHeadConstructor',  # only what is trained: prototypes and probe
+    optimizer=dict(type='Adam', lr=5e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.))
 param_scheduler = []
 train_cfg = dict(type='leopart_mm.ResumableEpochLoop', max_epochs=epochs, val_interval=1)
 test_cfg = dict(type='leopart_mm.FitTestLoop')
