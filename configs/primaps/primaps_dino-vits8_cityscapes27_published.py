@@ -18,6 +18,7 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_dataloader = test_dataloader
 model = dict(
     objective=dict(divisor='all'),
+    probe_divisor='all',
     student_augmentation=dict(before_normalize=False),
     postprocessors=dict(crf=dict(bytes='truncate')))
 default_hooks = dict(checkpoint=dict(save_best='momentum/mIoU_defined', rule='greater'))

@@ -90,7 +90,7 @@ def test_published_behaviour_is_one_config():
             cfg.proposals.single_background, cfg.proposals.max_masks) == ('library', 'any', 'nan', 'nan', 'rows', None)
     assert cfg.proposals.crf.bytes == cfg.model.postprocessors.crf.bytes == 'truncate'
     assert not cfg.model.student_augmentation.before_normalize
-    assert cfg.model.objective.divisor == 'all'
+    assert cfg.model.objective.divisor == cfg.model.probe_divisor == 'all'
     assert cfg.default_hooks.checkpoint.save_best == 'momentum/mIoU_defined'
     assert not LOADED['primaps_dino-vits8_cityscapes27'].default_hooks.checkpoint.get('save_best')
 
