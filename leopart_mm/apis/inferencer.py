@@ -16,7 +16,8 @@ from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
-from torch import nn
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
 
 from leopart_mm.apis.checkpoint_config import config_of, has_config, test_pipeline_of
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, preview
@@ -275,13 +276,45 @@ class LeopartInferencer:
         return Segmentation(name, path, mark_missing(labels, missing, self.num_clusters), self.names, array, missing)
 
     @torch.no_grad()
+    def logits(self, image: str | os.PathLike | np.ndarray) -> tuple[Tensor, np.ndarray, np.ndarray | None]:
+        """What the network says of an image as a whole, at the size at which the network sees it.
+
+        Args:
+            image: As for `segment`.
+
+        Returns:
+            (K, h, w) logits on the device; the image (H, W, bands), of three bands 0..255; and which of its pixels
+            (H, W) have no data, None if all have some.
+
+        Raises:
+            ImageReadError: As for `segment`.
+            ValueError: If the model gives labels only.
+        """
+        path = None if isinstance(image, np.ndarray) else os.fspath(image)
+        array, missing = read_bands(image if path is None else path, self.bands, self.value_range, self.nodata)
+        array = self._prepare(path, np.ascontiguousarray(array), missing)
+        sample = self._test(path, array, network_size=True)
+        scores = sample.seg_logits.data if 'seg_logits' in sample else None
+        if scores is None or len(scores) != self.num_clusters:
+            raise ValueError(f'The model, a {type(self.model).__name__}, gives labels, but no logits of its '
+                             f'{self.num_clusters} classes: take a trained segmentor, such as mmseg.EncoderDecoder.')
+        return scores, array, missing
+
     def _predict(self, path: str | None, image: np.ndarray, missing: np.ndarray | None = None) -> np.ndarray:
         """(H, W, bands) to labels (H, W); arrays of three bands hold 0..255 already."""
-        image = prepare_bands(image, missing, None if path is None and self.bands == 3 else self._scaled_from)
+        return self._test(path, self._prepare(path, image, missing)).pred_sem_seg.data[0].cpu().numpy()
+
+    def _prepare(self, path: str | None, image: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
+        return prepare_bands(image, missing, None if path is None and self.bands == 3 else self._scaled_from)
+
+    @torch.no_grad()
+    def _test(self, path: str | None, image: np.ndarray, network_size: bool = False) -> SegDataSample:
+        """What the model predicts of (H, W, bands), at the size of the image or of the network's input."""
         data = self._pipeline(dict(img=image, img_path=path or '', img_shape=image.shape[:2],
                                    ori_shape=image.shape[:2]))
-        sample = self.model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
-        return sample.pred_sem_seg.data[0].cpu().numpy()
+        if network_size:
+            data['data_samples'].set_metainfo(dict(ori_shape=data['data_samples'].img_shape))
+        return self.model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
 
 
 def _load(model: nn.Module, state: dict, title: str) -> None:
