@@ -50,6 +50,10 @@ class ClusterMetric(BaseMetric):
             differ, or ``num_clusters`` (else the number of classes).
         eval_size: None scores at the size of each ground-truth mask, (h, w) resizes prediction and ground truth to it
             (nearest, corner rule as in the published code).
+        resize: What happens to a predicted map of pixels of another size than the ground truth, without `eval_size`:
+            'centre' and 'corner' resize it (nearest) by a rule of `upsample_labels`; 'corner' is OpenCV's, by which
+            MaskDistill's labels of 512 x 512 come to the size of the image (docs/methods/maskdistill.md §11). None
+            refuses it.
         ignore_index: Label of pixels that do not count.
         count_ignored: Where `ignore_index` is the id of a class (ADE20K's 0), which then cannot occur: count it with
             an IoU of 0 in the mean, as published. Default: leave it out.
@@ -68,7 +72,8 @@ class ClusterMetric(BaseMetric):
         tables_: (S, K, C) int64.
 
     Raises:
-        ValueError: If a matching is unknown, the data set names no classes, or there is no image or no valid pixel.
+        ValueError: If a matching or `resize` is unknown, the data set names no classes, or there is no image or no
+            valid pixel.
     """
 
     default_prefix = None
@@ -78,6 +83,7 @@ class ClusterMetric(BaseMetric):
                  field: str | None = None,
                  num_clusters: int | None = None,
                  eval_size: tuple[int, int] | None = None,
+                 resize: str | None = 'centre',
                  ignore_index: int = 255,
                  count_ignored: bool = False,
                  say_labels: bool = True,
@@ -94,9 +100,12 @@ class ClusterMetric(BaseMetric):
         if published_mapping and self.matchings[0] != 'hungarian_pixels':
             raise ValueError(f'ClusterMetric: published_mapping is that of hungarian_pixels, not of '
                              f"{self.matchings[0]}: set matching='hungarian_pixels'.")
+        if resize not in (None, 'centre', 'corner'):
+            raise ValueError(f"ClusterMetric: resize={resize!r} is unknown: use 'centre', 'corner' or None.")
         self.field = field
         self.num_clusters = num_clusters
         self.eval_size = None if eval_size is None else tuple(eval_size)
+        self.resize = resize
         self.ignore_index = ignore_index
         self.count_ignored = count_ignored
         self.say_labels = say_labels
@@ -161,7 +170,7 @@ class ClusterMetric(BaseMetric):
         options = num_clusters, self.num_classes, self.ignore_index, self.eval_size
         if self.field is not None or 'pred_clusters' not in sample:
             self._seeds = (0, )
-            return label_table(self._labels(sample), gt, *options)
+            return label_table(self._labels(sample), gt, *options, self.resize)
         clusters = sample['pred_clusters']['data']
         self._seeds = tuple(sample.get('cluster_seeds', range(len(clusters))))
         return cluster_table(clusters, gt, *options, sample.get('cluster_extent'))

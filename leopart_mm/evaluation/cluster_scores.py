@@ -14,24 +14,30 @@ from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
 
 
 def label_table(pred: Tensor, gt: Tensor, num_clusters: int, num_classes: int, ignore_index: int = 255,
-                eval_size: tuple[int, int] | None = None) -> Tensor:
+                eval_size: tuple[int, int] | None = None, resize: str | None = 'centre') -> Tensor:
     """Table of one image from a predicted label map of pixels.
 
     Args:
-        pred: (h, w) cluster ids; resized to the ground truth where the sizes differ (nearest).
+        pred: (h, w) cluster ids; resized to the ground truth where the sizes differ (nearest), see `resize`.
         gt: (H, W) class ids.
         num_clusters: K.
         num_classes: C.
         ignore_index: Label of pixels that do not count.
         eval_size: (h, w) to which both are resized first (nearest, corner rule as published). None: the size of `gt`.
+        resize: By which rule of `upsample_labels` a map of another size than `gt` is resized, without `eval_size`; None
+            refuses it.
 
     Returns:
         (1, K, C) int64.
 
     Raises:
-        ValueError: If a label is out of range.
+        ValueError: If a label is out of range, or the sizes differ and `resize` is None.
     """
-    size, rule = (tuple(gt.shape), 'centre') if eval_size is None else (eval_size, 'corner')
+    if eval_size is None and resize is None and pred.shape != gt.shape:
+        raise ValueError(f'The prediction has {pred.shape[0]} x {pred.shape[1]} pixels, the ground truth {gt.shape[0]} '
+                         f'x {gt.shape[1]} (height x width): predict at the size of the ground truth, or set resize= '
+                         "of ClusterMetric ('centre', or 'corner' as OpenCV's nearest).")
+    size, rule = (tuple(gt.shape), resize or 'centre') if eval_size is None else (eval_size, 'corner')
     pred, gt = (upsample_labels(labels, size, rule=rule) for labels in (pred, gt))
     return contingency_table(pred, gt.to(pred.device), num_clusters, num_classes, ignore_index)[None]
 

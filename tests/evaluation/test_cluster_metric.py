@@ -315,3 +315,25 @@ def test_wholly_ignored_images_are_counted():
     assert counts.tolist() == [3, 6, 1]
     text = findings(counts, 3, np.array([True, True]), ['a', 'b'], 255)[0][1]
     assert text == '50.0% of the pixels of the ground truth are ignored (label 255), all pixels in 1 of 3 images.'
+
+
+def test_maps_of_another_size_are_resized_as_opencv_does_or_refused():
+    rng = np.random.default_rng(0)
+    pred, gt = rng.integers(0, 3, (16, 16), dtype=np.uint8), rng.integers(0, 3, (25, 37), dtype=np.uint8)
+    sample = dict(img_path='a.png', pred_sem_seg=dict(data=torch.from_numpy(pred)[None]),
+                  gt_sem_seg=dict(data=torch.from_numpy(gt)[None]))
+    tables = {}
+    for resize in ('centre', 'corner'):
+        metric = metric_of(matching='direct', resize=resize)
+        evaluate(metric, [sample])
+        tables[resize] = metric.tables_[0]
+    resized = cv2.resize(pred, (37, 25), interpolation=cv2.INTER_NEAREST)
+    assert tables['corner'].tolist() == np.histogram2d(resized.ravel(), gt.ravel(), np.arange(4) - .5)[0].tolist()
+    assert (tables['corner'] != tables['centre']).any()
+    metric = metric_of(matching='direct', resize=None)
+    with pytest.raises(ValueError, match=r'a.png: The prediction has 16 x 16 pixels, the ground truth 25 x 37'):
+        metric.process({}, [sample])
+    metric.process({}, [dict(sample, pred_sem_seg=dict(data=torch.from_numpy(resized)[None]))])
+    assert metric.evaluate(1)['mIoU'] > 0
+    with pytest.raises(ValueError, match="resize='nearest' is unknown"):
+        ClusterMetric(resize='nearest')

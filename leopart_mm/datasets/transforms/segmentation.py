@@ -123,7 +123,8 @@ class ResizeSegMap(BaseTransform):
 class KeepNetworkSize(BaseTransform):
     """Let predictions stay at the size that the network sees, where the masks were resized to it too.
 
-    mmseg resizes predictions to ``ori_shape``; the published evaluation compares them with masks of 448 x 448.
+    mmseg resizes predictions to ``ori_shape``; the published evaluation compares them with masks of 448 x 448. With
+    masks at their own size, ClusterMetric's `resize` says how the labels come to it (docs/methods/maskdistill.md §11).
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
