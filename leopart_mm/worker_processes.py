@@ -26,7 +26,8 @@ class Workers:
     """Applies a function to items, in order, in this process or in several others.
 
     Each works with one thread of torch, as this process does here, so that the number of workers changes no number.
-    Workers end when this process does, also by SIGKILL. On Linux they are forks, and must not use a GPU.
+    Workers end when this process does, also by SIGKILL. On Linux they are forks, and must not use a GPU, unless they
+    are started otherwise.
 
         with Workers(function, 4) as workers:
             for result in workers.map(items):
@@ -35,16 +36,21 @@ class Workers:
     Args:
         function: Item to result; it is handed to the workers a single time.
         number: How many processes; 0 works in this one.
+        method: How processes start, see `multiprocessing`; None: 'fork' on Linux, else 'spawn'. Spawned ones work
+            beside CUDA; a script that uses them must keep its work below ``if __name__ == '__main__':``.
+        ahead: Items per worker that are read before their turn.
     """
 
-    def __init__(self, function: Callable[[Any], Any], number: int) -> None:
+    def __init__(self, function: Callable[[Any], Any], number: int, method: str | None = None,
+                 ahead: int = AHEAD) -> None:
         self.function = function
         self.number = number
+        self.ahead = ahead
         self._pool = None
         if number > 0:
-            context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
+            context = multiprocessing.get_context(method or ('fork' if sys.platform == 'linux' else 'spawn'))
             self._pool = ProcessPoolExecutor(number, context, _start_worker, (function, os.getpid()))
-            self._pool.submit(int).result()  # fork now
+            self._pool.submit(int).result()  # start now
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Results in the order of the items, of which few are read before their turn.
@@ -66,7 +72,7 @@ class Workers:
         try:
             for item in items:
                 running.append(self._pool.submit(_run, pickle.dumps(item)))
-                if len(running) > AHEAD * self.number:
+                if len(running) > self.ahead * self.number:
                     yield pickle.loads(running.popleft().result())
             while running:
                 yield pickle.loads(running.popleft().result())
@@ -81,6 +87,10 @@ class Workers:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 

@@ -1,10 +1,7 @@
 """The dense CRF of many images, spread over worker processes."""
 
-import multiprocessing
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -12,6 +9,7 @@ import torch
 from torch import Tensor
 
 from leopart_mm.masks.crf import DEFAULTS, CRFSettings, dense_crf
+from leopart_mm.worker_processes import Workers
 
 AHEAD = 2
 """Images per worker that wait for it or for their turn, so that memory does not grow with the number of images."""
@@ -36,7 +34,7 @@ class CRFWorkers:
         if workers < 0:
             raise ValueError(f'CRFWorkers: workers={workers} must not be negative; 0 starts no process.')
         self.settings, self.workers, self.labels = settings, workers, labels
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: Workers | None = None
 
     def map(self, items: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
         """Results in the order of the items, the same for any number of workers.
@@ -58,28 +56,20 @@ class CRFWorkers:
                 yield _run(log_probs, image, self.settings, self.labels, number)
             return
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context('spawn'), _one_thread)
-        waiting: deque[Future] = deque()
+            self._pool = Workers(partial(_run_arrays, self.settings, self.labels), self.workers, 'spawn', AHEAD)
+        arrays = ((log_probs.detach().float().cpu().numpy(), image.cpu().numpy(), number)
+                  for number, (log_probs, image) in enumerate(items))
         try:
-            for number, (log_probs, image) in enumerate(items):
-                arrays = log_probs.detach().float().cpu().numpy(), image.cpu().numpy()
-                waiting.append(self._pool.submit(_run_arrays, *arrays, self.settings, self.labels, number))
-                if len(waiting) > AHEAD * self.workers:
-                    yield torch.from_numpy(waiting.popleft().result())
-            while waiting:
-                yield torch.from_numpy(waiting.popleft().result())
-        except BrokenProcessPool as error:
+            for result in self._pool.map(arrays):
+                yield torch.from_numpy(result)
+        except RuntimeError:  # of a worker that is gone: a later `map` starts new ones
             self.close()
-            raise RuntimeError('A worker of the CRF was ended from outside, usually because memory ran out: take fewer '
-                               'workers, smaller images or fewer labels.') from error
-        finally:
-            for future in waiting:
-                future.cancel()
+            raise
 
     def close(self) -> None:
         """End the processes; a later `map` starts new ones."""
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.close()
             self._pool = None
 
     def __enter__(self) -> 'CRFWorkers':
@@ -97,10 +87,6 @@ def crf_images(items: Iterable[tuple[Tensor, Tensor]], settings: CRFSettings = D
         yield from pool.map(items)
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def _run(log_probs: Tensor, image: Tensor, settings: CRFSettings, labels: bool, number: int) -> Tensor:
     try:
         marginals = dense_crf(log_probs, image, settings)
@@ -109,6 +95,6 @@ def _run(log_probs: Tensor, image: Tensor, settings: CRFSettings, labels: bool, 
     return marginals.argmax(-3) if labels else marginals
 
 
-def _run_arrays(log_probs: np.ndarray, image: np.ndarray, settings: CRFSettings, labels: bool,
-                number: int) -> np.ndarray:
+def _run_arrays(settings: CRFSettings, labels: bool, item: tuple[np.ndarray, np.ndarray, int]) -> np.ndarray:
+    log_probs, image, number = item
     return _run(torch.from_numpy(log_probs), torch.from_numpy(image), settings, labels, number).numpy()

@@ -33,9 +33,9 @@ def test_workers_stay_and_name_the_wrong_image():
                 list(pool.map([scene(), scene(), (wrong, image)]))
             labels, = pool.map([scene()])
             assert torch.equal(labels, dense_crf(*scene()).argmax(0))
-            pid = pool._pool and next(iter(pool._pool._processes))
+            pid = pool._pool and next(iter(pool._pool._pool._processes))
             assert next(pool.map(iter([scene(), scene()]))).shape == (14, 18)  # not read to the end
-            assert pid == (pool._pool and next(iter(pool._pool._processes)))
+            assert pid == (pool._pool and next(iter(pool._pool._pool._processes)))
 
 
 def test_negative_workers_are_refused():
