@@ -163,7 +163,7 @@ class ClusterMetric(BaseMetric):
             self._ignored.add(count_ignored(sample['gt_sem_seg']['data'].cpu().numpy(), self.ignore_index))
             if self.writer is not None:
                 labels = sample[self.field or 'pred_sem_seg']['data'].squeeze(0)
-                self.writer.add(name, labels.cpu().numpy(), num_clusters, self.nodata)
+                self.writer.add(name, labels.cpu().numpy(), num_clusters, self.nodata, sample.get('crop_box'))
 
     def _table_of(self, sample: dict, num_clusters: int) -> Tensor:
         gt = sample['gt_sem_seg']['data'].squeeze(0)

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from leopart_mm.datasets.image_reading import image_size, pixels_without_data
 from leopart_mm.files import fitting_name, printable, shorten, write_image_whole
 from leopart_mm.folder_lock import lock_folder
+from leopart_mm.geometry.image_part import Part, part_pixels
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.written_files import WrittenFiles
 
@@ -99,7 +100,7 @@ class LabelMapWriter:
     overwrite each other. Maps that an earlier run wrote there are removed before the new ones get their names, also
     those of images that are no more among the images; other files stay.
 
-    Pixels without data (`pixels_without_data`) have the `no_data_label`.
+    Pixels without data (`pixels_without_data`) and those that a crop left out have the `no_data_label`.
 
     Args:
         folder: Where the maps are written; made if it does not exist.
@@ -114,7 +115,8 @@ class LabelMapWriter:
         self._lock = lock_folder(self.folder) if is_main_process() else None
         self.paths: list[str] = []
 
-    def add(self, image_path: str, labels: np.ndarray, num_labels: int, nodata: float | None = None) -> None:
+    def add(self, image_path: str, labels: np.ndarray, num_labels: int, nodata: float | None = None,
+            part: Part | None = None) -> None:
         """Write the map of an image.
 
         Args:
@@ -122,9 +124,12 @@ class LabelMapWriter:
             labels: (H, W) integers in 0..num_labels-1.
             num_labels: K.
             nodata: Number of missing pixels in the image, beside NaN, infinity and GDAL's tag.
+            part: Which part of the image the labels are of (``crop_box`` of `CentreCrop`); None: all of it.
         """
         size = image_size(image_path)
-        if size is not None and size != labels.shape:
+        if size is not None and part is not None:
+            labels = _in_place(labels, size, part, no_data_label(num_labels))
+        elif size is not None and size != labels.shape:
             labels = upsample_labels(torch.from_numpy(labels), size).numpy()
         missing = pixels_without_data(image_path, nodata)
         if missing is not None and missing.shape == labels.shape:
@@ -166,6 +171,15 @@ class LabelMapWriter:
                              num_classes)
         print_log(f'Wrote {len(files)} label maps to {printable(self.folder)}', logger='current')
         return files
+
+
+def _in_place(labels: np.ndarray, size: tuple[int, int], part: Part, outside: int) -> np.ndarray:
+    """(H, W): labels of a part of an image where they belong, `outside` around them."""
+    rows, columns = part_pixels(part, size)
+    whole = np.full(size, outside, np.int64)
+    inner = rows.stop - rows.start, columns.stop - columns.start
+    whole[rows, columns] = upsample_labels(torch.from_numpy(np.ascontiguousarray(labels)), inner).numpy()
+    return whole
 
 
 def _classes(labels: np.ndarray, mapping: np.ndarray, num_classes: int) -> np.ndarray:

@@ -72,6 +72,15 @@ def test_maps_have_the_size_of_the_image_file(tmp_path, turned):
     assert read_image(tmp_path / 'a.jpg').shape[:2] == size
 
 
+def test_maps_of_a_part_lie_where_it_was_cut_out(tmp_path):
+    Image.new('RGB', (12, 4)).save(tmp_path / 'a.png')
+    writer = LabelMapWriter(tmp_path / 'out')
+    writer.add(str(tmp_path / 'a.png'), np.array([[1, 2], [3, 4]]), 5, part=(0., 1., 1 / 3, 2 / 3))
+    labels = read_labels(writer.finish()[str(tmp_path / 'a.png')])
+    square = np.kron([[1, 2], [3, 4]], np.ones((2, 2), int))
+    assert np.array_equal(labels, np.pad(square, ((0, 0), (4, 4)), constant_values=255))
+
+
 def test_maps_of_classes(tmp_path):
     writer = LabelMapWriter(tmp_path)
     writer.add('a.jpg', np.array([[0, 1, 2]]), 3)

@@ -13,7 +13,7 @@ flip = dict(type='leopart_mm.SegRandomFlip', prob=0.5)
 draw = dict(type='leopart_mm.DrawStudentAugmentation')
 keep_size = dict(type='leopart_mm.KeepNetworkSize')
 meta_keys = ('img_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor', 'flip', 'flip_direction',
-             'student_draws')
+             'student_draws', 'crop_box')
 pack = dict(type='PackSegInputs', meta_keys=meta_keys)
 pack_proposals = dict(type='leopart_mm.PackProposals', meta_keys=meta_keys)
 proposal_pipeline = [load_image, resize, crop, pack]

@@ -6,6 +6,7 @@ from mmcv.transforms import BaseTransform
 
 from leopart_mm.datasets.transforms.resizing import check_method, resize_image, resize_map
 from leopart_mm.datasets.transforms.segmentation import maps_of
+from leopart_mm.geometry.image_part import WHOLE, part_within
 from leopart_mm.registry import TRANSFORMS
 
 
@@ -51,7 +52,8 @@ class CentreCrop(BaseTransform):
     """Cut the square in the middle out of the image and its maps (docs/methods/primaps.md §2.2).
 
     The upper left corner is at round((height - size) / 2), half to even, and likewise for the columns. mmcv's
-    CenterCrop forgets all masks but one. Required key: ``img``; optional: the masks named in ``seg_fields``.
+    CenterCrop forgets all masks but one. Required key: ``img``; optional: the masks named in ``seg_fields``. Adds
+    ``crop_box``: which part of the file is left, as shares (top, bottom, left, right), for pictures and label maps.
 
     Args:
         size: Side of the square, in pixels.
@@ -72,6 +74,8 @@ class CentreCrop(BaseTransform):
         top, left = (round((side - self.size) / 2) for side in (height, width))
         for key in ('img', *maps_of(results)):
             results[key] = results[key][top:top + self.size, left:left + self.size]
+        inner = top / height, (top + self.size) / height, left / width, (left + self.size) / width
+        results['crop_box'] = part_within(results.get('crop_box', WHOLE), inner)
         results['img_shape'] = self.size, self.size
         return results
 

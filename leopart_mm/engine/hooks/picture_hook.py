@@ -17,6 +17,7 @@ from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.evaluation.label_writer import unique_names
 from leopart_mm.files import printable, write_image_whole
+from leopart_mm.geometry.image_part import WHOLE, Part, part_pixels
 from leopart_mm.registry import HOOKS
 from leopart_mm.visualization.chain_page import ChainPage
 from leopart_mm.visualization.cluster_names import ClusterNames
@@ -36,11 +37,18 @@ class _Image:
     path: str
     layers: list[Layer]
     truth: Layer | None
+    part: Part = WHOLE
+
+    def read(self, max_side: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the part of the file that was predicted, no side longer than `max_side`."""
+        pixels = read_image(self.path, 'rgb')
+        return fit_side(pixels[part_pixels(self.part, pixels.shape[:2])], max_side)
 
 
 class PictureHook(Hook):
     """Draws one PNG per image: image | labels | matched classes | ground truth, named after the image.
 
+    Of an image that was cropped (``crop_box`` of `CentreCrop`), pictures show the part that was predicted.
     Which class a cluster stands for is known after evaluation only, so small label maps wait in memory until then.
     Pictures of an earlier run in the folder are removed. Every label is painted, also those beyond the data set's
     classes. Of several processes the main one draws its own share of the images. ``tools/test.py --show`` and
@@ -143,13 +151,14 @@ class PictureHook(Hook):
             layers = layers_of(sample, self.needs_stages)
             if self._seen == 0:
                 self._begin(layers, _model(runner, loop))
-            path = str(sample.metainfo['img_path'])
+            image = _Image(str(sample.metainfo['img_path']), layers, truth_of(sample),
+                           sample.metainfo.get('crop_box') or WHOLE)
             if self._page is not None:
-                self._page.add(fit_side(read_image(path, 'rgb'), self.max_side), layers)
+                self._page.add(image.read(self.max_side), layers)
             if self._seen % self.interval == 0 and (self.max_images is None or len(self._images) < self.max_images):
-                truth = truth_of(sample)
-                self._images.append(_Image(path, [layer.shrunk(self.max_side) for layer in layers],
-                                           None if truth is None else truth.shrunk(self.max_side)))
+                image.layers = [layer.shrunk(self.max_side) for layer in layers]
+                image.truth = None if image.truth is None else image.truth.shrunk(self.max_side)
+                self._images.append(image)
             self._seen += 1
 
     def _begin(self, layers: Sequence[Layer], model: Any) -> None:
@@ -169,8 +178,8 @@ class PictureHook(Hook):
         files = unique_names([image.path for image in self._images])
         WrittenFiles(folder, 'pictures').replace([*(f'{name}.png' for name in files), *SUMMARIES])
         for image, name in zip(self._images, files, strict=True):
-            picture = layer_row(fit_side(read_image(image.path, 'rgb'), self.max_side), image.layers, matching,
-                                metainfo, image.truth, self.ignore_index, self._names)
+            picture = layer_row(image.read(self.max_side), image.layers, matching, metainfo, image.truth,
+                                self.ignore_index, self._names)
             write_image_whole(folder / f'{name}.png', picture)
             if len(rows) < self.sheet_rows:
                 rows.append(picture)

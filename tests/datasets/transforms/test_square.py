@@ -38,6 +38,12 @@ def test_the_middle_is_rounded_half_to_even(height, width, top, left):
     assert results['proposals'][0, 0] == top * width + left
 
 
+def test_the_part_that_is_left_is_known_through_several_crops():
+    results = CentreCrop(8).transform(sample(8, 16))
+    assert results['crop_box'] == (0, 1, 0.25, 0.75)
+    assert CentreCrop(4).transform(results)['crop_box'] == (0.25, 0.75, 0.375, 0.625)
+
+
 def test_a_square_larger_than_the_image():
     with pytest.raises(ValueError, match=r'a\.jpg has 50 x 90 pixels, less than a square of 60: put ResizeShorterSide'):
         CentreCrop(60).transform(dict(sample(), img_path='a.jpg'))

@@ -102,6 +102,21 @@ def test_extent_cuts_padding(tmp_path):
     assert (clusters[5, 42] == painted(distinct_colours(2)[1])).all()
 
 
+def test_of_an_image_that_was_cropped_the_part_is_shown(tmp_path):
+    sample = make_sample(tmp_path / 'images', 'a.png', clusters=[[[0, 1]]], num_clusters=2, cluster_extent=None,
+                         truth=np.ones((HEIGHT, HEIGHT), int), crop_box=(0., 1., 1 / 6, 5 / 6))
+    pixels = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
+    pixels[:, :10] = pixels[:, 50:] = 0  # what the crop leaves out
+    cv2.imwrite(str(tmp_path / 'images' / 'a.png'), pixels)
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path), [sample])
+    picture = cv2.imread(str(tmp_path / 'pictures' / 'a.png'))[..., ::-1].astype(int)
+    assert picture.shape[:2] == (TITLE_HEIGHT + HEIGHT, 3 * HEIGHT + 2 * GAP)  # squares
+    image, clusters = picture[TITLE_HEIGHT:, :HEIGHT], picture[TITLE_HEIGHT:, HEIGHT + GAP:2 * HEIGHT + GAP]
+    assert (image == GREY).all()
+    assert (clusters[5, 18] == painted(distinct_colours(2)[0])).all()
+    assert (clusters[5, 22] == painted(distinct_colours(2)[1])).all()
+
+
 def test_ordinary_decoder_paints_labels_beyond_the_classes(tmp_path):
     prediction = np.zeros((2 * HEIGHT, 2 * WIDTH), int)
     prediction[:HEIGHT] = 255
