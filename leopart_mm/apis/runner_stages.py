@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from leopart_mm.engine.cli import complete_loaders
@@ -36,7 +37,15 @@ def settings_of(cfg: Config, keys: Iterable[str], paths: Iterable[str | None] = 
         paths: Files and folders that do not count: data, and what earlier stages write.
     """
     content = cfg._cfg_dict.to_dict()
-    return {key: settings_fingerprint(_without_speed(content[key]), paths) for key in keys if content.get(key)}
+    found = {key: settings_fingerprint(_without_speed(content[key]), paths) for key in keys if content.get(key)}
+    if 'optim_wrapper' in keys and save_best(cfg):
+        found['save_best'] = str(save_best(cfg))
+    return found
+
+
+def save_best(cfg: Config) -> str | None:
+    """The score by which the checkpoint hook of a training chooses; None: the last checkpoint counts."""
+    return ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best')
 
 
 def _without_speed(value: Any) -> Any:
@@ -70,15 +79,24 @@ def train(cfg: Config, change: Change | None, folder: Path, before: Mapping[str,
         before: Results of the stages among its inputs.
 
     Returns:
-        ``checkpoint``: name of the last checkpoint, below the folder.
+        ``checkpoint``: name of the last checkpoint below the folder, or, where the config asks for the best one by its
+        scores (``save_best`` of the checkpoint hook), of that; ``selected_by`` names the score.
     """
     cfg = _own(cfg, change, folder, before)
     cfg.work_dir = str(folder)
     latest = folder / 'last_checkpoint'  # MMEngine's, with the path of the checkpoint in it
     if latest.is_file():
         cfg.resume, cfg.load_from = True, None
-    _runner(cfg).train()
-    return dict(checkpoint=Path(latest.read_text().strip()).name)
+    runner = _runner(cfg)
+    runner.train()
+    last = dict(checkpoint=Path(latest.read_text().strip()).name)
+    score = save_best(cfg)
+    best = runner.message_hub.get_info('best_ckpt', None) if score else None
+    if best is None:
+        return last
+    print_log(f'{Path(best).name} has the best {score} on the validation labels: it is used, not the last checkpoint.',
+              logger='current')
+    return dict(checkpoint=Path(best).name, selected_by=str(score))
 
 
 def test(cfg: Config, change: Change | None, folder: Path, before: Mapping[str, Any]) -> dict[str, float]:

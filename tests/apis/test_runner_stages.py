@@ -1,5 +1,7 @@
 """Trainings as stages: killed and resumed they end as the uninterrupted ones, and they know what decides them."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -8,6 +10,7 @@ from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import Dataset
 
+from leopart_mm.apis import runner_stages
 from leopart_mm.apis.runner_stages import TRAINED_BY, settings_of, train
 from leopart_mm.apis.stages import Stage, run_stages
 from leopart_mm.registry import DATASETS, HOOKS, MODELS
@@ -114,3 +117,24 @@ def test_settings_are_those_that_decide_the_result(tmp_path):
         cfg.train_dataloader.dataset.data_root = cfg.data_root
     assert settings_of(one, TRAINED_BY) != settings_of(other, TRAINED_BY)
     assert settings_of(one, TRAINED_BY, ['/one']) == settings_of(other, TRAINED_BY, ['/other'])
+
+
+@pytest.mark.parametrize(('score', 'expected'), [
+    (None, dict(checkpoint='epoch_3.pth')),
+    ('momentum/mIoU_defined', dict(checkpoint='best_epoch_2.pth', selected_by='momentum/mIoU_defined'))])
+def test_the_best_checkpoint_counts_only_where_the_config_asks(tmp_path, monkeypatch, score, expected):
+    def run():
+        (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_3.pth'))
+
+    hub = SimpleNamespace(get_info=lambda name, default: str(tmp_path / 'best_epoch_2.pth'))
+    monkeypatch.setattr(runner_stages, '_runner', lambda cfg: SimpleNamespace(train=run, message_hub=hub))
+    (tmp_path / 'em.py').touch()
+    cfg = Config(dict(default_hooks=dict(checkpoint=dict(save_best=score))), filename=str(tmp_path / 'em.py'))
+    assert train(cfg, None, tmp_path, {}) == expected
+
+
+def test_another_choice_of_the_checkpoint_makes_a_training_stale():
+    plain = Config(dict(optim_wrapper=dict(type='Adam'), default_hooks=dict(checkpoint=dict(interval=1))))
+    best = Config(dict(plain._cfg_dict.to_dict(), default_hooks=dict(checkpoint=dict(save_best='mIoU'))))
+    assert settings_of(plain, TRAINED_BY) != settings_of(best, TRAINED_BY)
+    assert 'save_best' not in settings_of(plain, TRAINED_BY)

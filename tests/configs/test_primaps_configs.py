@@ -93,6 +93,10 @@ def test_published_behaviour_is_one_config():
     assert cfg.model.objective.divisor == cfg.model.probe_divisor == 'all'
     assert cfg.default_hooks.checkpoint.save_best == 'momentum/mIoU_defined'
     assert not LOADED['primaps_dino-vits8_cityscapes27'].default_hooks.checkpoint.get('save_best')
+    first = LOADED[cfg.initialisation.removesuffix('.py')]
+    assert step(first.custom_hooks, 'PrototypeHook')['num_batches'] == 93
+    assert first.model.probe_divisor == 'all'
+    assert first.model.postprocessors.crf.bytes == 'truncate'
 
 
 @pytest.mark.parametrize('name', LOADED)

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, random
 
 from leopart_mm.engine.fitted_checkpoint import cluster_meta
 from leopart_mm.engine.loops.undisturbed import undisturbed
@@ -25,7 +25,8 @@ class PrototypeHook(Hook):
 
     A new run starts at the prototypes of the checkpoint that it loads (``load_from``), both sets at the same unless the
     file holds both; without such at the principal directions of the features of the first training batches
-    (docs/methods/primaps.md §7). A resumed run goes on where it was.
+    (docs/methods/primaps.md §7). The linear probe always starts fresh: its score is that of this run. A
+    resumed run continues where it was.
 
     Args:
         init: 'pca', or None: random values, the default of a convolution.
@@ -58,6 +59,7 @@ class PrototypeHook(Hook):
         if runner.iter > 0:
             return
         model.ema_updates.zero_()
+        self._start_probe(runner, model)
         if model.decode_head.is_fitted:
             runner.logger.info('The prototypes start at those of the loaded checkpoint.')
         elif self.init == 'pca':
@@ -65,6 +67,14 @@ class PrototypeHook(Hook):
                 runner.model.eval()
                 model.initialise(self._features(runner, model))
             runner.logger.info(f'The {model.decode_head.num_clusters} prototypes start at the principal directions.')
+
+    @staticmethod
+    def _start_probe(runner: Runner, model: PrototypeSegmentor) -> None:
+        """Give the linear probe the initial values of the run's seed, the same ones on all processes."""
+        if model.linear_probe is not None:
+            with random.fork_rng():
+                random.manual_seed(runner.seed or 0)
+                model.linear_probe.reset_parameters()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Let the momentum prototypes follow."""

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from leopart_mm.apis.inferencer import LeopartInferencer
+from leopart_mm.models.decode_heads.prototype_head import LinearProbe
 from tests.models.segmentors.prototypes import EM, KMEANS, samples, tiny_cfg
 
 STEPS = 6
@@ -70,6 +71,10 @@ def test_baseline_then_em_and_a_resume_equals_the_whole_run(tmp_path):
     assert torch.equal(first.model.decode_head.weight_v, baseline['decode_head.weight_v'])
     assert torch.equal(first.model.teacher.decode_head.weight_v, baseline['decode_head.weight_v'])
     assert int(first.model.ema_updates) == 0  # those of the baseline do not count
+    torch.manual_seed(7)  # of the run
+    fresh = LinearProbe(4, first.model.linear_probe.in_channels)
+    assert torch.equal(first.model.linear_probe.weight, fresh.weight)
+    assert torch.equal(first.model.linear_probe.bias, fresh.bias)
 
     runner(tmp_path / 'whole', em, **start).train()
     runner(tmp_path / 'killed', em, save_every=4, **start).train()
