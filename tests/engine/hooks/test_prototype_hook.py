@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
@@ -10,9 +11,11 @@ from torch.utils.data import Dataset
 
 from leopart_mm.apis.inferencer import LeopartInferencer
 from leopart_mm.models.decode_heads.prototype_head import LinearProbe
+from tests.distributed import run_distributed
 from tests.models.segmentors.prototypes import EM, KMEANS, samples, tiny_cfg
 
 STEPS = 6
+AUGMENTATION = dict(type='leopart_mm.StudentAugmentation')
 
 
 @DATASETS.register_module()
@@ -29,13 +32,16 @@ class NoiseWithMasks(Dataset):
                     data_samples=samples(1, seed=seed)[0])
 
 
-def runner(work_dir, objective, save_every=STEPS, resume=False, load_from=None, hook=None, labels=True):
+def runner(work_dir, objective, save_every=STEPS, resume=False, load_from=None, hook=None, labels=True, batch_size=2,
+           student_augmentation=AUGMENTATION, launcher='none'):
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)  # as engine/cli.py's
     return Runner.from_cfg(Config(dict(
+        **({} if launcher == 'none' else dict(model_wrapper_cfg=wrapper)),
         default_scope='mmseg',
         custom_imports=dict(imports=['leopart_mm'], allow_failed_imports=False),
         model=tiny_cfg(objective, num_classes=4 if labels else None,
-                       student_augmentation=dict(type='leopart_mm.StudentAugmentation')),
-        train_dataloader=dict(batch_size=2, num_workers=0, dataset=dict(type='mmengine.NoiseWithMasks'),
+                       student_augmentation=student_augmentation),
+        train_dataloader=dict(batch_size=batch_size, num_workers=0, dataset=dict(type='mmengine.NoiseWithMasks'),
                               sampler=dict(type='leopart_mm.DrawSampler', shuffle=True),
                               collate_fn=dict(type='pseudo_collate')),
         test_pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')],
@@ -46,7 +52,7 @@ def runner(work_dir, objective, save_every=STEPS, resume=False, load_from=None, 
                                            interval=save_every), logger=dict(type='LoggerHook', interval=1)),
         custom_hooks=[dict(type='leopart_mm.StepSeedHook'), dict(type='leopart_mm.PrototypeHook', **hook or {}),
                       dict(type='leopart_mm.HealthHook')],
-        randomness=dict(seed=7), work_dir=str(work_dir), resume=resume, load_from=load_from,
+        randomness=dict(seed=7), work_dir=str(work_dir), resume=resume, load_from=load_from, launcher=launcher,
         experiment_name=f'prototypes_{work_dir.parent.name}_{work_dir.name}_{resume}')))
 
 
@@ -107,6 +113,48 @@ def test_a_trained_checkpoint_segments_new_images_by_names_of_clusters(tmp_path)
     expected = run.model.eval().test_step(data)[0].pred_sem_seg.data[0].numpy()
     assert (found.labels == expected).all()
     assert len(np.unique(expected)) > 1
+
+
+def train_on_two(work_dir, objective, **kwargs):
+    """Train on this process of two, each with half of every batch; returns what was trained."""
+    run = runner(work_dir, objective, batch_size=1, student_augmentation=None, launcher='pytorch', **kwargs)
+    run.train()
+    state = run.model.module.state_dict()
+    return {name: value.detach().clone() for name, value in state.items() if 'backbone' not in name}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('objective', [KMEANS, dict(EM, ema_interval=1)], ids=['k-means', 'EM'])
+def test_two_processes_train_as_one_does_also_resumed(tmp_path, objective):
+    """PCA, losses, class weights, probe and momentum: the joint batch counts, whoever holds which part of it."""
+    one = runner(tmp_path / 'one', objective, student_augmentation=None)
+    one.train()
+    expected = one.model.state_dict()
+    first, second = run_distributed(train_on_two, 2, tmp_path / 'two', objective)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+        torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-4)
+    run_distributed(train_on_two_until, 2, tmp_path / 'killed', objective, 4)
+    resumed, _ = run_distributed(continue_on_two, 2, tmp_path / 'killed', objective)
+    for name, value in first.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def train_on_two_until(work_dir, objective, step):
+    """A run of two processes of which only the checkpoint after a step is left."""
+    run = runner(work_dir, objective, save_every=step, batch_size=1, student_augmentation=None, launcher='pytorch')
+    run.train()
+    if dist.get_rank() == 0:
+        for file in work_dir.glob('iter_*.pth'):
+            if file.name != f'iter_{step}.pth':
+                file.unlink()
+        (work_dir / 'last_checkpoint').write_text(str(work_dir / f'iter_{step}.pth'))
+    dist.barrier()
+
+
+def continue_on_two(work_dir, objective):
+    """Resume such a run."""
+    return train_on_two(work_dir, objective, resume=True)
 
 
 def test_pca_reads_what_it_is_told_and_leaves_the_random_state(tmp_path):
