@@ -167,17 +167,19 @@ class CropFeatures:
                 missing.append((batch, file))
             else:
                 features[batch] = kept
-        reader = DataLoader(CropReader([[crops[index] for index in batch] for batch, _ in missing], self.max_side),
-                            batch_size=None, num_workers=self.workers, collate_fn=_unchanged)
-        for (batch, file), images in zip(missing, self._watch(reader, len(missing)), strict=True):
+        for (batch, file), images in zip(missing, self._images(crops, [batch for batch, _ in missing]), strict=True):
             features[batch] = self._compute(images)
             write_bytes_whole(file, save_tensors(dict(features=features[batch])))
             self.computed += len(batch)
         return features
 
-    @staticmethod
-    def _watch(reader: DataLoader, total: int) -> Iterator[list[np.ndarray]]:
-        return progress(reader, 'Reading features of masks, in batches', total, time_left=True) if total else iter(())
+    def _images(self, crops: Sequence[MaskCrop], batches: Sequence[Sequence[int]]) -> Iterator[list[np.ndarray]]:
+        """The pixels of batches of crops."""
+        if not batches:
+            return
+        reader = CropReader([[crops[index] for index in batch] for batch in batches], self.max_side)
+        loader = DataLoader(reader, batch_size=None, num_workers=self.workers, collate_fn=_unchanged)
+        yield from progress(loader, 'Reading features of masks, in batches', len(batches), time_left=True)
 
     def _file(self, crops: Sequence[MaskCrop], contents: dict[str, str]) -> Path:
         key = [self.settings, [[contents[crop.path], crop.place()] for crop in crops]]

@@ -15,6 +15,7 @@ class ClusterNames:
 
     Args:
         classes: (K,) int64, the class of every cluster.
+        matched_by: 'hungarian' or 'majority', see `name_clusters`.
         empty: Clusters without a sample that has a target: their class says nothing.
         accuracy: Share of the samples with a target whose cluster has their class, 0..1.
         nmi: Normalised mutual information of clusters and targets, 0..1.
@@ -23,6 +24,7 @@ class ClusterNames:
     """
 
     classes: np.ndarray
+    matched_by: str
     empty: list[int]
     accuracy: float
     nmi: float
@@ -74,9 +76,7 @@ def cluster_features(features: np.ndarray, num_clusters: int, seed: int = SEED, 
     """
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
-    if not 1 <= num_clusters <= len(features):
-        raise ValueError(f'{len(features)} masks cannot form {num_clusters} clusters: take fewer clusters (at least '
-                         'one), or more images.')
+    check_number(len(features), num_clusters)
     if not np.isfinite(features).all():
         bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         raise ValueError(f'The feature of mask {bad} is not finite: the checkpoint of the backbone is damaged, or its '
@@ -85,6 +85,13 @@ def cluster_features(features: np.ndarray, num_clusters: int, seed: int = SEED, 
     kmeans = MiniBatchKMeans(num_clusters, n_init=n_init, batch_size=batch_size, random_state=seed)
     with threadpool_limits(limits=1):
         return kmeans.fit_predict(rows).astype(np.int64)
+
+
+def check_number(samples: int, num_clusters: int) -> None:
+    """Raise a ValueError if so many masks cannot form K clusters."""
+    if not 1 <= num_clusters <= samples:
+        raise ValueError(f'{samples} masks cannot form {num_clusters} clusters: take fewer clusters (at least one), or '
+                         'more images.')
 
 
 def name_clusters(clusters: np.ndarray, targets: np.ndarray, num_clusters: int, num_classes: int) -> ClusterNames:
@@ -116,9 +123,11 @@ def name_clusters(clusters: np.ndarray, targets: np.ndarray, num_clusters: int, 
                              f'0..{count - 1} exist.')
     table = np.zeros((num_clusters, num_classes), np.int64)
     np.add.at(table, (clusters, targets), 1)
-    classes = hungarian_pixels(table) if num_clusters <= num_classes else _majority(table, clusters, targets)
+    one_to_one = num_clusters <= num_classes
+    classes = hungarian_pixels(table) if one_to_one else _majority(table, clusters, targets)
     return ClusterNames(
         classes=classes,
+        matched_by='hungarian' if one_to_one else 'majority',
         empty=np.flatnonzero(table.sum(axis=1) == 0).tolist(),
         accuracy=float((classes[clusters] == targets).mean()),
         nmi=float(normalized_mutual_info_score(targets, clusters)),
