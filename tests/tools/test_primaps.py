@@ -24,9 +24,9 @@ epochs = 3
 model = dict(backbone=dict(arch=arch, checkpoint='{weights}', model_kwargs=dict({network})),
              postprocessors=dict(crf=dict(iterations=2)))
 train_cfg = dict(max_epochs=epochs, val_interval=2)
-train_dataloader = dict(batch_size=4, num_workers=0)
-test_dataloader = dict(batch_size=4, num_workers=0)
-proposal_dataloader = {proposals}
+train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
+test_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
+{validation}proposal_dataloader = {proposals}
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=9))
 """
 
@@ -41,7 +41,7 @@ def write_configs(folder, weights, labelled=True):
             ('first', bases[1], '', 'None')):
         (folder / f'{name}.py').write_text(CONFIG.format(
             title=name, base=REPO / f'configs/{base}.py', first=first, weights=weights, network=network,
-            proposals=proposals))
+            proposals=proposals, validation='val_dataloader = test_dataloader\n' if labelled else ''))
     return folder / 'em.py'
 
 
