@@ -21,6 +21,7 @@ from leopart_mm.registry import MODELS, TASK_UTILS
 from tests.apis.builders import write_images
 from tests.apis.proposal_sources import proposal_config
 from tests.models.postprocessors.scenes import PARTS, Scenes, scene_batch, segmentor
+from tests.models.segmentors.prototypes import on_features
 from tests.models.selfsup.builders import part_of, random_batch, tiny_cfg
 from tests.paths import REPO
 
@@ -170,6 +171,27 @@ def test_a_proposal_source(registered, tmp_path):
     assert [(image['height'], image['width']) for image in found['images']] == [(20, 44)] * 2
     assert len(found['annotations']) == sum(report.masks.values()) > 0
     assert all(0 < entry['score'] <= 1 and entry['area'] >= 10 for entry in found['annotations'])
+
+
+def test_an_objective_of_prototypes(registered):
+    objective = run('An objective of prototypes')['objective']
+    torch.manual_seed(0)
+    model = on_features(6, 3, objective)
+    features = torch.randn(4, 6, 5, 5)
+    model.initialise([features])
+    optimizer = torch.optim.Adam([one for one in model.parameters() if one.requires_grad], 1e-2)
+    losses = []
+    for step in range(10):
+        found = model.losses(features, features + 0.1 * torch.randn_like(features), None, None)
+        losses.append(float(found['loss_prototypes']))
+        optimizer.zero_grad()
+        found['loss_prototypes'].backward()
+        optimizer.step()
+        model.follow(step)
+    assert losses[-1] < losses[0]
+    assert found['used'] == 1
+    assert int(model.ema_updates) == 10
+    assert model.health_findings(dict(used=0.)) == ['nearly all cells have one class']
 
 
 def test_a_checkpoint_layout(tmp_path, request):
