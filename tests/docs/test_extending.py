@@ -179,18 +179,22 @@ def test_an_objective_of_prototypes(registered):
     model = on_features(6, 3, objective)
     features = torch.randn(4, 6, 5, 5)
     model.initialise([features])
+    student = features + torch.randn_like(features)
     optimizer = torch.optim.Adam([one for one in model.parameters() if one.requires_grad], 1e-2)
     losses = []
-    for step in range(10):
-        found = model.losses(features, features + 0.1 * torch.randn_like(features), None, None)
-        losses.append(float(found['loss_prototypes']))
+    for _ in range(10):
+        found = model.losses(features, student, None, None)
+        losses.append(float(found['loss_prototypes'].detach()))
         optimizer.zero_grad()
         found['loss_prototypes'].backward()
         optimizer.step()
-        model.follow(step)
     assert losses[-1] < losses[0]
     assert found['used'] == 1
-    assert int(model.ema_updates) == 10
+    before = model.teacher.decode_head.weight_v.clone()
+    model.follow(0)
+    assert torch.equal(model.teacher.decode_head.weight_v, model.decode_head.weight_v)
+    assert not torch.equal(model.teacher.decode_head.weight_v, before)
+    assert model.objective.momentum_of(1, 1) == 0.99
     assert model.health_findings(dict(used=0.)) == ['nearly all cells have one class']
 
 
