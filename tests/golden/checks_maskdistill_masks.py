@@ -1,0 +1,38 @@
+"""Golden checks of MaskDistill's masks: the mass rule and growing from the seed."""
+
+import numpy as np
+import torch
+
+from leopart_mm.masks.object_seed import ObjectSeedSettings, grow_mask, mass_rule
+from tests.golden.cases import golden_case
+
+
+@golden_case('maskdistill', 'mass_rule')
+def check_mass_rule(arrays):
+    for name in [key for key in arrays if '_kept_' in key]:
+        case, _, share = name.split('_')
+        found = mass_rule(torch.from_numpy(arrays[f'{case}_scores']), int(share) / 100)
+        np.testing.assert_array_equal(found.numpy(), arrays[name], err_msg=name)
+
+
+@golden_case('maskdistill', 'mask_growing')
+def check_mask_growing(arrays):
+    names = [key.removesuffix('_fully_determined') for key in arrays if key.endswith('_fully_determined')]
+    determined = [name for name in names if arrays[f'{name}_fully_determined']]
+    assert len(determined) >= 3
+    for name in names:
+        case = {key.removeprefix(f'{name}_'): value for key, value in arrays.items() if key.startswith(f'{name}_')}
+        for compat in (True, False):
+            settings = ObjectSeedSettings(int(case['num_heads_used']), float(case['topk']), compat=compat)
+            found = grow_mask(torch.from_numpy(case['queries']), torch.from_numpy(case['keys']), int(case['cols']),
+                              settings)
+            np.testing.assert_allclose(found.scores.numpy(), case['scores'], rtol=1e-5, atol=1e-5, err_msg=name)
+            if name not in determined:
+                continue
+            for key in ('kept', 'proposed', 'source_nodes', 'mask'):
+                np.testing.assert_array_equal(getattr(found, key).numpy(), case[key], err_msg=f'{name} {key}')
+            assert found.seed == case['seed']
+            for key in ('seed_affinity', 'diffused'):
+                expected = case[key]
+                np.testing.assert_allclose(getattr(found, key).numpy(), expected, rtol=0,
+                                           atol=1e-4 * np.abs(expected).max(), err_msg=f'{name} {key}')
