@@ -20,7 +20,7 @@ REQUIRES = [
 NOT_INSTALLED = ('benchmark.py', )  # it needs benchmarks/, which only a checkout has
 EXTRAS = {
     'mmcv-lite': ['mmcv-lite==2.1.0'],
-    'mmdet': ['mmdet==3.3.0'],  # Mask2Former
+    'mmdet': ['mmdet==3.3.0'],  # Mask R-CNN, Mask2Former
     'search': ['optuna'],
     'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics'],
 }

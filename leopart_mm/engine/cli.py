@@ -3,6 +3,7 @@
 import argparse
 import os
 from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 
 import torch
@@ -18,6 +19,7 @@ def config_from_args(args: argparse.Namespace) -> Config:
     """Load the config of a tool and merge its common flags; command line wins over file, file over default."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
+    check_packages(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -27,6 +29,17 @@ def config_from_args(args: argparse.Namespace) -> Config:
     if args.launcher != 'none' and not torch.cuda.is_available():
         _distribute_on_cpu(cfg, args.launcher)
     return cfg
+
+
+def check_packages(cfg: Config) -> None:
+    """Say at once that a config is of an optional package that is not installed.
+
+    Raises:
+        RuntimeError: If MMDetection is needed and missing.
+    """
+    if (cfg.get('default_scope') == 'mmdet' or "'mmdet." in repr(cfg.get('model'))) and find_spec('mmdet') is None:
+        raise RuntimeError(f'{cfg.filename} needs MMDetection, which is not installed: '
+                           "pip install 'leopart_mm[mmdet]'.")
 
 
 def config_name(path: str | Path) -> str:
