@@ -29,7 +29,8 @@ class CocoInstances(HasValueRange, SkipsUnreadable):
     (docs/methods/maskdistill.md §5: published files end with one).
 
     A sample is ``dict(img_path, img_id, height, width, instances)`` in MMDetection's form; `LoadInstances` reads the
-    masks. `metainfo` holds ``classes`` and ``category_ids``, by which predictions find back to the file's categories.
+    masks. `metainfo` holds ``classes`` and ``category_ids``, by which predictions find back to the file's categories;
+    of a folder it holds nothing, see `Detectron2CheckpointHook`.
 
     Args:
         data_root: Folder that the names of images are relative to.
@@ -53,8 +54,6 @@ class CocoInstances(HasValueRange, SkipsUnreadable):
             mask, or if no image is left.
         ImageReadError: If a file cannot be read and ``on_corrupt='raise'``.
     """
-
-    METAINFO = dict(classes=())
 
     def __init__(self,
                  data_root: str,

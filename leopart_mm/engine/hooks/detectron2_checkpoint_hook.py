@@ -15,8 +15,9 @@ from leopart_mm.registry import HOOKS
 class Detectron2CheckpointHook(Hook):
     """Lets the Runner load a Mask R-CNN of detectron2 (FPN) into MMDetection's.
 
-    Checkpoints of our own pass untouched; of these, the categories of the training data are given to every
-    `InstanceResultsWriter` whose data set has none, so that predictions on plain images have the ids of the clusters.
+    Checkpoints of our own pass untouched. Where images come from a plain folder, the categories of the checkpoint's
+    training data are given to every `InstanceResultsWriter`, so that predictions have the ids of the clusters, and
+    their names to the pictures.
 
     Args:
         bgr: See `detectron2_to_mmdet`.
@@ -62,3 +63,6 @@ def _tell_categories(runner: Runner, checkpoint: dict) -> None:
             if categories and getattr(metric, 'category_ids', 0) is None and not (
                     metric.dataset_meta or {}).get('category_ids'):
                 metric.category_ids = list(categories)
+    visualizer = getattr(runner, 'visualizer', None)
+    if meta.get('classes') and visualizer is not None and not (visualizer.dataset_meta or {}).get('classes'):
+        visualizer.dataset_meta = dict(meta)
