@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from mmdet.visualization import DetLocalVisualizer
 
 from leopart_mm.datasets.coco_json import read_coco
 from leopart_mm.engine import cli
@@ -47,13 +48,11 @@ def ap50(file, predictions):
 def test_training_finds_the_objects_and_resumes_exactly(tool, tmp_path, scenes):
     whole = tmp_path / 'whole'
     tool('train.py', CONFIG, '--work-dir', whole, *options(scenes))
-    scores = {}
-    for name, checkpoint in (('half', ITERATIONS // 2), ('end', ITERATIONS)):
-        text = tool('test.py', CONFIG, whole / f'iter_{checkpoint}.pth', '--out', tmp_path / name, '--work-dir',
-                    tmp_path / 'test', *options(scenes, test_ann_file=scenes))
-        assert 'images: 24.0' in text
-        scores[name], found = ap50(scenes, tmp_path / name / 'predictions.json')
-    assert scores['end'] > 0.4
+    text = tool('test.py', CONFIG, whole / f'iter_{ITERATIONS}.pth', '--out', tmp_path / 'listed', '--work-dir',
+                tmp_path / 'test', *options(scenes, test_ann_file=scenes))
+    assert 'images: 24.0' in text
+    score, found = ap50(scenes, tmp_path / 'listed' / 'predictions.json')
+    assert score > 0.4, 'random weights score 0'
     by_image = {}
     for entry in found:
         by_image.setdefault(entry['image_id'], []).append(entry['score'])
@@ -61,6 +60,7 @@ def test_training_finds_the_objects_and_resumes_exactly(tool, tmp_path, scenes):
     assert list(by_image) == sorted(by_image)
 
     # on the folder alone: the same predictions under the names of the files
+    DetLocalVisualizer._instance_dict.clear()  # one process is to have one
     tool('test.py', CONFIG, whole / f'iter_{ITERATIONS}.pth', '--out', tmp_path / 'folder', '--work-dir',
          tmp_path / 'test', '--show-dir', tmp_path / 'pictures', *options(scenes))
     named = json.loads((tmp_path / 'folder' / 'predictions.json').read_text())
