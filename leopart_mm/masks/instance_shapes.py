@@ -54,6 +54,19 @@ def _decoded(run_lengths: Mapping[str, Any], size: tuple[int, int]) -> np.ndarra
     return coco_mask.decode(run_lengths).astype(bool)
 
 
+def instance_box(annotation: Mapping[str, Any], size: tuple[int, int]) -> list[float]:
+    """The box of an annotation as x, y, width, height: its ``bbox``, else that of its mask.
+
+    >>> instance_box(dict(segmentation=dict(size=[2, 3], counts=[2, 3, 1])), (2, 3))
+    [1.0, 0.0, 2.0, 2.0]
+    """
+    box = annotation.get('bbox')
+    if box is None:
+        mask = segmentation_mask(annotation['segmentation'], size)
+        box = coco_mask.toBbox(coco_mask.encode(np.asfortranarray(mask.astype(np.uint8))))
+    return [float(value) for value in box]
+
+
 def box_mask(box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
     """The pixels of a box: rows round(y)..round(y + height), the last one included, columns likewise.
 
@@ -107,7 +120,7 @@ def instance_mask(annotation: Mapping[str, Any], size: tuple[int, int], shape: s
     if shape == 'mask':
         return segmentation_mask(annotation['segmentation'], size)
     if shape == 'box':
-        return box_mask(annotation['bbox'], size)
+        return box_mask(instance_box(annotation, size), size)
     if shape == 'grabcut':
-        return grabcut_mask(image, annotation['bbox'])
+        return grabcut_mask(image, instance_box(annotation, size))
     raise ValueError(f'shape={shape!r} is unknown; known are: {", ".join(SHAPES)}.')
