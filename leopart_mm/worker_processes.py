@@ -22,6 +22,11 @@ AHEAD = 4  # items per worker that are read before their turn: memory stays flat
 _work: Callable[[Any], Any] | None = None
 
 
+def cpu_count() -> int:
+    """Number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 class Workers:
     """Applies a function to items, in order, in this process or in several others.
 

@@ -30,7 +30,7 @@ from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.progress import progress
 from leopart_mm.registry import TASK_UTILS
 from leopart_mm.visualization.proposals import proposals_picture
-from leopart_mm.worker_processes import Workers
+from leopart_mm.worker_processes import Workers, cpu_count
 
 PICTURE = '.jpg'
 WINDOW = 4  # batches that are read before images of equal size are put together
@@ -296,8 +296,7 @@ def generate_masks(config: Config, out: str | os.PathLike, checkpoint: str | Non
     register_all_modules(init_default_scope=False)
     loader = config.get('proposal_dataloader') or {}
     batch_size = loader.get('batch_size', 8) if batch_size is None else batch_size
-    workers = len(os.sched_getaffinity(0)) if workers is None and hasattr(os, 'sched_getaffinity') else (
-        os.cpu_count() or 1 if workers is None else workers)
+    workers = cpu_count() if workers is None else workers
     if batch_size < 1 or workers < 0:
         raise ValueError(f'A batch size of {batch_size} and {workers} workers: give at least 1 and 0.')
     found = build_images(config, images)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from leopart_mm.apis.image_inputs import list_images, named_images
+from leopart_mm.apis.listed_images import find_images
 from leopart_mm.datasets.coco_json import coco_kind, read_coco
 from leopart_mm.datasets.image_reading import ImageReadError, image_size
 from leopart_mm.datasets.object_boxes import ImageMatcher
-from leopart_mm.files import printable, shorten
+from leopart_mm.files import printable
 from leopart_mm.masks.merging import LAST_CATEGORY
 
 
@@ -112,26 +113,11 @@ def _of_folder(folder: Path) -> list[PredictedImage]:
 
 def _of_listing(entries: Sequence[Mapping[str, Any]], folder: Path, listing: str | os.PathLike
                 ) -> list[PredictedImage]:
-    images, missing = [], []
-    others: ImageMatcher | None = None
-    for entry in entries:
-        path = folder / entry['file_name']
-        if not path.is_file():
-            if others is None:  # names without suffix, or of another folder above
-                found = list_images(folder)
-                files = {os.path.relpath(file, folder): file for file in found.images}
-                others = ImageMatcher(files)
-            name = others.find(entry['file_name'])
-            path = None if name is None else files[name]
-        if path is None:
-            missing.append(entry['file_name'])
-            continue
+    paths = find_images(folder, [entry['file_name'] for entry in entries], listing)
+    images = []
+    for entry, path in zip(entries, paths, strict=True):
         sides = entry.get('height'), entry.get('width')
-        images.append(PredictedImage(entry['id'], str(path), size=None if None in sides else tuple(map(int, sides))))
-    if missing:
-        raise FileNotFoundError(f'{len(missing)} of the {len(entries)} images of {printable(listing)} are not in '
-                                f'{printable(folder)} ({shorten(map(printable, missing))}): give the folder that their '
-                                'names are relative to, by --images.')
+        images.append(PredictedImage(entry['id'], path, size=None if None in sides else tuple(map(int, sides))))
     return images
 
 

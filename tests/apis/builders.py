@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.models.segmentors.base import BaseSegmentor
+from mmseg.utils import register_all_modules
 
 from leopart_mm.engine.fitted_checkpoint import save_fitted_checkpoint
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
@@ -93,3 +95,32 @@ def write_images(folder, names, size=(24, 40), seed=0):
         cv2.imwrite(str(folder / name), image)
         images.append(image)
     return images
+
+
+def trained_config():
+    """A small segmentor of mmseg, whose network sees 32 x 32 pixels."""
+    return Config(dict(
+        default_scope='mmseg',
+        model=dict(
+            type='EncoderDecoder', pretrained=None,
+            backbone=dict(type='ResNet', depth=18, stem_channels=4, base_channels=4, strides=(1, 2, 1, 1),
+                          dilations=(1, 1, 1, 1)),
+            decode_head=dict(type='FCNHead', in_channels=32, channels=8, num_convs=1, num_classes=5, in_index=3,
+                             align_corners=False),
+            data_preprocessor=dict(type='SegDataPreProcessor', mean=MEAN, std=[58.] * 3, bgr_to_rgb=True),
+            train_cfg=dict(), test_cfg=dict(mode='whole')),
+        test_pipeline=[dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32), keep_ratio=False),
+                       dict(type='LoadAnnotations'), dict(type='PackSegInputs')]))
+
+
+def trained_checkpoint(path):
+    """A `trained_config` model of random weights; returns its file and config."""
+    register_all_modules(init_default_scope=False)
+    cfg = trained_config()
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    model.init_weights()
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=2)
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return path, cfg

@@ -5,46 +5,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 
 from leopart_mm.apis import LeopartInferencer
-from leopart_mm.apis.inferencer import MODELS
 from leopart_mm.apis.network_labels import LabelRun, label_images
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.masks.crf import CRFSettings, dense_crf
-from tests.apis.builders import MEAN, config, fitted_checkpoint, write_images
+from tests.apis.builders import config, fitted_checkpoint, trained_checkpoint, write_images
 
 CRF = CRFSettings(iterations=2)
 
 
-def trained_config():
-    """A small segmentor of mmseg, whose network sees 32 x 32 pixels."""
-    return Config(dict(
-        default_scope='mmseg',
-        model=dict(
-            type='EncoderDecoder', pretrained=None,
-            backbone=dict(type='ResNet', depth=18, stem_channels=4, base_channels=4, strides=(1, 2, 1, 1),
-                          dilations=(1, 1, 1, 1)),
-            decode_head=dict(type='FCNHead', in_channels=32, channels=8, num_convs=1, num_classes=5, in_index=3,
-                             align_corners=False),
-            data_preprocessor=dict(type='SegDataPreProcessor', mean=MEAN, std=[58.] * 3, bgr_to_rgb=True),
-            train_cfg=dict(), test_cfg=dict(mode='whole')),
-        test_pipeline=[dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32), keep_ratio=False),
-                       dict(type='LoadAnnotations'), dict(type='PackSegInputs')]))
-
-
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """Checkpoint and config of random weights."""
-    folder = tmp_path_factory.mktemp('trained')
-    fitted_checkpoint(folder / 'other.pth')  # registers what mmseg needs
-    torch.manual_seed(0)
-    cfg = trained_config()
-    model = MODELS.build(dict(cfg.model, type='mmseg.EncoderDecoder', _scope_='mmseg'))
-    model.init_weights()
-    torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=2)
-    torch.save(dict(state_dict=model.state_dict()), folder / 'trained.pth')
-    return folder / 'trained.pth', cfg
+    return trained_checkpoint(tmp_path_factory.mktemp('trained') / 'trained.pth')
 
 
 @pytest.fixture
