@@ -107,6 +107,28 @@ def test_images_without_a_prediction_may_be_ignored_in_training(tmp_path):
     assert (tmp_path / 'out' / 'images.txt').read_text() == 'a\nb\nc\n'
 
 
+def test_images_that_cannot_be_read_are_named(tmp_path):
+    results, images = write_results(tmp_path, TWO)
+    (images / 'c.png').write_bytes(b'no image')
+    (images / 'a.png').write_bytes(b'no image')
+    report = generate_pseudo_labels(results, images, tmp_path / 'out', LabelSettings(unpredicted='ignore'))
+    assert (tmp_path / 'out' / 'images.txt').read_text() == 'a\nb\n'  # the masks of a tell its size
+    assert 'c.png (it has no prediction that tells the size of its label map' in report.summary()
+    cut = generate_pseudo_labels(results, images, tmp_path / 'cut', LabelSettings(shape='grabcut'))
+    assert [path for path, _ in cut.corrupt] == [str(images / 'a.png')]
+    assert (tmp_path / 'cut' / 'images.txt').read_text() == 'b\n'
+
+
+def test_no_prediction_at_all(tmp_path, golden):
+    results, images, gt = write_golden(tmp_path, golden)
+    results.write_text('[]')
+    report = generate_pseudo_labels(results, images, tmp_path / 'out', gt=gt)
+    assert (report.num_done, len(report.without), report.box_ap50) == (0, 5, 0)
+    assert (tmp_path / 'out' / 'images.txt').read_text() == ''
+    with pytest.raises(ValueError, match='There is no label map to score'):
+        score_folder(tmp_path / 'out', tmp_path, 21, 21)
+
+
 def test_a_killed_run_resumes_and_other_predictions_are_refused(tmp_path, monkeypatch):
     results, images = write_results(tmp_path, TWO)
     generate_pseudo_labels(results, images, tmp_path / 'whole', show_dir=tmp_path / 'pictures')
