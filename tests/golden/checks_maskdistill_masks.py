@@ -1,9 +1,12 @@
-"""Golden checks of MaskDistill's masks: the mass rule and growing from the seed."""
+"""Golden checks of MaskDistill's masks: the mass rule, growing from the seed, annotations."""
 
 import numpy as np
 import torch
+from pycocotools import mask as mask_utils
 
+from leopart_mm.masks.coco_masks import mask_polygons, resize_patch_mask
 from leopart_mm.masks.object_seed import ObjectSeedSettings, grow_mask, mass_rule
+from leopart_mm.masks.proposal_formats import encode_mask
 from tests.golden.cases import golden_case
 
 
@@ -36,3 +39,27 @@ def check_mask_growing(arrays):
                 expected = case[key]
                 np.testing.assert_allclose(getattr(found, key).numpy(), expected, rtol=0,
                                            atol=1e-4 * np.abs(expected).max(), err_msg=f'{name} {key}')
+
+
+@golden_case('maskdistill', 'mask_to_annotation')
+def check_mask_to_annotation(arrays):
+    names = [key.removesuffix('_patch_mask') for key in arrays if key.endswith('_patch_mask')]
+    assert names
+    for name in names:
+        case = {key.removeprefix(f'{name}_'): value for key, value in arrays.items() if key.startswith(f'{name}_')}
+        resized, size = tuple(case['resized_hw']), tuple(case['image_hw'])
+        mask = resize_patch_mask(case['patch_mask'], int(case['patch']), resized, size)
+        np.testing.assert_array_equal(mask, case['final'].astype(bool), err_msg=name)
+        if size != resized:
+            right = resize_patch_mask(case['patch_mask'], int(case['patch']), resized, size, threshold=127)
+            np.testing.assert_array_equal(right, case['pil_grey'] > 127, err_msg=name)
+        rle = mask_utils.frPyObjects(encode_mask(mask), *map(int, size))  # compressed
+        assert rle['counts'] == case['rle_counts'].tobytes(), name
+        assert mask_utils.area(rle) == case['area']
+        assert mask_utils.toBbox(rle).tolist() == case['bbox'].tolist()
+        polygons = mask_polygons(mask)
+        assert bool(polygons) == bool(case['kept'])
+        assert [len(polygon) for polygon in polygons] == case['polygon_lengths'].tolist()
+        np.testing.assert_allclose(np.concatenate(polygons), case['polygons'], rtol=0, atol=1e-6, err_msg=name)
+        decoded = mask_utils.decode(mask_utils.merge(mask_utils.frPyObjects(polygons, *map(int, size))))
+        np.testing.assert_array_equal(decoded, case['polygon_mask'], err_msg=name)
