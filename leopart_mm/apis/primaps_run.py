@@ -1,5 +1,6 @@
 """PriMaPs-EM from images to segments in one run: proposals, prototypes by k-means, EM, scores; each a Stage."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from leopart_mm.apis.generate_masks import generate_masks
 from leopart_mm.apis.runner_stages import TESTED_BY, TRAINED_BY, data_fingerprint, own_config, settings_of, test, train
@@ -116,8 +118,8 @@ def _propose(cfg: Config, workers: int | None, folder: Path, before: Mapping[str
     report = generate_masks(cfg, folder / 'maps', workers=workers)
     if report.corrupt:
         path, reason = report.corrupt[0]
-        raise ValueError(f'{len(report.corrupt)} images cannot be read and have no proposals, such as '
-                         f'{printable(path)} ({reason}): remove or repair them.')
+        print_log(f'{len(report.corrupt)} images cannot be read and have no proposals, such as {printable(path)} '
+                  f'({reason}).', logger='current', level=logging.WARNING)
     return dict(images=len(report.masks), masks=sum(report.masks.values()), without_masks=len(report.empty))
 
 

@@ -6,7 +6,7 @@ images = dict(type='leopart_mm.UnlabelledImages', data_root=data_root)
 load_image = dict(type='leopart_mm.LoadImage')
 train_pipeline = [load_image, _base_.resize, _base_.crop, _base_.pack]
 proposal_dataloader = None
-train_dataloader = dict(dataset=dict(images, pipeline=train_pipeline))
+train_dataloader = dict(drop_last=False, dataset=dict(images, pipeline=train_pipeline))  # all, however few they are
 test_dataloader = dict(
     batch_size=1,  # of any shape
     dataset=dict(

@@ -9,7 +9,7 @@ train_pipeline = [
 ]
 proposal_dataloader = dict(
     dataset=dict(images, pipeline=[load_image, _base_.resize, _base_.crop, _base_.pack]))
-train_dataloader = dict(dataset=dict(images, pipeline=train_pipeline))
+train_dataloader = dict(drop_last=False, dataset=dict(images, pipeline=train_pipeline))  # all, however few they are
 test_dataloader = dict(
     batch_size=1,  # of any shape
     dataset=dict(

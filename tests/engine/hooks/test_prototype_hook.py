@@ -33,7 +33,7 @@ class NoiseWithMasks(Dataset):
 
 
 def runner(work_dir, objective, save_every=STEPS, resume=False, load_from=None, hook=None, labels=True, batch_size=2,
-           student_augmentation=AUGMENTATION, launcher='none'):
+           student_augmentation=AUGMENTATION, launcher='none', drop_last=False):
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)  # as engine/cli.py's
     return Runner.from_cfg(Config(dict(
         **({} if launcher == 'none' else dict(model_wrapper_cfg=wrapper)),
@@ -41,7 +41,7 @@ def runner(work_dir, objective, save_every=STEPS, resume=False, load_from=None, 
         custom_imports=dict(imports=['leopart_mm'], allow_failed_imports=False),
         model=tiny_cfg(objective, num_classes=4 if labels else None,
                        student_augmentation=student_augmentation),
-        train_dataloader=dict(batch_size=batch_size, num_workers=0, dataset=dict(type='mmengine.NoiseWithMasks'),
+        train_dataloader=dict(batch_size=batch_size, drop_last=drop_last, num_workers=0, dataset=dict(type='mmengine.NoiseWithMasks'),
                               sampler=dict(type='leopart_mm.DrawSampler', shuffle=True),
                               collate_fn=dict(type='pseudo_collate')),
         test_pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')],
@@ -155,6 +155,12 @@ def train_on_two_until(work_dir, objective, step):
 def continue_on_two(work_dir, objective):
     """Resume such a run."""
     return train_on_two(work_dir, objective, resume=True)
+
+
+def test_fewer_images_than_a_batch_are_an_error_that_says_what_to_set(tmp_path):
+    run = runner(tmp_path, KMEANS, batch_size=7, drop_last=True)
+    with pytest.raises(ValueError, match=r'6 images are fewer than a batch of 7\. Set train_dataloader\.batch_size'):
+        run.train()
 
 
 def test_pca_reads_what_it_is_told_and_leaves_the_random_state(tmp_path):
