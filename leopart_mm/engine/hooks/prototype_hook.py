@@ -56,11 +56,12 @@ class PrototypeHook(Hook):
         model = unwrap(runner.model)
         if not isinstance(model, PrototypeSegmentor):
             raise TypeError(f'PrototypeHook is for a PrototypeSegmentor, not for a {type(model).__name__}.')
-        if len(runner.train_dataloader) == 0:
-            raise ValueError(f'There is no training batch: {len(runner.train_dataloader.dataset)} images are fewer than '
-                             f'a batch of {runner.train_dataloader.batch_size}. Set train_dataloader.batch_size, or '
+        loader = runner.train_dataloader
+        if len(loader) == 0:
+            raise ValueError(f'There is no training batch: {len(loader.dataset)} images are fewer than a batch of '
+                             f'{loader.batch_size}. Set train_dataloader.batch_size, or '
                              'train_dataloader.drop_last=False.')
-        model.cache.expect(2 * -(-len(runner.train_dataloader.dataset) // get_world_size()))  # mirrored ones too
+        model.cache.expect(2 * -(-len(loader.dataset) // get_world_size()))  # mirrored ones too
         if runner.iter > 0:
             return
         model.ema_updates.zero_()
