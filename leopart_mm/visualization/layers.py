@@ -76,7 +76,10 @@ def layers_of(sample: Any, stages: bool = False) -> list[Layer]:
     if 'pred_clusters' in sample:
         return [Layer('clusters', sample.pred_clusters.data[0].cpu(), meta.get('cluster_extent'),
                       int(meta['num_clusters']))]
-    return [Layer('prediction', sample.pred_sem_seg.data[0].cpu())]
+    labels = sample.pred_sem_seg.data[0].cpu()
+    if meta.get('num_clusters'):  # of prototypes, which are no classes
+        return [Layer('clusters', labels, num_labels=int(meta['num_clusters']))]
+    return [Layer('prediction', labels)]
 
 
 def layer_row(image: np.ndarray, layers: Sequence[Layer], matching: np.ndarray | None = None,

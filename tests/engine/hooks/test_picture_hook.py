@@ -102,6 +102,14 @@ def test_extent_cuts_padding(tmp_path):
     assert (clusters[5, 42] == painted(distinct_colours(2)[1])).all()
 
 
+def test_labels_that_are_clusters_are_matched_though_they_lie_on_pixels(tmp_path):
+    sample = make_sample(tmp_path / 'images', 'a.png', pred_sem_seg=np.full((HEIGHT, WIDTH), 2), num_clusters=3)
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path, np.array([0, 0, 1])), [sample])
+    _, clusters, matched = panels(tmp_path / 'pictures' / 'a.png', 3)
+    assert (clusters[5, 5] == painted(distinct_colours(3)[2])).all()
+    assert (matched[5, 5] == painted(PALETTE[1])).all()
+
+
 def test_of_an_image_that_was_cropped_the_part_is_shown(tmp_path):
     sample = make_sample(tmp_path / 'images', 'a.png', clusters=[[[0, 1]]], num_clusters=2, cluster_extent=None,
                          truth=np.ones((HEIGHT, HEIGHT), int), crop_box=(0., 1., 1 / 6, 5 / 6))
