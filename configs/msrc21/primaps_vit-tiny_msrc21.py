@@ -12,6 +12,7 @@ mean = std = [127.5] * 3
 checkpoint = 'checkpoints/vit_tiny_patch16_224_in21k_in1k_fp16.safetensors'
 num_classes = 21
 epochs = 10
+init_epochs = 10  # about as many steps as the two epochs of Cityscapes
 model = dict(
     data_preprocessor=dict(mean=mean, std=std),
     backbone=dict(arch=arch, checkpoint=checkpoint),

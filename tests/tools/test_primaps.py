@@ -20,6 +20,7 @@ CONFIG = """# {title}
 _base_ = '{base}'
 arch = 'vit_tiny_patch16_224'
 epochs = 3
+init_epochs = 2
 {first}
 model = dict(backbone=dict(arch=arch, checkpoint='{weights}', model_kwargs=dict({network})),
              postprocessors=dict(crf=dict(iterations=2)))
