@@ -51,6 +51,7 @@ def test_config_is_what_its_name_says(name):
         tested = 'aliased' if rest == 'published' else 'float'
         assert method_of_resize == (tested if loader is cfg.test_dataloader else 'pillow')
     assert cfg.train_cfg.max_epochs == cfg.epochs == 50
+    assert cfg.model.cache == 'auto'
     assert (cfg.train_dataloader.batch_size, cfg.test_dataloader.batch_size) == (32, 16)
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('Adam', 5e-3, 0)

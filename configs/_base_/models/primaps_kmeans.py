@@ -13,6 +13,7 @@ model = dict(
     backbone=dict(type='leopart_mm.DenseViT', arch=arch, checkpoint=checkpoint, pos_interp=_base_.pos_interp),
     decode_head=dict(type='leopart_mm.PrototypeHead', num_prototypes=num_classes),
     objective=dict(type='leopart_mm.CosineKMeans'),
+    cache='auto',  # features of clean training images, computed once
     linear_probe=dict(num_classes=num_classes),
     postprocessors=dict(crf=dict(type='leopart_mm.DenseCRF')),
     test_cfg=dict(flip=True))
