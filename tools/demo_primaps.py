@@ -44,8 +44,12 @@ def main(args: argparse.Namespace) -> None:
     announce(f'Reading {args.checkpoint} ...')
     from leopart_mm.apis.image_inputs import list_images
     from leopart_mm.apis.principal_view import PrincipalViewer
+    from leopart_mm.datasets.output_marks import refuse_images_among
     from leopart_mm.files import printable, write_image_whole
     images = list_images(args.images[0] if len(args.images) == 1 else args.images)
+    files = [f'{name}.png' for name in images.names]
+    out = args.out.expanduser()
+    refuse_images_among(out, files, images.images)
     options = dict(crf=None) if args.no_crf else {}
     viewer = PrincipalViewer(os.path.expanduser(args.checkpoint), args.arch, args.block, args.size, args.mean,
                              args.std, args.device, threshold=args.threshold, orientation=args.orientation, **options)
@@ -54,9 +58,9 @@ def main(args: argparse.Namespace) -> None:
               '(--mean, --std, or --arch with a tag).')
     if viewer.side != args.size:
         print(f'The side is {viewer.side} pixels, whole patches of {viewer.network.patch_size}.')
-    for image, name in zip(images.images, images.names, strict=True):
+    for image, name in zip(images.images, files, strict=True):
         steps = viewer(image)
-        file = args.out / f'{name}.png'
+        file = out / name
         write_image_whole(file, steps.sheet(args.masks))
         print(f'{printable(image)}: {len(steps.masks)} masks, {printable(file)}', flush=True)
 

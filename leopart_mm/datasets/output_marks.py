@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from leopart_mm.files import write_text_whole
+from leopart_mm.files import printable, write_text_whole
 
 MARKER = '.leopart_mm-outputs.json'
 # Of FolderRun; an older version of it left no mark, but 'labels/.model.json'.
@@ -23,6 +23,27 @@ def mark_outputs(folder: str | os.PathLike, outputs: Sequence[str]) -> None:
         OSError: If the mark cannot be written.
     """
     write_text_whole(Path(folder) / MARKER, json.dumps(sorted(outputs)))
+
+
+def refuse_images_among(folder: str | os.PathLike, outputs: Iterable[str], images: Iterable[str]) -> None:
+    """Refuse an output folder whose outputs would replace, or be taken for, the images that they are made of.
+
+    Args:
+        folder: The run's output folder, which need not exist.
+        outputs: Names of the run's files and sub-folders in it, or paths below it.
+        images: Files of the images.
+
+    Raises:
+        ValueError: If an image is one of the outputs or lies in one.
+    """
+    top = os.path.realpath(folder)
+    places = {os.path.normpath(os.path.join(top, output)) for output in outputs}
+    for image in images:
+        directory, name = os.path.split(os.path.abspath(image))
+        place = os.path.join(os.path.realpath(directory), name)
+        if places.intersection((place, *map(str, Path(place).parents))):
+            raise ValueError(f'Outputs in {printable(folder)} would replace or hide the image {printable(image)}: '
+                             'choose a folder for them that holds none of the images.')
 
 
 def without_outputs(files: Iterable[str], top: str | os.PathLike) -> list[str]:

@@ -33,6 +33,11 @@ def test_an_image_of_things_a_plain_one_and_faults(tmp_path, monkeypatch, capsys
     status, out, error = demo(tmp_path / 'in/things.png', *weights, '--mean', 1, 2, 3)
     assert status == 1
     assert 'Give both --mean and --std' in error
+    before = (tmp_path / 'in/things.png').read_bytes()
+    status, out, error = demo(tmp_path / 'in', *weights[:-1], tmp_path / 'in', '--size', 32)
+    assert status == 1
+    assert 'would replace or hide the image' in error
+    assert (tmp_path / 'in/things.png').read_bytes() == before
     (tmp_path / 'in/things.png').write_bytes(b'no image')
     status, out, error = demo(tmp_path / 'in/things.png', *weights, '--size', 32, '--no-crf')
     assert status == 1

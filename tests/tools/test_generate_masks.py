@@ -62,3 +62,12 @@ def test_a_folder_twice_then_other_settings_and_faults(tmp_path, monkeypatch, ca
     assert status == 1
     assert 'no.pth' in error.splitlines()[-1]
     assert not (tmp_path / 'never').exists()
+    pictures = images / 'a'
+    cv2.imwrite(str(pictures / 'photo.jpg'), np.full((30, 30, 3), 128, np.uint8))
+    photo = (pictures / 'photo.jpg').read_bytes()
+    for arguments in (['--images', pictures, '--show-dir', pictures], ['--images', images, '--show-dir', images]):
+        status, out, error = generate(*arguments, out='never')
+        assert status == 1
+        assert 'would replace or hide the image' in error.splitlines()[-1]
+    assert (pictures / 'photo.jpg').read_bytes() == photo
+    assert not (tmp_path / 'never').exists()
