@@ -1,0 +1,41 @@
+"""Golden checks of MaskDistill's network and CRF."""
+
+import numpy as np
+import torch
+
+from leopart_mm.masks.crf import CRFSettings, crf_unary, dense_crf
+from tests.golden.cases import golden_case
+from tests.models.backbones.builders import vit_of
+
+
+@golden_case('maskdistill', 'vit_forward')
+@torch.no_grad()
+def check_vit_forward(arrays):
+    data = {name: torch.as_tensor(value) for name, value in arrays.items()}
+    vit = vit_of({name[2:]: value for name, value in data.items() if name.startswith('w/')}, int(data['heads']))
+    assert vit.patch_size == int(data['patch'])
+    names = [name.removesuffix('_image') for name in data if name.endswith('_image')]
+    assert len(names) == 4
+    for name in names:
+        found = vit.forward_dense(data[f'{name}_image'], cls_attention=True, qkv_block=-1)
+        for key, ours in (('queries', found.q), ('keys', found.k)):
+            torch.testing.assert_close(ours, data[f'{name}_{key}'][:, :, 1:], atol=2e-5, rtol=0)  # of the patches
+        torch.testing.assert_close(found.cls_attention, data[f'{name}_cls_attention'], atol=2e-5, rtol=0)
+        torch.testing.assert_close(found.cls_token, data[f'{name}_cls_feature'], atol=2e-5, rtol=0)
+
+
+@golden_case('maskdistill', 'dense_crf')
+def check_dense_crf(arrays):
+    names = [name.removesuffix('_logits') for name in arrays if name.endswith('_logits')]
+    assert len(names) == 3
+    for name in names:
+        case = {key.removeprefix(f'{name}_'): torch.from_numpy(np.asarray(value)) for key, value in arrays.items()
+                if key.startswith(f'{name}_')}
+        unary = crf_unary(case['logits'], case['image'].shape[:2])
+        torch.testing.assert_close(unary, case['unary'], atol=1e-4, rtol=0)
+        for iterations, key in ((1, 'q_exact_iter1'), (int(arrays['num_iterations']), 'q_exact')):
+            found = dense_crf(case['logits'], case['image'], CRFSettings(iterations=iterations, backend='exact'))
+            np.testing.assert_allclose(found, case[key], rtol=0, atol=1e-4, err_msg=f'{name} {key}')
+        lattice = dense_crf(case['logits'], case['image'], CRFSettings(backend='lattice'))
+        assert (lattice - case['q_library']).abs().mean() <= 2e-3, name
+        assert (lattice.argmax(0) == case['labels_library']).float().mean() >= 0.99, name
