@@ -40,10 +40,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace) -> int:
+    if args.masks < 1:
+        raise ValueError(f'--masks {args.masks}: must be at least 1.')
     announce(f'Reading {args.checkpoint} ...')
     from leopart_mm.apis.image_inputs import list_images
     from leopart_mm.apis.principal_view import PrincipalViewer
+    from leopart_mm.datasets.image_reading import ImageReadError
     from leopart_mm.datasets.output_marks import refuse_images_among
     from leopart_mm.files import printable, write_image_whole
     images = list_images(args.images[0] if len(args.images) == 1 else args.images)
@@ -58,11 +61,21 @@ def main(args: argparse.Namespace) -> None:
               '(--mean, --std, or --arch with a tag).')
     if viewer.side != args.size:
         print(f'The side is {viewer.side} pixels, whole patches of {viewer.network.patch_size}.')
+    drawn = 0
     for image, name in zip(images.images, files, strict=True):
-        steps = viewer(image)
+        try:
+            steps = viewer(image)
+        except ImageReadError as error:
+            if len(files) == 1:
+                raise
+            print(f'{error} It is skipped.', flush=True)
+            continue
         file = out / name
         write_image_whole(file, steps.sheet(args.masks))
-        print(f'{printable(image)}: {len(steps.masks)} masks, {printable(file)}', flush=True)
+        drawn += 1
+        print(f'{printable(image)}: {len(steps.masks)} directions, {steps.num_masks} masks, {printable(file)}',
+              flush=True)
+    return 0 if drawn else 1
 
 
 if __name__ == '__main__':

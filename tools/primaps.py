@@ -47,6 +47,11 @@ def main(args: argparse.Namespace) -> None:
     for name, outcome in outcomes.items():
         print(f'{name}: {"from an earlier run" if outcome.resumed else "done"}, in {folder / name}')
     scores = outcomes['result'].result
+    selected_by = outcomes['em'].result.get('selected_by')
+    if selected_by:
+        print(f'Scores are those of the checkpoint with the best {selected_by} on the validation labels, not of the '
+              'last one.')
+        scores = dict(scores, selected_by=selected_by)
     write_text_whole(folder / 'scores.json', json.dumps(scores, indent=1) + '\n')
     for name, value in scores.items():
         if name.endswith(('aAcc', 'mIoU_defined')):

@@ -14,7 +14,7 @@ from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, pre
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation, model_digest
 from leopart_mm.datasets.band_reading import read_bands
-from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
+from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_images_among
 from leopart_mm.evaluation.label_writer import no_data_label, read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
 from leopart_mm.fingerprints import text_fingerprint
@@ -98,8 +98,12 @@ class FolderRun:
         Raises:
             FileNotFoundError: If there is no image.
             OSError: If an output cannot be written.
+            ValueError: If an overlay would replace an image.
         """
         images = inputs if isinstance(inputs, ImageList) else list_images(inputs)
+        written = [*(f'overlays/{name}.jpg' for name in images.names), 'legend.png'] if self.overlays else []
+        refuse_images_among(self.out, written + (['sheet.png'] if self.sheet is not None else []),
+                            [image for image in images.images if isinstance(image, str)])
         lock = lock_folder(self.out)
         if not self.images.index.is_claimed():
             raise ValueError(f'{printable(self.out)} was taken over by another run meanwhile.')

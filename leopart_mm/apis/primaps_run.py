@@ -133,5 +133,5 @@ def _use_earlier(cfg: Config, folder: Path, before: Mapping[str, Any]) -> None:
 
 
 def _use_trained(cfg: Config, folder: Path, before: Mapping[str, Any]) -> None:
-    """Test the last checkpoint of EM."""
+    """Test the checkpoint of EM that counts: the last one, or the best where the config asks (``save_best``)."""
     cfg.load_from = str(folder / EM / before[EM]['checkpoint'])

@@ -35,6 +35,11 @@ class PrincipalSteps:
     masks: PrincipalMasks
     labels: np.ndarray
 
+    @property
+    def num_masks(self) -> int:
+        """Number of masks that hold a pixel, after cleaning and the CRF."""
+        return len(np.unique(self.labels[self.labels != 255]))
+
     def sheet(self, max_masks: int = 12) -> np.ndarray:
         """(H, W, 3) uint8 RGB, see `principal_sheet`."""
         return principal_sheet(self.image, self.masks, clean_masks(self.masks.soft_masks).numpy(), self.labels,

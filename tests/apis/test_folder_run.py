@@ -257,6 +257,14 @@ def test_an_output_folder_in_equal_to_or_above_the_images(tmp_path, place):
     assert files(tmp_path / 'in' / 'second' / 'labels') == ['2.png', 'a/1.png']
 
 
+def test_overlays_never_replace_the_images(tmp_path):
+    write_images(tmp_path / 'overlays', ['a.jpg'])
+    before = (tmp_path / 'overlays' / 'a.jpg').read_bytes()
+    with pytest.raises(ValueError, match=r'would replace or hide the image .*overlays/a\.jpg: choose a folder'):
+        run(tmp_path / 'overlays', tmp_path, overlays=True)
+    assert (tmp_path / 'overlays' / 'a.jpg').read_bytes() == before
+
+
 def test_files_of_somebody_else_are_not_touched(tmp_path):
     write_images(tmp_path, ['JPEGImages/1.png', 'labels/1.png'])
     before = (tmp_path / 'labels' / '1.png').read_bytes()

@@ -39,6 +39,14 @@ def test_an_image_of_things_a_plain_one_and_faults(tmp_path, monkeypatch, capsys
     assert 'would replace or hide the image' in error
     assert (tmp_path / 'in/things.png').read_bytes() == before
     (tmp_path / 'in/things.png').write_bytes(b'no image')
+    status, out, error = demo(tmp_path / 'in', *weights, '--size', 32, '--no-crf')
+    assert status == 0, error
+    assert 'things.png' in out
+    assert 'It is skipped' in out
+    assert 'plain.png: 1 directions, 1 masks' in out
+    status, out, error = demo(tmp_path / 'in/plain.png', *weights, '--masks', 0)
+    assert status == 1
+    assert '--masks 0: must be at least 1' in error
     status, out, error = demo(tmp_path / 'in/things.png', *weights, '--size', 32, '--no-crf')
     assert status == 1
     assert 'things.png' in error
