@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
+from mmengine.visualization import Visualizer
 
 from leopart_mm.datasets.coco_json import read_coco
 from leopart_mm.engine import cli
@@ -33,6 +34,8 @@ def scenes(tmp_path_factory):
 def tool(monkeypatch, capsys):
 
     def run(name, *arguments):
+        for kind in (Visualizer, DetLocalVisualizer):  # MMEngine keeps those of earlier runs of this process
+            kind._instance_dict.clear()
         status, out, err = run_tool(monkeypatch, capsys, name, *arguments)
         assert status == 0, err or out
         return out + err
@@ -60,7 +63,6 @@ def test_training_finds_the_objects_and_resumes_exactly(tool, tmp_path, scenes):
     assert list(by_image) == sorted(by_image)
 
     # on the folder alone: the same predictions under the names of the files
-    DetLocalVisualizer._instance_dict.clear()  # one process is to have one
     tool('test.py', CONFIG, whole / f'iter_{ITERATIONS}.pth', '--out', tmp_path / 'folder', '--work-dir',
          tmp_path / 'test', '--show-dir', tmp_path / 'pictures', *options(scenes))
     named = json.loads((tmp_path / 'folder' / 'predictions.json').read_text())
