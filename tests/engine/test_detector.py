@@ -5,8 +5,6 @@ import json
 
 import pytest
 import torch
-from mmdet.visualization import DetLocalVisualizer
-from mmengine.visualization import Visualizer
 
 from leopart_mm.datasets.coco_json import read_coco
 from leopart_mm.engine import cli
@@ -34,8 +32,6 @@ def scenes(tmp_path_factory):
 def tool(monkeypatch, capsys):
 
     def run(name, *arguments):
-        for kind in (Visualizer, DetLocalVisualizer):  # MMEngine keeps those of earlier runs of this process
-            kind._instance_dict.clear()
         status, out, err = run_tool(monkeypatch, capsys, name, *arguments)
         assert status == 0, err or out
         return out + err

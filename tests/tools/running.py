@@ -3,11 +3,20 @@
 import runpy
 import sys
 
+from mmengine.logging import MMLogger
+from mmengine.visualization import Visualizer
+
 from tests.paths import REPO
 
 
 def run_tool(monkeypatch, capsys, tool, *arguments):
-    """Run tools/<tool> with arguments; returns exit status, what it printed, and its error text."""
+    """Run tools/<tool> with arguments; returns exit status, what it printed, and its error text.
+
+    Loggers and visualizers of earlier runs, which MMEngine keeps by name for the whole process, are forgotten: their
+    streams are closed, and a new process would have none.
+    """
+    for kind in (MMLogger, Visualizer, *Visualizer.__subclasses__()):
+        kind._instance_dict.clear()
     monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
     status = 0
     try:
