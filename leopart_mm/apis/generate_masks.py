@@ -57,13 +57,7 @@ class ProposalReport(Report):
             parts[0] += f' ({self.num_replaced} of them again: other settings or a changed image)'
         if self.empty:
             parts.append(f'{len(self.empty)} images have no mask ({shorten(map(printable, self.empty))})')
-        if self.others:
-            parts.append(f'{len(self.others)} files of earlier runs are of none of these images '
-                         f'({shorten(map(printable, self.others))})')
-        if self.corrupt:
-            parts.append(f'{len(self.corrupt)} images could not be read: '
-                         + '; '.join(f'{printable(path)} ({reason})' for path, reason in self.corrupt))
-        return '; '.join(parts) + '.'
+        return '; '.join(parts + self.troubles('files')) + '.'
 
 
 @dataclass

@@ -43,13 +43,18 @@ class Report:
             parts[0] += f' ({self.num_replaced} of them again: another model or a changed image)'
         if self.num_skipped:
             parts.append(f'{self.num_skipped} other files skipped')
+        return ', '.join(parts + self.troubles('label maps')) + '.'
+
+    def troubles(self, outputs: str) -> list[str]:
+        """Which outputs (such as 'label maps') are of other images, and which images could not be read, in words."""
+        parts = []
         if self.others:
-            parts.append(f'{len(self.others)} label maps of earlier runs are of none of these images '
+            parts.append(f'{len(self.others)} {outputs} of earlier runs are of none of these images '
                          f'({shorten(map(printable, self.others))})')
         if self.corrupt:
             parts.append(f'{len(self.corrupt)} images could not be read: '
                          + '; '.join(f'{printable(path)} ({reason})' for path, reason in self.corrupt))
-        return ', '.join(parts) + '.'
+        return parts
 
 
 def process_images(images: ImageList, process: Callable[[Image, str], Result],

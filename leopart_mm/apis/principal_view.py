@@ -12,7 +12,7 @@ from leopart_mm.datasets.transforms.resizing import resize_image
 from leopart_mm.datasets.transforms.square import CentreCrop, shorter_side
 from leopart_mm.devices import best_device
 from leopart_mm.geometry.patch_grid import Extent
-from leopart_mm.masks import MaskInputs, PrincipalMasks, PrincipalProposals, ProposalImage, principal_masks
+from leopart_mm.masks import PrincipalMasks, PrincipalProposals, ProposalImage, principal_masks
 from leopart_mm.masks.principal_cleaning import clean_masks
 from leopart_mm.models.backbones import DenseViT
 from leopart_mm.visualization.principal_sheet import principal_sheet
@@ -95,11 +95,10 @@ class PrincipalViewer:
         pixels = (torch.from_numpy(image).permute(2, 0, 1) - mean) / std
         features = self.network.forward_dense(pixels[None].to(self.device))
         found = principal_masks(features.maps[-1], self.source.masks, names=[os.fspath(path)])[0].to('cpu')
-        inputs = MaskInputs([os.fspath(path)], features.grid, [Extent(0, features.grid[0], 0, features.grid[1])],
-                            features=features.maps[-1])
+        draft = self.source.draft(found, Extent(0, features.grid[0], 0, features.grid[1]))
         colours = (tuple(value / 255 for value in colour) for colour in self.colours)
         seen = ProposalImage(os.fspath(path), image, image.shape[:2], *colours)
-        return PrincipalSteps(image, found, self.source(inputs, [seen])[0].labels)
+        return PrincipalSteps(image, found, self.source.refine(draft, seen).labels)
 
     def square(self, image: np.ndarray) -> np.ndarray:
         """(side, side, 3): the middle of an image, resized by its shorter side."""

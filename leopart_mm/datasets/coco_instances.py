@@ -12,7 +12,7 @@ from leopart_mm.datasets.file_lists import check_complete, find_files
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, ImageReadError, image_size
 from leopart_mm.datasets.output_marks import without_outputs
 from leopart_mm.datasets.readers import with_our_readers
-from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
+from leopart_mm.datasets.skipping import SkipsUnreadable
 from leopart_mm.datasets.value_range import HasValueRange, Range
 from leopart_mm.files import printable
 from leopart_mm.registry import DATASETS
@@ -68,11 +68,7 @@ class CocoInstances(HasValueRange, SkipsUnreadable):
                  pipeline: Sequence[dict | Callable] = (),
                  serialize_data: bool = True,
                  lazy_init: bool = False) -> None:
-        if on_corrupt not in ON_CORRUPT:
-            raise ValueError(f"on_corrupt must be 'skip' or 'raise', not {on_corrupt!r}.")
-        if not data_root or not isinstance(data_root, str | os.PathLike):
-            raise ValueError('CocoInstances needs data_root, the folder with the images: --cfg-options '
-                             'data_root=/path/to/images.')
+        self.check_options(data_root, on_corrupt)
         self.num_classes, self.keep_empty, self.on_corrupt = num_classes, keep_empty, on_corrupt
         self.image_folder = (data_prefix or {}).get('img_path', '')
         self.keep_value_range(value_range, nodata)
@@ -85,11 +81,7 @@ class CocoInstances(HasValueRange, SkipsUnreadable):
 
     def load_data_list(self) -> list[dict]:
         """The samples, in the order of the file (of a folder: sorted)."""
-        root = Path(self.data_root) / self.image_folder
-        if not root.is_dir():
-            what = 'is a file, not a folder' if root.exists() else 'does not exist'
-            raise FileNotFoundError(f'The image folder {printable(root)} {what}: --cfg-options '
-                                    'data_root=/path/to/images.')
+        root = self.existing_folder(self.image_folder)
         samples = self._from_json(root) if self.ann_file else self._from_folder(root)
         if not samples:
             raise ValueError(f'{printable(self.ann_file or root)} leaves no image to {self._use()}.')

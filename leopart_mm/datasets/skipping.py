@@ -1,6 +1,8 @@
 """Skipping images that cannot be read, without silence."""
 
 import logging
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +26,31 @@ class SkipsUnreadable(BaseDataset):
 
     on_corrupt = 'skip'
     verify = False
+
+    def check_options(self, data_root: str, on_corrupt: str) -> None:
+        """Check what every folder of images needs, before MMEngine looks at it.
+
+        Raises:
+            ValueError: If `data_root` is missing, or `on_corrupt` unknown.
+        """
+        if on_corrupt not in ON_CORRUPT:
+            raise ValueError(f"on_corrupt must be 'skip' or 'raise', not {on_corrupt!r}.")
+        if not data_root or not isinstance(data_root, str | os.PathLike):
+            raise ValueError(f'{type(self).__name__} needs data_root, the folder with the images; '
+                             'give it as --cfg-options data_root=/path/to/images.')
+
+    def existing_folder(self, name: str) -> Path:
+        """The folder `name` below the data root.
+
+        Raises:
+            FileNotFoundError: If there is no such folder.
+        """
+        root = Path(self.data_root) / name
+        if not root.is_dir():
+            what = 'is a file, not a folder' if root.exists() else 'does not exist'
+            raise FileNotFoundError(f'The image folder {printable(root)} {what}. '
+                                    'Give the folder with your images as --cfg-options data_root=/path/to/images.')
+        return root
 
     def full_init(self) -> None:
         """Find the images, and make sure that at least one can be read."""

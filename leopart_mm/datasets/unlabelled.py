@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from leopart_mm.datasets.file_lists import find_files, others_in, plain_voc, read_lines, readings, say_what_counts
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES, MORE_FORMATS
-from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
+from leopart_mm.datasets.skipping import SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
 from leopart_mm.datasets.value_range import HasValueRange, Range
 from leopart_mm.files import printable, shorten
@@ -82,11 +82,7 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
                  pipeline: Sequence[dict | Callable] = (),
                  serialize_data: bool = True,
                  lazy_init: bool = False) -> None:
-        if on_corrupt not in ON_CORRUPT:
-            raise ValueError(f"on_corrupt must be 'skip' or 'raise', not {on_corrupt!r}.")
-        if not data_root or not isinstance(data_root, str | os.PathLike):
-            raise ValueError('UnlabelledImages needs data_root, the folder with the images; '
-                             'give it as --cfg-options data_root=/path/to/images.')
+        self.check_options(data_root, on_corrupt)
         self.folders = folders
         self.suffixes = tuple(suffix.lower() for suffix in suffixes)
         self.recursive = recursive
@@ -104,11 +100,7 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
 
     def load_data_list(self) -> list[dict]:
         """The images as ``dict(img_path=...)``, sorted (a list file keeps its order)."""
-        root = Path(self.data_root) / self.image_folder
-        if not root.is_dir():
-            what = 'is a file, not a folder' if root.exists() else 'does not exist'
-            raise FileNotFoundError(f'The image folder {printable(root)} {what}. '
-                                    'Give the folder with your images as --cfg-options data_root=/path/to/images.')
+        root = self.existing_folder(self.image_folder)
         paths = self._from_list(root) if self.ann_file else self._from_folders(root)
         samples = [dict(img_path=path) for path in take_subset(paths, self.num_samples, self.subset_seed)]
         self.measure_range(samples)

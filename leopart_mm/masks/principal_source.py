@@ -12,7 +12,7 @@ from torch import Tensor
 
 from leopart_mm.geometry.patch_grid import Extent, content_groups, upsample_scores
 from leopart_mm.masks.crf import CRFSettings, dense_crf, truncate_bytes
-from leopart_mm.masks.principal import PrincipalSettings, principal_masks
+from leopart_mm.masks.principal import PrincipalMasks, PrincipalSettings, principal_masks
 from leopart_mm.masks.principal_cleaning import mask_log_probs, proposal_labels
 from leopart_mm.masks.proposal_formats import LabelMapFiles, LabelProposals
 from leopart_mm.masks.proposals import ProposalFormat, ProposalImage, ProposalSource
@@ -76,8 +76,12 @@ class PrincipalProposals(ProposalSource):
             found = principal_masks(inputs.features[members][:, :, rows, columns], self.masks,
                                     names=[inputs.names[index] for index in members])
             for index, masks in zip(members, found, strict=True):
-                drafts[index] = PrincipalDraft(mask_log_probs(masks.soft_masks, self.masks).cpu(), extent)
+                drafts[index] = self.draft(masks, extent)
         return [drafts[index] for index in range(len(inputs))]
+
+    def draft(self, masks: PrincipalMasks, extent: Extent) -> PrincipalDraft:
+        """The draft of an image from its masks, for a caller that looks at them too."""
+        return PrincipalDraft(mask_log_probs(masks.soft_masks, self.masks).cpu(), extent)
 
     def refine(self, draft: PrincipalDraft, image: ProposalImage) -> LabelProposals:
         """The map of mask numbers at the image's pixels.
