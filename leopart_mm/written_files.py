@@ -20,6 +20,21 @@ class WrittenFiles:
         self.folder = Path(folder)
         self.record = self.folder / f'.leopart_mm-{kind}.json'
 
+    def refuse_foreign(self, names: Iterable[str]) -> None:
+        """Make sure that a run replaces nothing but what an earlier one wrote: images and masks of the user stay.
+
+        Args:
+            names: Files that the run is going to write, relative to the folder.
+
+        Raises:
+            ValueError: If one exists that no run has noted.
+        """
+        known = set(self._read())
+        for name in names:
+            if name not in known and (self.folder / name).exists():
+                raise ValueError(f'{printable(self.folder / name)} would be replaced, but no run wrote it there: '
+                                 'choose another folder for the outputs, or remove it.')
+
     def replace(self, names: Iterable[str]) -> list[str]:
         """Remove what the run before wrote, and note what this one is about to write.
 
@@ -33,8 +48,10 @@ class WrittenFiles:
 
         Raises:
             OSError: If a file cannot be removed or written.
+            ValueError: See `refuse_foreign`.
         """
         before, names = self._read(), sorted(set(names))
+        self.refuse_foreign(names)
         gone = []
         for name in before:
             path = self.folder / name

@@ -126,6 +126,8 @@ class LabelMapWriter:
             nodata: Number of missing pixels in the image, beside NaN, infinity and GDAL's tag.
             part: Which part of the image the labels are of (``crop_box`` of `CentreCrop`); None: all of it.
         """
+        if not self.paths:  # before hours of work, not after them
+            WrittenFiles(self.folder, 'labels').refuse_foreign([f'{Path(image_path).stem}.png'])
         size = image_size(image_path)
         if size is not None and part is not None:
             labels = _in_place(labels, size, part, no_data_label(num_labels))

@@ -81,6 +81,22 @@ def test_maps_of_a_part_lie_where_it_was_cut_out(tmp_path):
     assert np.array_equal(labels, np.pad(square, ((0, 0), (4, 4)), constant_values=255))
 
 
+def test_masks_that_no_run_wrote_are_never_replaced(tmp_path):
+    """--out into the folder of the true masks."""
+    write_labels(tmp_path / 'a.png', np.array([[7, 7]]), 300)
+    writer = LabelMapWriter(tmp_path)
+    with pytest.raises(ValueError, match=r'a\.png would be replaced, but no run wrote it there: choose another folder'):
+        writer.add('images/a.jpg', np.array([[1, 2]]), 300)
+    assert (read_labels(tmp_path / 'a.png') == 7).all()
+    writer = LabelMapWriter(tmp_path)  # a later one is found at the end
+    writer.add('images/b.jpg', np.array([[1, 2]]), 300)
+    writer.add('images/a.jpg', np.array([[1, 2]]), 300)
+    with pytest.raises(ValueError, match=r'a\.png would be replaced'):
+        writer.finish()
+    assert (read_labels(tmp_path / 'a.png') == 7).all()
+    assert not (tmp_path / 'b.png').exists()
+
+
 def test_maps_of_classes(tmp_path):
     writer = LabelMapWriter(tmp_path)
     writer.add('a.jpg', np.array([[0, 1, 2]]), 3)

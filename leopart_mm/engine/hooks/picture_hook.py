@@ -122,6 +122,9 @@ class PictureHook(Hook):
                         outputs: Sequence[SegDataSample] | None = None) -> None:
         """Keep small label maps of the images to draw."""
         if self.draw:
+            if self._seen == 0 and outputs and is_main_process():  # before hours of work, not after them
+                name = Path(outputs[0].metainfo['img_path']).stem
+                WrittenFiles(self._folder(runner), 'pictures').refuse_foreign([f'{name}.png'])
             self._keep(runner, runner.test_loop, outputs)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,

@@ -110,6 +110,14 @@ def test_labels_that_are_clusters_are_matched_though_they_lie_on_pixels(tmp_path
     assert (matched[5, 5] == painted(PALETTE[1])).all()
 
 
+def test_images_in_the_folder_of_pictures_are_never_replaced(tmp_path):
+    sample = make_sample(tmp_path / 'images', 'a.png', clusters=[[[0, 1]]], num_clusters=2, cluster_extent=None)
+    before = (tmp_path / 'images' / 'a.png').read_bytes()
+    with pytest.raises(ValueError, match=r'a\.png would be replaced, but no run wrote it there'):
+        run(ClusterVisualizationHook(draw=True, out_dir=str(tmp_path / 'images')), make_runner(tmp_path), [sample])
+    assert (tmp_path / 'images' / 'a.png').read_bytes() == before
+
+
 def test_of_an_image_that_was_cropped_the_part_is_shown(tmp_path):
     sample = make_sample(tmp_path / 'images', 'a.png', clusters=[[[0, 1]]], num_clusters=2, cluster_extent=None,
                          truth=np.ones((HEIGHT, HEIGHT), int), crop_box=(0., 1., 1 / 6, 5 / 6))
