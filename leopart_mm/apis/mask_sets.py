@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from leopart_mm.apis.mask_crops import MaskCrop
-from leopart_mm.datasets.coco_json import coco_kind, read_coco
+from leopart_mm.datasets.coco_json import best_per_image, coco_kind, read_coco
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.datasets.object_boxes import (
     VOC_OBJECTS,
@@ -198,20 +198,6 @@ class MaskSet:
 
     def _images(self) -> dict[Any, dict[str, Any]]:
         return {image['id']: image for image in self.images}
-
-
-def best_per_image(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The result of highest score of each image, the first one on ties, in the order in which images occur.
-
-    >>> [entry['score'] for entry in best_per_image(
-    ...     [dict(image_id=3, score=0.1), dict(image_id=1, score=0.5), dict(image_id=3, score=0.2)])]
-    [0.2, 0.5]
-    """
-    best: dict[Any, dict[str, Any]] = {}
-    for entry in results:
-        if entry['image_id'] not in best or entry['score'] > best[entry['image_id']]['score']:
-            best[entry['image_id']] = entry
-    return list(best.values())
 
 
 def find_image(folder: Path, name: str) -> Path | None:

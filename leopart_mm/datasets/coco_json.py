@@ -86,6 +86,20 @@ def read_coco(path: str | os.PathLike, kind: str = 'dataset', images: Sequence[E
     return found
 
 
+def best_per_image(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The result of highest score of each image, the first one on ties, in the order in which images occur.
+
+    >>> [entry['score'] for entry in best_per_image(
+    ...     [dict(image_id=3, score=0.1), dict(image_id=1, score=0.5), dict(image_id=3, score=0.2)])]
+    [0.2, 0.5]
+    """
+    best: dict[Any, dict[str, Any]] = {}
+    for entry in results:
+        if entry['image_id'] not in best or entry['score'] > best[entry['image_id']]['score']:
+            best[entry['image_id']] = entry
+    return list(best.values())
+
+
 def write_coco(path: str | os.PathLike, images: Iterable[Entry], annotations: Iterable[Entry],
                categories: Iterable[Entry], info: Mapping[str, Any] | None = None) -> None:
     """Write a file of annotated images, an entry a line, whole or not at all; equal content gives equal bytes.

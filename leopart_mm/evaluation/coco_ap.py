@@ -14,29 +14,45 @@ SUMMARY = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large', 'AR_1', 'A
 
 
 def average_precision(images: Iterable[Mapping[str, Any]], annotations: Iterable[Mapping[str, Any]],
-                      results: Sequence[Mapping[str, Any]], categories: Iterable[int],
-                      iou_type: str = 'bbox') -> dict[str, float]:
+                      results: Iterable[Mapping[str, Any]], categories: Iterable[int], iou_type: str = 'bbox',
+                      annotation_ids: Sequence[int] | None = None, first_result_id: int = 1) -> dict[str, float]:
     """pycocotools' summary of results against a ground truth, per class, 100 detections per image.
 
     Args:
         images: ``id``, ``height`` and ``width`` of the images of the ground truth; all of them count.
-        annotations: The ground truth. It is numbered anew, from 1: pycocotools takes 0 for "no match"
-            (docs/methods/maskdistill.md §12).
-        results: A list of COCO results, each of one of the images.
+        annotations: The ground truth: ``image_id``, ``category_id``, ``area``, and ``bbox`` or ``segmentation``.
+        results: COCO results, each of one of the images; for 'segm' with an ``area``.
         categories: Ids of the categories that count.
         iou_type: 'bbox' or 'segm'.
+        annotation_ids: Numbers of the annotations; None: from 1. pycocotools takes 0 for "no match"
+            (docs/methods/maskdistill.md §12).
+        first_result_id: Number of the first result, likewise.
 
     Returns:
         By the names in `SUMMARY`, 0..1; -1 where there is nothing to score.
     """
-    truth = COCO()
-    truth.dataset = dict(
-        images=[dict(image) for image in images],
-        annotations=[dict(dict(iscrowd=0) | annotation, id=number) for number, annotation in enumerate(annotations, 1)],
-        categories=[dict(id=int(category), name=str(category)) for category in categories])
+    images = list(images)
+    # pycocotools sorts ids as an array, which would turn numbers beside names into text
+    order = sorted((image['id'] for image in images), key=lambda number: (isinstance(number, str), number))
+    number_of = {number: position for position, number in enumerate(order)}
+    pictures = [dict(image, id=number_of[image['id']]) for image in images]
+    classes = [dict(id=int(category), name=str(category)) for category in categories]
+
+    def data_set(entries: Iterable[Mapping[str, Any]], ids: Iterable[int]) -> COCO:
+        found = COCO()
+        numbered = [dict(dict(iscrowd=0) | entry, id=number, image_id=number_of[entry['image_id']])
+                    for entry, number in zip(entries, ids, strict=True)]
+        found.dataset = dict(images=pictures, annotations=numbered, categories=classes)
+        found.createIndex()
+        return found
+
+    annotations, results = list(annotations), [dict(entry, iscrowd=0) for entry in results]
+    if iou_type == 'bbox':
+        results = [dict(entry, area=entry['bbox'][2] * entry['bbox'][3]) for entry in results]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes([dict(entry) for entry in results]) if results else COCO(), iou_type)
+        truth = data_set(annotations, range(1, len(annotations) + 1) if annotation_ids is None else annotation_ids)
+        evaluation = COCOeval(truth, data_set(results, range(first_result_id, first_result_id + len(results))),
+                              iou_type)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

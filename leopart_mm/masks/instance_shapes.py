@@ -14,8 +14,8 @@ SHAPES = ('mask', 'box', 'grabcut')
 GRABCUT_STEPS = 5
 
 
-def segmentation_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """The mask (H, W) bool of an annotation's ``segmentation``, in any of COCO's forms.
+def run_lengths(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """An annotation's ``segmentation``, in any of COCO's forms, as compressed run lengths.
 
     Args:
         segmentation: Run lengths (compressed or not), or a list of polygons, which are joined.
@@ -23,11 +23,6 @@ def segmentation_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
 
     Raises:
         ValueError: If it is of another size, or of no such form.
-
-    >>> segmentation_mask(dict(size=[2, 3], counts=[2, 3, 1]), (2, 3)).astype(int).tolist()
-    [[0, 1, 1], [0, 1, 0]]
-    >>> segmentation_mask([[0, 0, 2, 0, 2, 1, 0, 1]], (2, 3)).astype(int).tolist()
-    [[1, 1, 0], [0, 0, 0]]
     """
     height, width = size
     try:
@@ -39,19 +34,26 @@ def segmentation_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
             if isinstance(counts, list):
                 if min(counts, default=0) < 0 or sum(counts) != height * width:
                     raise ValueError(f'its run lengths of {sum(counts)} pixels do not fill {height} x {width}')
-                segmentation = coco_mask.frPyObjects(dict(size=[height, width], counts=counts), height, width)
-            return _decoded(segmentation, size)
+                return coco_mask.frPyObjects(dict(size=[height, width], counts=counts), height, width)
+            if coco_mask.area(segmentation) > height * width:
+                raise ValueError(f'its run lengths cover more than {height} x {width} pixels')
+            return dict(segmentation)
         if not segmentation:
-            return np.zeros(size, bool)
-        return _decoded(coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width)), size)
+            return coco_mask.encode(np.zeros(size, np.uint8, order='F'))
+        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f'its segmentation is neither run lengths nor a list of polygons ({error!r})') from error
 
 
-def _decoded(run_lengths: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
-    if coco_mask.area(run_lengths) > size[0] * size[1]:
-        raise ValueError(f'its run lengths cover more than {size[0]} x {size[1]} pixels')
-    return coco_mask.decode(run_lengths).astype(bool)
+def segmentation_mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    """The mask (H, W) bool of an annotation's ``segmentation``; see `run_lengths`.
+
+    >>> segmentation_mask(dict(size=[2, 3], counts=[2, 3, 1]), (2, 3)).astype(int).tolist()
+    [[0, 1, 1], [0, 1, 0]]
+    >>> segmentation_mask([[0, 0, 2, 0, 2, 1, 0, 1]], (2, 3)).astype(int).tolist()
+    [[1, 1, 0], [0, 0, 0]]
+    """
+    return coco_mask.decode(run_lengths(segmentation, size)).astype(bool)
 
 
 def instance_box(annotation: Mapping[str, Any], size: tuple[int, int]) -> list[float]:
@@ -62,8 +64,7 @@ def instance_box(annotation: Mapping[str, Any], size: tuple[int, int]) -> list[f
     """
     box = annotation.get('bbox')
     if box is None:
-        mask = segmentation_mask(annotation['segmentation'], size)
-        box = coco_mask.toBbox(coco_mask.encode(np.asfortranarray(mask.astype(np.uint8))))
+        box = coco_mask.toBbox(run_lengths(annotation['segmentation'], size))
     return [float(value) for value in box]
 
 
