@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leopart_mm.apis.image_inputs import ImageList, list_images, named_images
-from leopart_mm.datasets.file_lists import read_lines
+from leopart_mm.datasets.file_lists import read_lines, readings
 from leopart_mm.datasets.object_boxes import ImageMatcher
 from leopart_mm.files import printable, shorten
 
 
-def find_images(folder: str | os.PathLike, names: Sequence[str], listing: str | os.PathLike) -> list[str]:
+def find_images(folder: str | os.PathLike, names: Sequence[str], listing: str | os.PathLike,
+                columns: bool = False) -> list[str]:
     """The file of each name.
 
     Args:
@@ -18,6 +19,7 @@ def find_images(folder: str | os.PathLike, names: Sequence[str], listing: str | 
             above `folder`.
         names: The names.
         listing: Where they come from, for messages.
+        columns: Whether a name may be a line with a second column, a mask or a number, see `readings`.
 
     Raises:
         FileNotFoundError: If images are missing; the message counts them.
@@ -30,7 +32,8 @@ def find_images(folder: str | os.PathLike, names: Sequence[str], listing: str | 
             if others is None:
                 files = {os.path.relpath(file, folder): file for file in list_images(folder).images}
                 others = ImageMatcher(files)
-            other = others.find(name)
+            meanings = [reading for reading, _ in readings(name)] if columns else [name]
+            other = next(filter(None, map(others.find, meanings)), None)
             if other is None:
                 missing.append(name)
                 continue
@@ -44,7 +47,7 @@ def find_images(folder: str | os.PathLike, names: Sequence[str], listing: str | 
 
 
 def read_image_list(folder: str | os.PathLike, listing: str | os.PathLike) -> ImageList:
-    """The images of a text file with a name per line, such as VOC's lists.
+    """The images of a text file with a name per line, such as VOC's lists, with or without a second column.
 
     Raises:
         FileNotFoundError: If the list or an image is missing.
@@ -53,4 +56,4 @@ def read_image_list(folder: str | os.PathLike, listing: str | os.PathLike) -> Im
     names = read_lines(Path(listing).expanduser())
     if not names:
         raise ValueError(f'The list {printable(listing)} names no image.')
-    return named_images(find_images(folder, names, listing), folder)
+    return named_images(find_images(folder, names, listing, columns=True), folder)

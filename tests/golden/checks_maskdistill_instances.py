@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from leopart_mm.datasets.coco_json import CocoFile
+from leopart_mm.datasets.converters import coco20k
 from leopart_mm.datasets.converters.voc_instances import convert
 from leopart_mm.evaluation.coco_ap import SUMMARY
 from leopart_mm.evaluation.instance_ap import instance_scores
@@ -87,3 +88,16 @@ def check_shapes(found, names, arrays):
         masks = [segmentation_mask(entry['segmentation'], arrays[f'im{number}_semantic'].shape) for entry in entries
                  if entry['image_id'] == name]
         np.testing.assert_array_equal(masks, arrays[f'im{number}_polygon_masks'])
+
+
+@golden_case('maskdistill', 'coco20k')
+def check_coco20k(arrays):
+    with tempfile.TemporaryDirectory() as folder:
+        full, listing, out = Path(folder) / 'full.json', Path(folder) / 'list.txt', Path(folder) / 'out'
+        full.write_bytes(arrays['all_json'].tobytes())
+        listing.write_bytes(arrays['list'].tobytes())
+        found = coco20k.convert(full, listing, out)
+        for name, array in ((coco20k.SELECTED, 'selected_json'), (coco20k.AGNOSTIC, 'agnostic_json')):
+            assert json.loads((out / name).read_text()) == text(arrays[array])
+        assert [image['id'] for image in found.images] == arrays['selected_image_ids'].tolist()
+        assert [entry['id'] for entry in found.annotations] == arrays['selected_annotation_ids'].tolist()
