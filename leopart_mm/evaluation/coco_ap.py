@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -21,7 +22,8 @@ def average_precision(images: Iterable[Mapping[str, Any]], annotations: Iterable
     Args:
         images: ``id``, ``height`` and ``width`` of the images of the ground truth; all of them count.
         annotations: The ground truth: ``image_id``, ``category_id``, ``area``, and ``bbox`` or ``segmentation``.
-        results: COCO results, each of one of the images; for 'segm' with an ``area``.
+        results: COCO results, each of one of the images. For sizes, an ``area`` counts with 'segm', else that of the
+            box, else of the mask (compressed run lengths), as in pycocotools' loadRes.
         categories: Ids of the categories that count.
         iou_type: 'bbox' or 'segm'.
         annotation_ids: Numbers of the annotations; None: from 1. pycocotools takes 0 for "no match"
@@ -46,9 +48,8 @@ def average_precision(images: Iterable[Mapping[str, Any]], annotations: Iterable
         found.createIndex()
         return found
 
-    annotations, results = list(annotations), [dict(entry, iscrowd=0) for entry in results]
-    if iou_type == 'bbox':
-        results = [dict(entry, area=entry['bbox'][2] * entry['bbox'][3]) for entry in results]
+    annotations = list(annotations)
+    results = [dict(entry, iscrowd=0, area=_area(entry, iou_type)) for entry in results]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         truth = data_set(annotations, range(1, len(annotations) + 1) if annotation_ids is None else annotation_ids)
         evaluation = COCOeval(truth, data_set(results, range(first_result_id, first_result_id + len(results))),
@@ -57,3 +58,10 @@ def average_precision(images: Iterable[Mapping[str, Any]], annotations: Iterable
         evaluation.accumulate()
         evaluation.summarize()
     return dict(zip(SUMMARY, np.asarray(evaluation.stats, float).tolist(), strict=True))
+
+
+def _area(result: Mapping[str, Any], iou_type: str) -> float:
+    if iou_type == 'segm' and 'area' in result:
+        return result['area']
+    box = result.get('bbox')
+    return float(coco_mask.area(result['segmentation'])) if box is None else box[2] * box[3]

@@ -106,15 +106,15 @@ def instance_scores(truth: CocoFile, results: Sequence[Entry], mode: str = 'mult
     numbered = list(enumerate(truth.annotations, first_id))
     if mode == 'single':
         results = best_per_image(results)
-    boxed = [mode == 'single' or entry.get('bbox') is not None for entry in results]
-    results = [_prepared(entry, images, 'Prediction', number) for number, entry in enumerate(results)]
-    for entry, has_box in zip(results, boxed, strict=True):
-        width, height = entry['bbox'][2:]
-        area = width * height if has_box else coco_mask.area(entry['segmentation'])  # as pycocotools' loadRes
-        entry['area'] = int(area) if mode == 'single' else float(area)
+    results = [with_run_lengths(entry, images, 'Prediction', number) for number, entry in enumerate(results)]
     if mode == 'single':
+        results = [dict(entry, bbox=_box(entry, images)) for entry in results]
+        results = [dict(entry, area=int(entry['bbox'][2] * entry['bbox'][3])) for entry in results]
         numbered = _nearest(numbered, results, images, crowds)
-    objects = [_prepared(entry, images, 'Annotation', entry.get('id', number)) for number, entry in numbered]
+    else:
+        results = [{key: value for key, value in entry.items() if key != 'area'} for entry in results]
+    objects = [with_run_lengths(entry, images, 'Annotation', entry.get('id', number)) for number, entry in numbered]
+    objects = [dict(area=int(coco_mask.area(entry['segmentation']))) | entry for entry in objects]
     categories = [entry['id'] for entry in truth.categories]
     if not class_aware:
         objects, results = ([dict(entry, category_id=0) for entry in entries] for entries in (objects, results))
@@ -142,19 +142,22 @@ def _check(results: Iterable[Entry], images: Mapping[Any, Entry], categories: se
                              'which is no finite number.')
 
 
-def _prepared(entry: Entry, images: Mapping[Any, Entry], what: str, number: Any) -> dict[str, Any]:
-    """An entry with compressed run lengths, a box, and an area: its own, else that of its mask."""
+def with_run_lengths(entry: Entry, images: Mapping[Any, Entry], what: str, number: Any) -> dict[str, Any]:
+    """An entry with its mask as compressed run lengths."""
     image = images[entry['image_id']]
-    size = image['height'], image['width']
     try:
         if entry.get('segmentation') is None:
             raise ValueError('it has no mask (segmentation)')
-        lengths = run_lengths(entry['segmentation'], size)
-        box = instance_box(dict(entry, segmentation=lengths), size)
+        lengths = run_lengths(entry['segmentation'], (image['height'], image['width']))
     except ValueError as error:
         raise ValueError(f'{what} {number} of image {entry["image_id"]!r} ({printable(str(image["file_name"]))}) '
                          f'cannot be scored: {error}.') from error
-    return dict(dict(area=int(coco_mask.area(lengths))) | entry, segmentation=lengths, bbox=box)
+    return dict(entry, segmentation=lengths)
+
+
+def _box(entry: Entry, images: Mapping[Any, Entry]) -> list[float]:
+    image = images[entry['image_id']]
+    return instance_box(entry, (image['height'], image['width']))
 
 
 def _nearest(numbered: Sequence[tuple[int, Entry]], results: Sequence[Entry], images: Mapping[Any, Entry],
@@ -169,9 +172,7 @@ def _nearest(numbered: Sequence[tuple[int, Entry]], results: Sequence[Entry], im
         ignored = [] if crowds else [pair for pair in entries if pair[1].get('iscrowd')]
         entries = [pair for pair in entries if crowds or not pair[1].get('iscrowd')]
         if entries:
-            image = images[result['image_id']]
-            size = image['height'], image['width']
-            boxes = coco_objects(dict(entry, bbox=instance_box(entry, size)) for _, entry in entries).boxes
+            boxes = coco_objects(dict(entry, bbox=_box(entry, images)) for _, entry in entries).boxes
             kept.append(entries[int(box_iou(box_corners(result['bbox'])[0], boxes).argmax())])
         kept += ignored
     return kept

@@ -1,11 +1,12 @@
 """InstanceResultsWriter: what a detector predicts as a list of COCO results, in the memory of one image."""
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.dist import all_gather_object, barrier, get_rank, is_main_process
@@ -46,6 +47,9 @@ class InstanceResultsWriter(BaseMetric):
         FolderInUseError: If another run writes to `output_dir`.
     """
 
+    keeps_results: ClassVar[bool] = False
+    """Whether results are kept without a folder too, in memory."""
+
     def __init__(self, output_dir: str | None = None, category_ids: Sequence[int] | None = None,
                  keep_results: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -76,6 +80,8 @@ class InstanceResultsWriter(BaseMetric):
         """
         if self._stream is None and self.folder is not None:
             self._stream = open(self.hidden, 'w', encoding='utf-8')  # noqa: SIM115  (closed in evaluate)
+        elif self._stream is None and self.keeps_results:
+            self._stream = io.StringIO()
         for sample in data_samples:
             results = self._results(sample)
             place = 0 if self._stream is None else self._stream.tell()
@@ -92,6 +98,11 @@ class InstanceResultsWriter(BaseMetric):
         for index in np.argsort(-scores, kind='stable'):
             x1, y1, x2, y2 = map(float, boxes[index])
             label = int(labels[index])
+            if categories and label >= len(categories):
+                raise ValueError(f'The model predicts label {label} in image {sample["img_id"]!r}, but the data set '
+                                 f'has only {len(categories)} categories. For a model of raw cluster ids, give a list '
+                                 'of images without categories as test_ann_file: '
+                                 'tools/dataset_converters/image_list.py writes one.')
             entry = dict(image_id=sample['img_id'], category_id=int(categories[label]) if categories else label,
                          bbox=[x1, y1, x2 - x1, y2 - y1], score=float(scores[index]))
             if masks is not None:
@@ -112,21 +123,35 @@ class InstanceResultsWriter(BaseMetric):
         Args:
             size: Number of images in the data set.
         """
+        hidden = text = None
         if self._stream is not None:
+            text = self._stream.getvalue() if self.folder is None else None
+            hidden = None if self.folder is None else str(self.hidden)
             self._stream.close()
-        hidden = None if self._stream is None else str(self.hidden)
-        parts = all_gather_object((hidden, self.images))
+        parts = all_gather_object((hidden, self.images, text))
         self._reset()
         places = _in_order(parts)
-        if self.folder is not None and is_main_process():
-            write_results(self.folder / RESULTS, _read(parts, places))
-            print_log(f'Wrote {printable(self.folder / RESULTS)}.', logger='current')
+        found = self.finish(_read(parts, places))
         barrier()
         if hidden is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(hidden)
-        metrics = self.compute_metrics([parts[rank][1][number] for rank, number in places])
+        metrics = self.compute_metrics([parts[rank][1][number] for rank, number in places]) | found
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics
+
+    def finish(self, results: Iterator[dict[str, Any]]) -> dict[str, float]:
+        """Write the results of all processes if there is a folder; a collective call.
+
+        Args:
+            results: All of them, in the order of the data set; to be read in the main process only.
+
+        Returns:
+            More metrics than the counts.
+        """
+        if self.folder is not None and is_main_process():
+            write_results(self.folder / RESULTS, results)
+            print_log(f'Wrote {printable(self.folder / RESULTS)}.', logger='current')
+        return {}
 
     def compute_metrics(self, results: list[tuple[Any, int, int]]) -> dict[str, float]:
         """The counts.
@@ -142,20 +167,22 @@ class InstanceResultsWriter(BaseMetric):
                     images_without=float(len(without)))
 
 
-def _in_order(parts: Sequence[tuple[str | None, list]]) -> list[tuple[int, int]]:
+def _in_order(parts: Sequence[tuple]) -> list[tuple[int, int]]:
     """(rank, number) of every image once, in the order of the data set, of which rank r of W has r, r + W, ..."""
     places, seen = [], set()
-    for number in range(max((len(images) for _, images in parts), default=0)):
-        for rank, (_, images) in enumerate(parts):
+    for number in range(max((len(images) for _, images, _ in parts), default=0)):
+        for rank, (_, images, _) in enumerate(parts):
             if number < len(images) and images[number][0] not in seen:
                 seen.add(images[number][0])
                 places.append((rank, number))
     return places
 
 
-def _read(parts: Sequence[tuple[str | None, list]], places: Sequence[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+def _read(parts: Sequence[tuple[str | None, list, str | None]], places: Sequence[tuple[int, int]]
+          ) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
-        streams = [None if path is None else stack.enter_context(open(path, encoding='utf-8')) for path, _ in parts]
+        streams = [io.StringIO(text) if path is None else stack.enter_context(open(path, encoding='utf-8'))
+                   for path, _, text in parts]
         for rank, number in places:
             streams[rank].seek(parts[rank][1][number][1])
             yield from json.loads(streams[rank].readline())

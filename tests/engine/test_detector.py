@@ -48,9 +48,12 @@ def test_training_finds_the_objects_and_resumes_exactly(tool, tmp_path, scenes):
     whole = tmp_path / 'whole'
     tool('train.py', CONFIG, '--work-dir', whole, *options(scenes))
     text = tool('test.py', CONFIG, whole / f'iter_{ITERATIONS}.pth', '--out', tmp_path / 'listed', '--work-dir',
-                tmp_path / 'test', *options(scenes, test_ann_file=scenes))
+                tmp_path / 'test', *options(scenes, test_ann_file=scenes, **{
+                    'test_evaluator.type': 'leopart_mm.InstanceMetric', 'test_evaluator.ann_file': scenes}))
     assert 'images: 24.0' in text
     score, found = ap50(scenes, tmp_path / 'listed' / 'predictions.json')
+    assert f'multi (all predictions): AP50 {100 * score:.2f} %' in text
+    assert f'multi/AP50: {100 * score:.4f}' in text
     assert score > 0.4, 'random weights score 0'
     by_image = {}
     for entry in found:
