@@ -92,7 +92,7 @@ class ProposalNetwork(nn.Module):
         Args:
             names: B names.
             inputs: B images (C, H, W) as they were packed.
-            requests: What is needed beside the maps.
+            requests: What is needed; blocks behind that are not run.
 
         Raises:
             TypeError: If the backbone cannot give what is requested.
@@ -104,21 +104,23 @@ class ProposalNetwork(nn.Module):
         features = self._features(images, requests)
         extents = extents_on_grid(self.backbone, tuple(images.shape[-2:]), features.grid,
                                   [sample.metainfo for sample in samples])
-        return MaskInputs(list(names), features.grid, extents, device, features.maps[-1], features.cls_attention,
-                          features.q, features.k, features.v, images if requests.images else None,
-                          {network: network(images, asked) for network, asked in requests.networks})
+        return MaskInputs(list(names), features.grid, extents, device, features.maps[-1] if features.maps else None,
+                          features.cls_attention, features.q, features.k, features.v,
+                          images if requests.images else None,
+                          {network: network(images, asked) for network, asked in requests.networks},
+                          features.class_q, features.token_k)
 
     def _features(self, images: Tensor, requests: Requests) -> DenseFeatures:
         if hasattr(self.backbone, 'forward_dense'):
-            features = self.backbone.forward_dense(images, cls_attention=requests.attention, qkv_block=requests.qkv)
-        elif requests.attention or requests.qkv is not None:
+            features = self.backbone.forward_dense(images, None if requests.maps else (), **requests.of_attention)
+        elif requests.of_attention:
             raise TypeError('The source of proposals needs attention, queries, keys or values, which '
                             f"{type(self.backbone).__name__} does not give: use "
                             "backbone=dict(type='leopart_mm.DenseViT').")
         else:
             maps = tuple(self.backbone(images))
             features = DenseFeatures(maps, tuple(maps[-1].shape[-2:]))
-        if self.neck is not None:
+        if self.neck is not None and features.maps:
             features.maps = tuple(self.neck(features.maps))
         return features
 

@@ -34,6 +34,8 @@ class MaskInputs:
         v: The same of their values.
         images: (B, 3, H, W), normalised for the network.
         others: Features of further networks that the source requests, by `Network`.
+        class_q: (B, heads, 1, head_dim), query of the class token in the block of the request `class_query`.
+        token_k: (B, heads, 1 + h*w, head_dim), keys of the class token and the patches there.
     """
 
     names: Sequence[str]
@@ -47,6 +49,8 @@ class MaskInputs:
     v: Tensor | None = None
     images: Tensor | None = None
     others: Mapping[Any, Any] = field(default_factory=dict)
+    class_q: Tensor | None = None
+    token_k: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.extents)

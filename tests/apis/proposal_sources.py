@@ -21,6 +21,10 @@ class Bands(ProposalSource):
         self.dark = dark
         self.refined = []
 
+    @property
+    def requests(self):
+        return dict(maps=True)
+
     def settings(self):
         return dict(dark=self.dark)
 

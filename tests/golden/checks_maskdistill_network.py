@@ -17,9 +17,12 @@ def check_vit_forward(arrays):
     names = [name.removesuffix('_image') for name in data if name.endswith('_image')]
     assert len(names) == 4
     for name in names:
-        found = vit.forward_dense(data[f'{name}_image'], cls_attention=True, qkv_block=-1)
-        for key, ours in (('queries', found.q), ('keys', found.k)):
-            torch.testing.assert_close(ours, data[f'{name}_{key}'][:, :, 1:], atol=2e-5, rtol=0)  # of the patches
+        found = vit.forward_dense(data[f'{name}_image'], cls_attention=True, qkv_block=-1, class_query_block=-1)
+        alone = vit.forward_dense(data[f'{name}_image'], (), class_query_block=-1)
+        queries, keys = (data[f'{name}_{key}'] for key in ('queries', 'keys'))
+        for ours, expected in ((found.class_q, queries[:, :, :1]), (found.q, queries[:, :, 1:]), (found.token_k, keys),
+                               (found.k, keys[:, :, 1:]), (alone.class_q, queries[:, :, :1]), (alone.token_k, keys)):
+            torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
         torch.testing.assert_close(found.cls_attention, data[f'{name}_cls_attention'], atol=2e-5, rtol=0)
         torch.testing.assert_close(found.cls_token, data[f'{name}_cls_feature'], atol=2e-5, rtol=0)
 

@@ -69,17 +69,18 @@ class DenseResNet(PretrainedBackbone, ResNet):
         return super().forward(image)
 
     def forward_dense(self, image: Tensor, out_indices: Sequence[int] | None = None, cls_attention: bool = False,
-                      qkv_block: int | None = None) -> DenseFeatures:
+                      qkv_block: int | None = None, class_query_block: int | None = None) -> DenseFeatures:
         """The maps as `DenseFeatures`, so that what works with DenseViT's maps works here too.
 
         Raises:
             ValueError: If attention, queries, keys or values are asked for, which a ResNet does not have, or other
                 stages than those of the constructor.
         """
-        if cls_attention or qkv_block is not None:
+        if cls_attention or qkv_block is not None or class_query_block is not None:
             raise ValueError("A ResNet has no attention: use mask='all' in the loss and no attention foreground, or a "
                              'DenseViT backbone.')
-        if out_indices is not None and tuple(out_indices) != tuple(self.out_indices):
+        if out_indices is not None and tuple(out_indices) not in ((), tuple(self.out_indices)):
             raise ValueError(f'DenseResNet returns the stages of its constructor only: {self.out_indices}.')
         maps = tuple(self(image))
-        return DenseFeatures(maps=maps, grid=tuple(maps[-1].shape[-2:]))
+        grid = tuple(maps[-1].shape[-2:])
+        return DenseFeatures(maps=maps if out_indices is None or out_indices else (), grid=grid)

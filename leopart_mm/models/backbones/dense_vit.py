@@ -17,13 +17,14 @@ from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
 from leopart_mm.models.backbones.position import check_position_mode, resize_positions
 from leopart_mm.models.backbones.pretrained import PretrainedBackbone
-from leopart_mm.models.backbones.qkv import block_qkv, class_token_attention
+from leopart_mm.models.backbones.qkv import block_qkv, class_query, class_token_attention
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
 from leopart_mm.registry import MODELS
 
 DEFAULT_ARCH = 'vit_small_patch16_224'
 FINAL_NORM_MODES = (True, False, 'last')
 FEATURE_MODES = (TOKENS, KEYS)
+CLASS_ATTENTION, QKV, CLASS_QUERY = 'class attention', 'qkv', 'class query'
 
 
 @MODELS.register_module()
@@ -168,43 +169,58 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                       image: Tensor,
                       out_indices: Sequence[int] | None = None,
                       cls_attention: bool = False,
-                      qkv_block: int | None = None) -> DenseFeatures:
+                      qkv_block: int | None = None,
+                      class_query_block: int | None = None) -> DenseFeatures:
         """Maps, class token and, on request, attention of the last block and q, k, v of a chosen block.
 
         Args:
             image: (B, in_chans, H, W), normalised.
-            out_indices: Blocks whose maps are returned; None takes those of the constructor.
+            out_indices: Blocks whose maps are returned; None takes those of the constructor. () gives no map, no class
+                token, and runs nothing behind what else is asked for.
             cls_attention: Whether to compute the attention of the class token in the last block. Only this one row is
                 computed, beside the network's fused attention.
             qkv_block: Block whose queries, keys and values are returned; may be negative.
+            class_query_block: Block whose query of the class token and whose keys (`class_q` and `token_k`) are
+                returned, without the other queries and the values; may be negative.
 
         Raises:
-            ValueError: If an index is out of range, or `cls_attention` is asked of a network without class token.
+            ValueError: If an index is out of range, or something of the class token is asked of a network without one.
         """
-        indices = self.out_indices if out_indices is None else self.check_blocks(out_indices)
-        qkv_index = None if qkv_block is None else self.check_blocks([qkv_block])[0]
-        if cls_attention and self.cls_token is None:
+        indices = self.out_indices if out_indices is None else out_indices and self.check_blocks(out_indices)
+        asked = {CLASS_ATTENTION: -1 if cls_attention else None, QKV: qkv_block, CLASS_QUERY: class_query_block}
+        asked = {name: self.check_blocks([block])[0] for name, block in asked.items() if block is not None}
+        if self.cls_token is None and (CLASS_ATTENTION in asked or CLASS_QUERY in asked):
             raise ValueError(f'arch {self.arch} has no class token, hence no class-token attention.')
-        last = self.num_layers - 1
+        runs = self.num_layers if indices else max(asked.values(), default=0)  # blocks that are needed whole
         tokens, grid = self._embed(image)
         outputs, extras = {}, {}
         for index, block in enumerate(self.blocks):
-            if index == qkv_index or (cls_attention and index == last):
-                extras.update(self._attention_outputs(
-                    block, tokens, cls_attention and index == last, index == qkv_index))
+            extras.update(self._attention_outputs(block, tokens, {key for key in asked if asked[key] == index}))
+            if index == runs:
+                break
             tokens = self._pass(index, tokens, grid, outputs if index in indices else None)
-        if self.cls_token is not None:
+        if self.cls_token is not None and runs == self.num_layers:
             extras['cls_token'] = self.norm(tokens[:, :1])[:, 0] if self.final_norm else tokens[:, 0]
         return DenseFeatures(maps=tuple(outputs[index] for index in indices), grid=grid, **extras)
 
-    def _attention_outputs(self, block: nn.Module, tokens: Tensor, want_attention: bool,
-                           want_qkv: bool) -> dict[str, Tensor]:
-        q, k, v = block_qkv(block, tokens)
+    def _attention_outputs(self, block: nn.Module, tokens: Tensor, asked: set[str]) -> dict[str, Tensor]:
+        """What is asked of the attention of a block, from its input."""
+        if not asked:
+            return {}
+        prefix = self.num_prefix_tokens
         outputs = {}
-        if want_attention:
-            outputs['cls_attention'] = class_token_attention(q, k, self.num_prefix_tokens)
-        if want_qkv:
-            outputs.update({name: x[:, :, self.num_prefix_tokens:] for name, x in zip('qkv', (q, k, v), strict=True)})
+        if asked == {CLASS_QUERY}:
+            class_q, k = class_query(block, tokens)
+        else:
+            q, k, v = block_qkv(block, tokens)
+            class_q = q[:, :, :1]
+        if CLASS_ATTENTION in asked:
+            outputs['cls_attention'] = class_token_attention(class_q, k, prefix)
+        if QKV in asked:
+            outputs.update({name: x[:, :, prefix:] for name, x in zip('qkv', (q, k, v), strict=True)})
+        if CLASS_QUERY in asked:
+            keys = k if prefix == 1 else torch.cat([k[:, :, :1], k[:, :, prefix:]], dim=2)
+            outputs.update(class_q=class_q, token_k=keys)
         return outputs
 
     def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:

@@ -13,12 +13,15 @@ class DenseFeatures:
     Args:
         maps: One map (B, C, h, w) per requested block.
         grid: (h, w), the number of patch rows and columns.
-        cls_token: (B, C), the class token after the last block; None for a network without one.
+        cls_token: (B, C), the class token after the last block; None for a network without one, and if that block
+            was not run.
         cls_attention: (B, heads, h*w), attention of the class token to the patches in the last block. The softmax
             runs over all tokens, so a row sums to 1 minus the share of the class and register tokens.
         q: (B, heads, h*w, head_dim), queries of the patches in the requested block.
         k: (B, heads, h*w, head_dim), keys.
         v: (B, heads, h*w, head_dim), values.
+        class_q: (B, heads, 1, head_dim), query of the class token in the block that was requested for it.
+        token_k: (B, heads, 1 + h*w, head_dim), keys of the class token and the patches in that block.
         reduced: (B, D, h', w'), what the fitted head clusters: standardised and reduced features.
     """
 
@@ -29,6 +32,8 @@ class DenseFeatures:
     q: Tensor | None = None
     k: Tensor | None = None
     v: Tensor | None = None
+    class_q: Tensor | None = None
+    token_k: Tensor | None = None
     reduced: Tensor | None = None
 
     def select(self, images: slice | Sequence[int]) -> 'DenseFeatures':

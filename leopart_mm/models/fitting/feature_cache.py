@@ -16,6 +16,7 @@ from leopart_mm.models.fitting.requests import Requests
 
 MAP = 'map'
 QKV = ('q', 'k', 'v')
+CLASS_QUERY = ('class_q', 'token_k')
 
 
 def image_digest(image: Tensor) -> str:
@@ -140,8 +141,9 @@ def _map_name(in_index: int, num_maps: int) -> str:
 def _extras(requests: Requests) -> dict[str, str]:
     """Name of the tensor in the cache -> field of DenseFeatures, for what is asked for beside the map."""
     extras = {'cls_attention': 'cls_attention'} if requests.attention else {}
-    if requests.qkv is not None:
-        extras.update({f'{name}{requests.qkv}': name for name in QKV})
+    for block, names in ((requests.qkv, QKV), (requests.class_query, CLASS_QUERY)):
+        if block is not None:
+            extras.update({f'{name}{block}': name for name in names})
     return extras
 
 

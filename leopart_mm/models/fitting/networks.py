@@ -135,8 +135,7 @@ class Network:
     def __call__(self, images: Tensor, requests: Requests) -> DenseFeatures:
         """Features of images (B, C, H, W), normalised."""
         with torch.autocast(images.device.type, enabled=False):
-            return self.module.to(images.device).forward_dense(images, cls_attention=requests.attention,
-                                                               qkv_block=requests.qkv)
+            return self.module.to(images.device).forward_dense(images, **requests.of_attention)
 
     def release(self) -> None:
         """Drop the network from memory; one without a checkpoint, whose weights are nowhere else, stays."""

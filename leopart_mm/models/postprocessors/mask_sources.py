@@ -72,4 +72,4 @@ def mask_inputs(batch: FeatureBatch) -> MaskInputs:
     features = batch.features
     return MaskInputs(batch.names, features.grid, batch.extents, features.maps[-1].device if features.maps else 'cpu',
                       features.maps[-1] if features.maps else None, features.cls_attention, features.q, features.k,
-                      features.v, batch.inputs, batch.others)
+                      features.v, batch.inputs, batch.others, features.class_q, features.token_k)

@@ -132,8 +132,8 @@ class FittableSegmentor(BaseSegmentor):
         """
         requests = self.requests(fitting=not self.is_fitted) if requests is None else requests
         if hasattr(self.backbone, 'forward_dense'):
-            features = self.backbone.forward_dense(inputs, cls_attention=requests.attention, qkv_block=requests.qkv)
-        elif requests.attention or requests.qkv is not None:
+            features = self.backbone.forward_dense(inputs, **requests.of_attention)
+        elif requests.of_attention:
             raise TypeError(f'A post-processor needs attention, queries, keys or values, which '
                             f"{type(self.backbone).__name__} does not give: use "
                             "backbone=dict(type='leopart_mm.DenseViT').")

@@ -64,8 +64,11 @@ def test_strides_and_stages():
     assert [tuple(feature_map.shape[1:]) for feature_map in maps] == [(128, 8, 8), (512, 8, 8)]
     with pytest.raises(ValueError, match='output_stride=4'):
         DenseResNet(output_stride=4)
-    with pytest.raises(ValueError, match='no attention'):
-        DenseResNet(18).forward_dense(torch.zeros(1, 3, 32, 32), cls_attention=True)
+    for asked in (dict(cls_attention=True), dict(qkv_block=0), dict(class_query_block=0)):
+        with pytest.raises(ValueError, match='no attention'):
+            DenseResNet(18).forward_dense(torch.zeros(1, 3, 32, 32), **asked)
+    bare = DenseResNet(18).forward_dense(torch.zeros(1, 3, 32, 48), ())
+    assert (bare.maps, bare.grid) == ((), (2, 3))
 
 
 @pytest.mark.parametrize('layout', ['densecl', 'swav', 'mocov2', 'maskcontrast', 'mm', 'old'])

@@ -114,6 +114,33 @@ def test_qkv_of_a_block_equal_the_projection_of_its_input():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(('arch', 'prefix'), [('vit_small_patch14_reg4_dinov2', 5), ('vit_small_patch14_dinov2', 1)])
+def test_class_query_and_keys_of_a_block_need_no_block_behind_it(arch, prefix):
+    vit = tiny_vit(arch)
+    recorded, run = {}, []
+    vit.blocks[1].attn.qkv.register_forward_hook(lambda module, inputs, output: recorded.update(qkv=output))
+    whole = vit.forward_dense(IMAGE, qkv_block=1, class_query_block=-2)
+    assert vit.num_layers == 3
+    for index, block in enumerate(vit.blocks):
+        block.register_forward_hook(lambda module, inputs, output, index=index: run.append(index))
+    alone = vit.forward_dense(IMAGE, (), class_query_block=1)
+    assert run == [0]
+    assert (alone.maps, alone.cls_token, alone.q, alone.grid) == ((), None, None, (4, 4))
+    q, k, _ = recorded['qkv'].unflatten(2, (3, 2, 16)).transpose(1, 3).unbind(2)
+    for features in (whole, alone):
+        torch.testing.assert_close(features.class_q, q[:, :, :1])
+        torch.testing.assert_close(features.token_k, k[:, :, [0, *range(prefix, prefix + 16)]])
+    assert torch.equal(whole.q, q[:, :, prefix:])
+    assert len(whole.maps) == 1
+
+
+def test_nothing_asked_for_runs_no_block():
+    vit = tiny_vit()
+    vit.blocks[0].register_forward_hook(lambda *args: pytest.fail('block 0 was run'))
+    assert vit.forward_dense(IMAGE, ()).maps == ()
+
+
+@torch.no_grad()
 @pytest.mark.parametrize('num_heads', [1, 2, 4])
 def test_maps_of_keys(num_heads):
     """STEGO's feature type KK: the second third of the qkv projection, heads side by side, no norm."""

@@ -14,7 +14,8 @@ CPU = torch.device('cpu')
 def batch(number=4, attention=True):
     """Maps of two blocks, the second of which the head reads."""
     maps = tuple(torch.randn(number, channels, 3, 5) for channels in (2, 7))
-    features = DenseFeatures(maps, (3, 5), cls_attention=torch.rand(number, 2, 15) if attention else None)
+    features = DenseFeatures(maps, (3, 5), cls_attention=torch.rand(number, 2, 15) if attention else None,
+                             class_q=torch.rand(number, 2, 1, 4), token_k=torch.rand(number, 2, 16, 4))
     return FeatureBatch(features, None, list('abcd')[:number], [Extent(0, 3, 0, 4.5 + i / 10) for i in range(number)],
                         cache_keys=[f'key {index}' for index in range(number)])
 
@@ -49,6 +50,16 @@ def test_features_come_back_in_any_order_and_lack_the_maps_that_nobody_reads(in_
     assert not cache.has('key 1', 0, Requests())
     assert not cache.has('key 1', 1, Requests(qkv=3))
     assert not cache.has('key 9', 1, Requests())
+
+
+def test_the_class_query_and_the_keys_of_a_block_are_kept_by_its_number():
+    whole, cache = batch(), FeatureCache('memory')
+    cache.put(whole, None, Requests(class_query=5))
+    features, _ = cache.get(['key 3', 'key 1'], None, Requests(class_query=5), CPU)
+    assert torch.equal(features.class_q, whole.features.class_q[[3, 1]])
+    assert torch.equal(features.token_k, whole.features.token_k[[3, 1]])
+    assert features.q is None
+    assert not cache.has('key 3', None, Requests(class_query=-1))
 
 
 def test_dropped_maps_leave_the_rest():
