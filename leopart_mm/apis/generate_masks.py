@@ -1,6 +1,7 @@
 """Mask proposals of many images into a folder: streamed, resumed, checked, never a mixture of two settings."""
 
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from mmseg.utils import register_all_modules
@@ -33,15 +35,17 @@ from leopart_mm.visualization.proposals import proposals_picture
 from leopart_mm.worker_processes import Workers, cpu_count
 
 PICTURE = '.jpg'
+FULL = 0.95  # share of an image from which on a mask fills it
 WINDOW = 4  # batches that are read before images of equal size are put together
 
 
 class ProposalReport(Report):
-    """What happened to the images of a run, and how many masks they have."""
+    """What happened to the images of a run, how many masks they have, and which of them a mask fills."""
 
     def __init__(self) -> None:
         super().__init__()
         self.masks: dict[str, int] = {}
+        self.filled: list[str] = []
 
     @property
     def empty(self) -> list[str]:
@@ -57,6 +61,9 @@ class ProposalReport(Report):
             parts[0] += f' ({self.num_replaced} of them again: other settings or a changed image)'
         if self.empty:
             parts.append(f'{len(self.empty)} images have no mask ({shorten(map(printable, self.empty))})')
+        if self.filled:
+            parts.append(f'of {len(self.filled)} images a mask covers {FULL:.0%} or more '
+                         f'({shorten(map(printable, self.filled))})')
         return '; '.join(parts + self.troubles('files')) + '.'
 
 
@@ -217,7 +224,8 @@ class ProposalRun:
             self.files.file(name).unlink(missing_ok=True)
             return
         if task.file is None:
-            facts = dict(masks=len(proposals), pixels=array_fingerprint(item.inputs.permute(1, 2, 0).numpy()))
+            facts = dict(masks=len(proposals), largest=round(proposals.largest_share(), 4),
+                         pixels=array_fingerprint(item.inputs.permute(1, 2, 0).numpy()))
             self.files.keep(name, item.source, lambda file: self.source.format.write(file, proposals), facts)
         if self.show_dir is not None:
             write_image_whole(self._picture(name), proposals_picture(task.image.pixels, proposals))
@@ -229,12 +237,19 @@ class ProposalRun:
         for name, path in zip(self.images.images.names, self.images.paths, strict=True):
             record = self.files.index.records.get(name, {})
             if record.get('source'):
-                report.masks[name] = record.get('facts', {}).get('masks', 0)
+                facts = record.get('facts', {})
+                report.masks[name] = facts.get('masks', 0)
+                report.filled += [name] * (facts.get('largest', 0) >= FULL)
                 files[name] = Path(os.path.relpath(os.path.abspath(path), root)).as_posix()
         self.source.format.finish(self.files.folder, files, self.out)
         content = dict(settings=self.settings, images=len(files), masks=sum(report.masks.values()),
-                       without_masks=report.empty, unreadable=[list(entry) for entry in report.corrupt])
+                       without_masks=report.empty, filled=report.filled,
+                       unreadable=[list(entry) for entry in report.corrupt])
         write_text_whole(self.out / REPORT, json.dumps(content, indent=1) + '\n')
+        if 2 * len(report.filled) > len(report.masks):
+            print_log(f'Most masks fill their image: of {len(report.filled)} of {len(report.masks)} images a mask '
+                      f'covers {FULL:.0%} or more. {self.source.when_filled}'.rstrip(), logger='current',
+                      level=logging.WARNING)
 
 
 def proposal_settings(network: ProposalNetwork, source: ProposalSource, images: ProposalImages) -> dict[str, Any]:

@@ -1,7 +1,10 @@
-"""Masks of patches at the size of the image, and masks as COCO polygons."""
+"""Masks of patches at the size of the image, and masks as COCO annotations."""
+
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as coco_mask
 from skimage.measure import approximate_polygon, find_contours
 
 
@@ -26,11 +29,48 @@ def resize_patch_mask(mask: np.ndarray, patch: int, resized_size: tuple[int, int
     if mask.shape[0] * patch < height or mask.shape[1] * patch < width:
         raise ValueError(f'{mask.shape[0]} x {mask.shape[1]} patches of {patch} pixels do not cover an image of '
                          f'{height} x {width}.')
-    pixels = np.repeat(np.repeat(mask, patch, axis=0), patch, axis=1)[:height, :width]
-    if tuple(size) == (height, width):
-        return pixels.astype(bool)
-    grey = Image.fromarray(pixels.astype(np.uint8) * 255).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return resize_object(np.repeat(np.repeat(mask, patch, axis=0), patch, axis=1)[:height, :width], size, threshold)
+
+
+def resize_object(mask: np.ndarray, size: tuple[int, int], threshold: int = 0) -> np.ndarray:
+    """A mask at another size, by Pillow's bicubic filter with anti-aliasing (docs/methods/maskdistill.md §4 step 2).
+
+    Args:
+        mask: (h, w) bool.
+        size: (height, width) of the result.
+        threshold: As in `resize_patch_mask`.
+
+    Returns:
+        (height, width) bool; the mask itself at equal size.
+    """
+    if tuple(size) == mask.shape:
+        return mask.astype(bool)
+    grey = Image.fromarray(mask.astype(np.uint8) * 255).resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.asarray(grey) > threshold
+
+
+def object_annotation(mask: np.ndarray, category: int = 0, shape: str = 'rle') -> dict[str, Any] | None:
+    """An annotation without ids (docs/methods/maskdistill.md §4 steps 3 and 4).
+
+    Args:
+        mask: (H, W) bool.
+        category: Its id.
+        shape: 'rle' (compressed run lengths) or 'polygons' (`mask_polygons`). Area and box are those of the mask.
+
+    Returns:
+        None if the mask is empty or no polygon is left.
+
+    >>> object_annotation(np.array([[0, 1, 1], [0, 1, 0]], bool))['segmentation']
+    {'size': [2, 3], 'counts': '231'}
+    """
+    lengths = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    height, width = mask.shape
+    outline = mask_polygons(mask) if shape == 'polygons' else dict(size=[height, width],
+                                                                   counts=lengths['counts'].decode())
+    if not outline or not mask.any():
+        return None
+    return dict(score=1., category_id=category, iscrowd=0, area=int(mask.sum()),
+                bbox=coco_mask.toBbox(lengths).tolist(), segmentation=outline, width=width, height=height)
 
 
 def mask_polygons(mask: np.ndarray, tolerance: float = 2.) -> list[list[float]]:

@@ -18,8 +18,9 @@ class ObjectSeedSettings:
         mass: Share of the scores' sum that the kept patches hold, in (0, 1].
         softmax: Score by softmax attention instead of raw dot products.
         center_keys: Subtract the mean patch key before the affinity.
-        compat: Keep and propose as published: negative sums turn the order round, and patches that are not kept may be
-            proposed. Ties, which no document decides, go to the lowest index.
+        compat: Keep and propose as published: negative sums turn the order round, patches that are not kept may be
+            proposed, and where there is no object the whole image is one. Ties, which no document decides, go to the
+            lowest index.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -43,7 +44,7 @@ class ObjectSeed:
     """A mask and the steps to it.
 
     Args:
-        mask: (rows, columns) bool; all False if there is no object.
+        mask: (rows, columns) bool; all False if there is no object (all True with `compat`).
         scores: (n,) scores of the patches.
         kept: (n,) bool, the patches of the mass rule.
         proposed: (k,) patches with the best scores, the best one first.
@@ -75,10 +76,18 @@ def class_token_scores(q: Tensor, k: Tensor, heads: int = 5, softmax: bool = Fal
     Returns:
         (n,) float32.
     """
-    products = (k[:heads].float() @ q[:heads, 0].float().unsqueeze(-1)).squeeze(-1)
-    if softmax:
-        products = torch.softmax(products * q.shape[-1]**-0.5, dim=-1)
-    return products.mean(0)[1:]
+    heads, width = min(heads, len(k)), k.shape[-1]
+    keys = flat_keys(k)[:, :heads * width]
+    query = q[:heads, 0].float()
+    if not softmax:
+        return keys[1:] @ query.flatten() / heads
+    products = (keys.unflatten(1, (heads, width)) * query).sum(-1)
+    return torch.softmax(products * width**-0.5, dim=0).mean(1)[1:]
+
+
+def flat_keys(k: Tensor) -> Tensor:
+    """Keys (heads, N, d) with the heads side by side, (N, heads * d) float32: no copy if they lie so in memory."""
+    return k.transpose(0, 1).flatten(1).float()
 
 
 def mass_rule(scores: Tensor, mass: float = 0.5) -> Tensor:
@@ -132,22 +141,24 @@ def grow_mask(q: Tensor, k: Tensor, columns: int, settings: ObjectSeedSettings |
     if n < 1 or columns < 1 or n % columns:
         raise ValueError(f'{n} patches do not fill rows of {columns} columns.')
     scores = class_token_scores(q, k, settings.heads, settings.softmax)
-    keys = k[:, 1:].float().transpose(0, 1).flatten(1)
+    keys = flat_keys(k)[1:]
     if settings.center_keys:
         keys = keys - keys.mean(0)
-    empty = torch.zeros(n, dtype=torch.bool, device=k.device)
-    none = torch.empty(0, dtype=torch.long, device=k.device)
-    if not (scores.isfinite().all() and keys.isfinite().all()):
-        return ObjectSeed(empty.view(-1, columns), scores, empty, none, None, none, scores * 0, scores * 0)
     kept, proposed = propose_patches(scores, settings)
-    if not len(proposed):
-        return ObjectSeed(empty.view(-1, columns), scores, kept, proposed, None, none, scores * 0, scores * 0)
-    seed = int(proposed[0])
-    seed_affinity = keys @ keys[seed]
-    source_nodes = proposed[seed_affinity[proposed] > 0]
-    diffused = keys @ keys[source_nodes].sum(0)
-    mask = seed_component((diffused > 0).view(-1, columns), seed)
-    return ObjectSeed(mask, scores, kept, proposed, seed if mask.any() else None, source_nodes, seed_affinity, diffused)
+    seed, source_nodes = None, proposed[:0]
+    seed_affinity = diffused = torch.zeros_like(scores)
+    mask = torch.full((n // columns, columns), settings.compat, device=k.device)
+    if len(proposed) and scores.isfinite().all():
+        best = int(proposed[0])
+        seed_affinity = keys @ keys[best]
+        if seed_affinity[best] > 0 and seed_affinity.isfinite().all():  # which no key that is not finite leaves so
+            seed = best
+            chosen = torch.zeros_like(scores)
+            chosen[proposed] = (seed_affinity[proposed] > 0).float()
+            source_nodes = proposed[chosen[proposed] > 0]
+            diffused = keys @ (chosen @ keys)
+            mask = seed_component((diffused > 0).view(-1, columns), seed)
+    return ObjectSeed(mask, scores, kept, proposed, seed, source_nodes, seed_affinity, diffused)
 
 
 def seed_component(cells: Tensor, seed: int) -> Tensor:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 
 from leopart_mm.files import printable, write_image_whole, write_text_whole, write_whole
+from leopart_mm.masks.coco_masks import object_annotation
+from leopart_mm.masks.instance_shapes import segmentation_mask
 from leopart_mm.masks.proposals import IGNORE, ProposalFormat, Proposals
 
 
@@ -36,6 +38,11 @@ class LabelProposals(Proposals):
 
     def __len__(self) -> int:
         return int((np.unique(self.labels) != IGNORE).sum())
+
+    def largest_share(self) -> float:
+        """Share of the image that its largest mask covers."""
+        counts = np.bincount(self.labels.reshape(-1), minlength=IGNORE + 1)
+        return float(np.delete(counts, IGNORE).max() / max(self.labels.size, 1))
 
 
 class LabelMapFiles(ProposalFormat):
@@ -74,12 +81,12 @@ class LabelMapFiles(ProposalFormat):
 
 @dataclass(frozen=True)
 class InstanceProposals(Proposals):
-    """Scored masks that may overlap, in run lengths.
+    """Scored masks that may overlap, as annotations of a COCO JSON.
 
     Args:
         size: (H, W) of the masks, mostly that of the image's file.
-        annotations: One dict per mask, as in a COCO JSON, the most certain first: ``segmentation`` (RLE, see
-            `encode_mask`), ``area``, ``bbox`` [x, y, w, h], ``score``, ``category_id``, ``iscrowd``.
+        annotations: One dict per mask, as `object_annotation` makes them, the most certain first. Polygons may enclose
+            no pixel; such a mask is none.
     """
 
     size: tuple[int, int]
@@ -99,36 +106,34 @@ class InstanceProposals(Proposals):
         categories = [0] * len(masks) if categories is None else categories
         entries = []
         for index in sorted(range(len(masks)), key=lambda index: -scores[index]):
-            mask = np.asarray(masks[index], bool)
-            if mask.any():
-                rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-                box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
-                entries.append(dict(segmentation=encode_mask(mask), area=int(mask.sum()), bbox=[int(x) for x in box],
-                                    score=float(scores[index]), category_id=int(categories[index]), iscrowd=0))
+            entry = object_annotation(np.asarray(masks[index], bool), int(categories[index]))
+            if entry is not None:
+                entries.append(dict(entry, score=float(scores[index])))
         return cls(tuple(masks[0].shape if size is None else size), entries)
 
     def masks(self) -> Iterator[np.ndarray]:
         """The masks, best score first."""
         for entry in self.annotations:
-            yield decode_mask(entry['segmentation'])
-
-    def __len__(self) -> int:
-        return len(self.annotations)
+            mask = segmentation_mask(entry['segmentation'], self.size)
+            if mask.any():
+                yield mask
 
 
 class InstanceFiles(ProposalFormat):
-    """A JSON per image, and one COCO JSON of all (``annotations.json``), whose ids count from 1 in data-set order.
+    """A JSON per image, and one COCO JSON of all (``annotations.json``), whose ids count in data-set order.
 
     Args:
         categories: Names of the categories, whose ids count from 0.
+        first_id: The first id of images and of annotations. pycocotools takes an annotation 0 for none.
     """
 
     name: ClassVar[str] = 'instances'
     suffix: ClassVar[str] = '.json'
     joint: ClassVar[str] = 'annotations.json'
 
-    def __init__(self, categories: Sequence[str] = ('object', )) -> None:
+    def __init__(self, categories: Sequence[str] = ('object', ), first_id: int = 1) -> None:
         self.categories = list(categories)
+        self.first_id = first_id
 
     def write(self, file: Path, proposals: InstanceProposals) -> None:
         """Write the masks of an image.
@@ -160,42 +165,13 @@ class InstanceFiles(ProposalFormat):
             stream.write('{"images": [')
             for number, (name, file_name) in enumerate(files.items()):
                 found = self.read(folder / f'{name}{self.suffix}')
-                image = dict(id=number + 1, file_name=file_name, height=found.size[0], width=found.size[1])
+                image = dict(id=number + self.first_id, file_name=file_name, height=found.size[0], width=found.size[1])
                 stream.write((',\n' if number else '\n') + json.dumps(image))
             stream.write('],\n"annotations": [')
             count = 0
             for number, name in enumerate(files):
                 for entry in self.read(folder / f'{name}{self.suffix}').annotations:
+                    text = json.dumps(dict(entry, id=count + self.first_id, image_id=number + self.first_id))
+                    stream.write((',\n' if count else '\n') + text)
                     count += 1
-                    text = json.dumps(dict(entry, id=count, image_id=number + 1))
-                    stream.write((',\n' if count > 1 else '\n') + text)
             stream.write(f'],\n"categories": {json.dumps(categories)}}}\n')
-
-
-def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """A mask (H, W) bool as COCO's run lengths, uncompressed: pycocotools reads them.
-
-    >>> encode_mask(np.array([[0, 1, 1], [0, 1, 0]], bool))
-    {'size': [2, 3], 'counts': [2, 3, 1]}
-    """
-    flat = np.asarray(mask, bool).flatten(order='F')
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    counts = np.diff([0, *changes, flat.size]) if flat.size else np.zeros(0, int)
-    if flat.size and flat[0]:
-        counts = [0, *counts]
-    return dict(size=list(mask.shape), counts=[int(count) for count in counts])
-
-
-def decode_mask(segmentation: dict[str, Any]) -> np.ndarray:
-    """The mask (H, W) bool of uncompressed run lengths.
-
-    Raises:
-        ValueError: If they do not fill the mask.
-    """
-    height, width = segmentation['size']
-    counts = segmentation['counts']
-    if sum(counts) != height * width:
-        raise ValueError(f'Run lengths of {sum(counts)} pixels do not fill a mask of {height} x {width}.')
-    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return flat.reshape(width, height).T
-

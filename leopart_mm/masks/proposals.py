@@ -55,6 +55,10 @@ class Proposals(ABC):
         """Number of masks that hold a pixel."""
         return sum(1 for _ in self.masks())
 
+    def largest_share(self) -> float:
+        """Share of the image that its largest mask covers; 0 without a mask."""
+        return max((float(mask.mean()) for mask in self.masks()), default=0.)
+
     def label_map(self, ignore: int = IGNORE) -> np.ndarray:
         """(H, W) int64: which mask a pixel belongs to, counted from 0; of several the first, `ignore` in none."""
         labels = np.full(self.size, ignore, np.int64)
@@ -110,6 +114,7 @@ class ProposalSource(ABC):
     """
 
     format: ProposalFormat
+    when_filled: ClassVar[str] = ''  # what may help where most masks fill their image, for the user
 
     @property
     def requests(self) -> dict[str, Any]:

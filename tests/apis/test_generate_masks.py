@@ -54,7 +54,7 @@ def test_every_image_gets_a_file_and_the_empty_ones_are_named(tmp_path, pictures
     assert set(np.unique(labels)) == {1, 2}
     # by hand: the map of the network for this picture
     item = run.images[[os.path.basename(path) for path in run.images.paths].index('0.png')]
-    inputs = run.network(['0'], [item.inputs], module.Requests())
+    inputs = run.network(['0'], [item.inputs], module.Requests(maps=True))
     image = run.network.image('0', item.inputs, item.original_size)
     assert np.array_equal(labels, Bands()(inputs, [image])[0].labels)
     assert image.original_size == (30, 40)
@@ -230,7 +230,7 @@ def test_a_neck_is_left_out_unless_asked_for(tmp_path):
     assert network_of(config).neck is None
     config.proposal_features = 'neck'
     network = network_of(config)
-    inputs = network(['a'], [torch.zeros(3, 24, 24, dtype=torch.uint8)], module.Requests())
+    inputs = network(['a'], [torch.zeros(3, 24, 24, dtype=torch.uint8)], module.Requests(maps=True))
     assert inputs.features.shape == (1, 5, 3, 3)
     assert network.settings()['neck']['type'] == 'CodeHead'
     config.proposal_features = 'both'

@@ -21,6 +21,9 @@ NAMES = ['a/first', 'second']
 
 # Name of the case -> arguments of the source. Each must give other proposals than the first of its class.
 CASES = {
+    'ObjectSeedProposals': dict(),
+    'ObjectSeedProposals of centred keys and softmax scores': dict(center_keys=True, softmax=True),
+    'ObjectSeedProposals as published, with polygons': dict(compat=True, shape='polygons'),
     'PrincipalProposals': dict(threshold=0.4),
     'PrincipalProposals without a CRF': dict(threshold=0.4, crf=None),
     'PrincipalProposals with a high threshold': dict(threshold=0.8),
@@ -44,16 +47,23 @@ def scene(spoilt=0., constant=False):
     regions[5:, 2:7] = 2
     features = 3 * torch.randn(3, 12, generator=generator)[regions] + torch.rand(*GRID, 12, generator=generator)
     features = features.permute(2, 0, 1).repeat(2, 1, 1, 1)
+    keys = torch.randn(3, 2, 4, generator=generator)[regions] + 0.1 * torch.rand(*GRID, 2, 4, generator=generator)
+    keys = keys.repeat(2, 1, 1, 1, 1)
     if constant:
-        features = torch.ones_like(features)
+        features, keys = torch.ones_like(features), torch.ones_like(keys)
     features[1, :, :1] += spoilt
     features[1, :, :, :2] += spoilt
+    keys[1, :1] += spoilt
+    keys[1, :, :2] += spoilt
+    class_q = keys[:, 4, 4, :, None] + 1
+    token_k = torch.cat([class_q, keys.flatten(1, 2).transpose(1, 2)], dim=2)
     heads = torch.randn(2, 2, GRID[0] * GRID[1], 4, generator=generator)
     attention = torch.rand(2, 2, GRID[0] * GRID[1], generator=generator)
     colours = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], np.uint8)[0 * regions if constant else regions]
     pixels = colours.repeat(PATCH, 0).repeat(PATCH, 1)
     inputs = MaskInputs(NAMES, GRID, EXTENTS, 'cpu', features, attention, heads, heads, heads,
-                        torch.from_numpy(pixels).permute(2, 0, 1).float().repeat(2, 1, 1, 1) / 60 - 2)
+                        torch.from_numpy(pixels).permute(2, 0, 1).float().repeat(2, 1, 1, 1) / 60 - 2,
+                        class_q=class_q, token_k=token_k)
     images = []
     for name, (top, bottom, left, right) in zip(NAMES, EXTENTS, strict=True):
         cut = np.ascontiguousarray(pixels[int(top * PATCH):int(bottom * PATCH), int(left * PATCH):int(right * PATCH)])
@@ -101,7 +111,8 @@ def test_images_and_padding_do_not_change_each_others_proposals(source):
     spoilt, _ = scene(spoilt=100.)
     assert masks_of(source(spoilt, images)) == whole
     second = MaskInputs(NAMES[1:], GRID, EXTENTS[1:], 'cpu', inputs.features[1:], inputs.attention[1:], inputs.q[1:],
-                        inputs.k[1:], inputs.v[1:], inputs.images[1:])
+                        inputs.k[1:], inputs.v[1:], inputs.images[1:], class_q=inputs.class_q[1:],
+                        token_k=inputs.token_k[1:])
     assert masks_of(source(second, images[1:])) == whole[1:]
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from pycocotools import mask as mask_utils
 
-from leopart_mm.masks.coco_masks import mask_polygons, resize_patch_mask
+from leopart_mm.masks.coco_masks import object_annotation, resize_patch_mask
 from leopart_mm.masks.object_seed import ObjectSeedSettings, grow_mask, mass_rule
-from leopart_mm.masks.proposal_formats import encode_mask
 from tests.golden.cases import golden_case
 
 
@@ -53,12 +52,12 @@ def check_mask_to_annotation(arrays):
         if size != resized:
             right = resize_patch_mask(case['patch_mask'], int(case['patch']), resized, size, threshold=127)
             np.testing.assert_array_equal(right, case['pil_grey'] > 127, err_msg=name)
-        rle = mask_utils.frPyObjects(encode_mask(mask), *map(int, size))  # compressed
-        assert rle['counts'] == case['rle_counts'].tobytes(), name
-        assert mask_utils.area(rle) == case['area']
-        assert mask_utils.toBbox(rle).tolist() == case['bbox'].tolist()
-        polygons = mask_polygons(mask)
-        assert bool(polygons) == bool(case['kept'])
+        entry = object_annotation(mask)
+        assert entry['segmentation'] == dict(size=list(size), counts=case['rle_counts'].tobytes().decode()), name
+        assert (entry['area'], entry['bbox']) == (case['area'], case['bbox'].tolist())
+        entry = object_annotation(mask, shape='polygons')
+        assert (entry is not None) == bool(case['kept'])
+        polygons = entry['segmentation']
         assert [len(polygon) for polygon in polygons] == case['polygon_lengths'].tolist()
         np.testing.assert_allclose(np.concatenate(polygons), case['polygons'], rtol=0, atol=1e-6, err_msg=name)
         decoded = mask_utils.decode(mask_utils.merge(mask_utils.frPyObjects(polygons, *map(int, size))))

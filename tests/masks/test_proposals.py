@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leopart_mm.masks import InstanceFiles, InstanceProposals, LabelMapFiles, LabelProposals
-from leopart_mm.masks.proposal_formats import decode_mask, encode_mask
+from leopart_mm.masks.instance_shapes import segmentation_mask
 
 LABELS = np.array([[1, 1, 255], [3, 3, 255]], np.uint8)
 SQUARE, CROSS = np.zeros((2, 5, 7), bool)
@@ -18,6 +18,8 @@ def test_a_label_map_has_the_masks_whose_numbers_occur(tmp_path):
     proposals = LabelProposals(LABELS)
     assert len(proposals) == 2
     assert proposals.size == (2, 3)
+    assert proposals.largest_share() == 2 / 6
+    assert LabelProposals(np.full((2, 3), 255, np.uint8)).largest_share() == 0
     assert [mask.tolist() for mask in proposals.masks()] == [(LABELS == 1).tolist(), (LABELS == 3).tolist()]
     assert proposals.label_map().tolist() == [[0, 0, 255], [1, 1, 255]]
     assert len(LabelProposals(np.full((2, 2), 255, np.uint8))) == 0
@@ -50,6 +52,7 @@ def test_overlapping_masks_keep_their_order_of_scores(tmp_path):
     assert np.array_equal(first, SQUARE)
     assert np.array_equal(second, CROSS)
     assert np.array_equal(proposals.label_map(), np.where(SQUARE, 0, np.where(CROSS, 1, 255)))
+    assert proposals.largest_share() == 11 / 35
     InstanceFiles().write(tmp_path / 'a.json', proposals)
     assert InstanceFiles().read(tmp_path / 'a.json') == proposals
 
@@ -65,7 +68,7 @@ def test_the_joint_file_is_a_coco_json(tmp_path):
                                  for number, name in enumerate(['b.jpg', 'a/none.png', 'a/one.jpg'], 1)]
     assert [(entry['id'], entry['image_id'], entry['category_id']) for entry in content['annotations']] == [
         (1, 1, 0), (2, 1, 1), (3, 3, 0)]
-    assert np.array_equal(decode_mask(content['annotations'][2]['segmentation']), CROSS)
+    assert np.array_equal(segmentation_mask(content['annotations'][2]['segmentation'], (5, 7)), CROSS)
     assert content['categories'] == [dict(id=0, name='thing'), dict(id=1, name='other')]
 
 
@@ -76,10 +79,24 @@ def test_a_damaged_json_is_named(tmp_path, content):
         InstanceFiles().read(tmp_path / 'a.json')
 
 
-def test_run_lengths_go_down_columns_and_begin_with_zeros():
-    assert encode_mask(np.array([[1, 0], [1, 1]], bool)) == dict(size=[2, 2], counts=[0, 2, 1, 1])
-    assert encode_mask(np.zeros((2, 2), bool))['counts'] == [4]
-    for mask in np.random.default_rng(0).random((20, 4, 3)) > 0.5:
-        assert np.array_equal(decode_mask(encode_mask(mask)), mask)
-    with pytest.raises(ValueError, match='Run lengths of 3 pixels do not fill a mask of 2 x 2'):
-        decode_mask(dict(size=[2, 2], counts=[1, 2]))
+def test_polygons_that_enclose_no_pixel_are_no_mask():
+    shapes = [[1, 1, 2, 2, 1, 1]], [[0, 0, 7, 0, 7, 5]]
+    proposals = InstanceProposals((5, 7), [dict(segmentation=shape) for shape in shapes])
+    assert len(proposals) == len(list(proposals.masks())) == 1
+    assert InstanceProposals((5, 7), []).largest_share() == 0
+
+
+def test_files_of_uncompressed_run_lengths_are_read():
+    """As those of earlier versions are."""
+    proposals = InstanceProposals((2, 2), [dict(segmentation=dict(size=[2, 2], counts=[0, 2, 1, 1]))])
+    assert next(proposals.masks()).tolist() == [[True, False], [True, True]]
+
+
+def test_published_ids_count_from_zero(tmp_path):
+    files = InstanceFiles(first_id=0)
+    for name in 'ab':
+        files.write(tmp_path / f'{name}.json', InstanceProposals.from_masks([SQUARE], [1]))
+    files.finish(tmp_path, dict(a='a.jpg', b='b.jpg'), tmp_path)
+    content = json.loads((tmp_path / 'annotations.json').read_text())
+    assert [image['id'] for image in content['images']] == [0, 1]
+    assert [(entry['id'], entry['image_id']) for entry in content['annotations']] == [(0, 0), (1, 1)]

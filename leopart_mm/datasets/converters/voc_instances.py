@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from leopart_mm.datasets.coco_json import write_coco
@@ -19,7 +18,7 @@ from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.datasets.voc_layout import read_meta
 from leopart_mm.datasets.voc_lists import find_list, image_folder, listed_names
 from leopart_mm.files import printable
-from leopart_mm.masks.coco_masks import mask_polygons
+from leopart_mm.masks.coco_masks import object_annotation
 from leopart_mm.progress import progress
 
 VOID, BACKGROUND, SPECK = 255, 0, 64
@@ -165,27 +164,6 @@ def object_masks(classes: np.ndarray, instances: np.ndarray | None = None) -> li
             components, number = ndimage.label(classes == value, np.ones((3, 3)))
             found += [(components == index, int(value)) for index in range(1, number + 1)]
     return found
-
-
-def object_annotation(mask: np.ndarray, category: int, shape: str = 'rle') -> dict[str, Any] | None:
-    """An annotation without ids (docs/methods/maskdistill.md §4 steps 3 and 4).
-
-    Args:
-        mask: (H, W) bool, with at least one pixel.
-        category: Its id.
-        shape: 'rle' or 'polygons'.
-
-    Returns:
-        None if no polygon is left.
-    """
-    lengths = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    height, width = mask.shape
-    outline = mask_polygons(mask) if shape == 'polygons' else dict(size=[height, width],
-                                                                   counts=lengths['counts'].decode())
-    if not outline:
-        return None
-    return dict(score=1., category_id=category, iscrowd=0, area=int(mask.sum()),
-                bbox=coco_mask.toBbox(lengths).tolist(), segmentation=outline, width=width, height=height)
 
 
 def _convert_one(read: Any, shape: str, agnostic: bool, min_area: int, published: bool, name: str
