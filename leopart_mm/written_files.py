@@ -64,6 +64,20 @@ class WrittenFiles:
         write_text_whole(self.record, json.dumps(names, indent=0) + '\n')
         return sorted(set(gone) - set(names))
 
+    def add(self, names: Iterable[str]) -> None:
+        """Note files that this run is about to write; those of runs before stay, and may be written again.
+
+        Args:
+            names: Files of this run, relative to the folder.
+
+        Raises:
+            OSError: If the note cannot be written.
+            ValueError: See `refuse_foreign`.
+        """
+        names = sorted(set(names))
+        self.refuse_foreign(names)
+        write_text_whole(self.record, json.dumps(sorted({*self._read(), *names}), indent=0) + '\n')
+
     def _read(self) -> list[str]:
         try:
             names = json.loads(self.record.read_text(encoding='utf-8'))

@@ -19,10 +19,13 @@ from leopart_mm.apis.mask_sets import GroundTruth, MaskSet
 from leopart_mm.apis.proposal_network import ProposalNetwork
 from leopart_mm.clustering.mask_clusters import SEED, ClusterNames, check_number, cluster_features, name_clusters
 from leopart_mm.datasets.coco_json import write_coco
+from leopart_mm.datasets.output_marks import mark_outputs
 from leopart_mm.devices import best_device
 from leopart_mm.files import printable, shorten, write_image_whole
 from leopart_mm.visualization.crop_sheet import crop_sheet
+from leopart_mm.written_files import WrittenFiles
 
+DESCRIPTION = 'Masks with clusters as categories, by leopart_mm'
 SHOWN, SHOWN_SIDE = 12, 128  # crops of a cluster in a picture, and their longest side
 
 
@@ -137,7 +140,7 @@ def cluster_masks(config: Config, masks: str | os.PathLike, out: str | os.PathLi
     Args:
         config: With `model.backbone` and `mask_clusters`.
         masks: The file of masks, see `MaskSet.read`.
-        out: The file that is written, whole or not at all.
+        out: The file that is written, whole or not at all. It replaces nothing but such a file of an earlier run.
         images: Folder of the images; None: `mask_clusters.data_root`.
         support: File of the masks of a support set, which is clustered too, but not written.
         support_images: Their images; None: `images`.
@@ -146,7 +149,7 @@ def cluster_masks(config: Config, masks: str | os.PathLike, out: str | os.PathLi
         checkpoint: Weights of the backbone; None: those that the config names.
         cache: Folder where features are kept; None: ``<out>.features`` beside `out`.
         device: Such as 'cuda:1'; None: a GPU if there is one.
-        show: A picture file for crops of each cluster; None: none.
+        show: A picture file for crops of each cluster, likewise; None: none.
         **settings: Fields of ClusterSettings, over those of the config.
 
     Raises:
@@ -165,6 +168,7 @@ def cluster_masks(config: Config, masks: str | os.PathLike, out: str | os.PathLi
     sets = [MaskSet.read(masks, folder, truths[0])]
     if support is not None:
         sets.append(MaskSet.read(support, folder if support_images is None else support_images, truths[1]))
+    _keep_files(out, show, [masks, support, gt, support_gt])
     check_number(sum(map(len, sets)), number)
     crops = [part.crops() for part in sets]
     targets = [target for part, truth in zip(sets, truths, strict=False) for target in part.targets(truth)]
@@ -191,6 +195,22 @@ def cluster_masks(config: Config, masks: str | os.PathLike, out: str | os.PathLi
         titles = [f'{cluster} {names.get(category, "")}' for cluster, category in enumerate(matching or range(number))]
         write_image_whole(Path(show).expanduser(), _picture(crops[0], clusters, titles))
     return report
+
+
+def _keep_files(out: Path, show: str | os.PathLike | None, inputs: Sequence[str | os.PathLike | None]) -> None:
+    """Refuse outputs that would replace an input, or a file that no run wrote."""
+    for path in inputs:
+        if path is not None and out.exists() and out.samefile(Path(path).expanduser()):
+            raise ValueError(f'{printable(out)} is read by this run, which would replace it: choose another --out.')
+    if out.exists():
+        with open(out, 'rb') as stream:
+            if DESCRIPTION.encode() not in stream.read(4096):
+                raise ValueError(f'{printable(out)} would be replaced, but no run wrote it: choose another --out, or '
+                                 'remove it.')
+    if show is not None:
+        picture = Path(show).expanduser()
+        WrittenFiles(picture.parent, 'pictures').add([picture.name])
+        mark_outputs(picture.parent, [picture.name])
 
 
 def feature_folder(out: Path) -> Path:
@@ -243,7 +263,7 @@ def _name(clusters: np.ndarray, targets: list[int | None], number: int,
 
 def _info(report: ClusterReport, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What the file says of itself: settings, sizes and, with a ground truth, the matching and its scores (percent)."""
-    info: dict[str, Any] = dict(description='Masks with clusters as categories, by leopart_mm', settings=dict(settings),
+    info: dict[str, Any] = dict(description=DESCRIPTION, settings=dict(settings),
                                 masks_per_cluster=report.sizes, support_masks=report.support)
     if (names := report.names) is None:
         return info

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.proposal_images import PreparedImage, ProposalImages, build_images
 from leopart_mm.apis.proposal_network import ProposalNetwork
-from leopart_mm.datasets.output_marks import mark_outputs, refuse_images_among
+from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs, refuse_images_among
 from leopart_mm.devices import best_device
 from leopart_mm.files import printable, shorten, write_image_whole, write_text_whole
 from leopart_mm.fingerprints import array_fingerprint
@@ -128,6 +128,8 @@ class ProposalRun:
         self.settings = proposal_settings(network, source, images)
         self.files = ImageRun(self.out / FOLDER, self.settings, source.format.suffix, overwrite,
                               refusal=self._refusal)
+        if self.show_dir is not None:
+            claim_pictures(self.show_dir, [f'{name}{PICTURE}' for name in images.images.names], images.paths)
         for folder, names in outputs.items():
             mark_outputs(folder, sorted(names))
 

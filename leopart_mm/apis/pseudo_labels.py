@@ -19,7 +19,7 @@ from leopart_mm.apis.label_scores import LABELS, LIST
 from leopart_mm.apis.predicted_images import PredictedImage, PredictionFile, size_of
 from leopart_mm.datasets.coco_json import write_coco
 from leopart_mm.datasets.image_reading import ImageReadError, image_size, read_image
-from leopart_mm.datasets.output_marks import mark_outputs
+from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs
 from leopart_mm.evaluation.coco_ap import average_precision
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.files import printable, shorten, write_image_whole, write_text_whole
@@ -27,10 +27,12 @@ from leopart_mm.fingerprints import file_fingerprint
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.masks.instance_shapes import SHAPES, instance_box, instance_mask
 from leopart_mm.masks.merging import ORDERS, OVERLAPS, merge_instances, select_instances
+from leopart_mm.output_index import OutputIndex
 from leopart_mm.palette import pascal_colours
 from leopart_mm.progress import progress
 from leopart_mm.visualization.overlay import overlay
 from leopart_mm.worker_processes import Workers
+from leopart_mm.written_files import WrittenFiles
 
 SELECTED, REPORT = 'selected.json', 'report.json'
 UNPREDICTED = ('leave_out', 'ignore')
@@ -132,17 +134,20 @@ def generate_pseudo_labels(predictions: str | os.PathLike, images: str | os.Path
         num_classes: Number of categories; None: those of `gt` or of the predictions' file, else at most 254.
         workers: Processes beside this one; the result does not depend on it.
         overwrite: Take over a folder with maps of other predictions or settings, and make all again.
-        show_dir: Folder for a picture of each map over its image.
+        show_dir: Folder for a picture of each map over its image. Pictures that no run wrote there stay.
 
     Raises:
         FileNotFoundError: If a file or an image is missing.
         FolderInUseError: If another run writes there.
-        ValueError: If a prediction cannot be used, or `out` holds something else; the message says which and why.
+        ValueError: If a prediction cannot be used, or an output would replace something else; the message says which
+            and why.
     """
     settings = settings or LabelSettings()
     found = PredictionFile.read(predictions, images, gt, num_classes)
     out = Path(out).expanduser()
     lock = lock_folder(out)
+    if OutputIndex(out / LABELS, {}).claimed() is None:
+        WrittenFiles(out, 'pseudo-labels').refuse_foreign([LIST, SELECTED, REPORT])
     made_of = dict(asdict(settings), predictions=file_fingerprint(found.path))
     run = ImageRun(out / LABELS, made_of, overwrite=overwrite, refusal=lambda before: (
         f'{printable(out)} holds label maps of other predictions, or made with other settings.'))
@@ -151,14 +156,17 @@ def generate_pseudo_labels(predictions: str | os.PathLike, images: str | os.Path
     report.num_categories = found.num_categories
     chosen = _select(found.images, settings, report)
     with_map = [image for image in found.images if chosen[image.name] or settings.unpredicted == 'ignore']
+    pictures = None if show_dir is None else Path(show_dir).expanduser()
+    if pictures is not None:
+        claim_pictures(pictures, [f'{image.name}.jpg' for image in with_map], [image.path for image in found.images])
     run.start(ImageList([image.path for image in with_map], [image.name for image in with_map]), report)
     _make(run, with_map, chosen, settings, workers)
     made = [image for image in with_map if run.index.records.get(image.name, {}).get('source')]
     _sum_up(run, made, report)
     write_text_whole(out / LIST, ''.join(f'{image.name}\n' for image in made))
     _write_selection(out / SELECTED, found, chosen, report)
-    if show_dir is not None:
-        _draw(run, made, Path(show_dir).expanduser())
+    if pictures is not None:
+        _draw(run, made, pictures)
     content = dict(settings=made_of, images=len(found.images), maps=len(made),
                    num_categories=report.num_categories, predictions=report.instances,
                    selected=report.selected, below_threshold=report.below, without_prediction=report.without,
@@ -290,7 +298,6 @@ def _write_selection(file: Path, found: PredictionFile, chosen: Mapping[str, lis
 
 def _draw(run: ImageRun, made: Sequence[PredictedImage], folder: Path) -> None:
     """Paint the maps over their images, where there is no newer picture."""
-    mark_outputs(folder, sorted({f'{image.name}.jpg'.split('/')[0] for image in made}))
     colours = pascal_colours(256)
     for image in progress(made, 'Drawing', len(made)):
         picture, labels = folder / f'{image.name}.jpg', run.file(image.name)

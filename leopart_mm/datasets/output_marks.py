@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from leopart_mm.files import printable, write_text_whole
+from leopart_mm.written_files import WrittenFiles
 
 MARKER = '.leopart_mm-outputs.json'
 # Of FolderRun; an older version of it left no mark, but 'labels/.model.json'.
@@ -13,7 +14,7 @@ FOLDER_OUTPUTS = ('labels', 'overlays', 'legend.png', 'names.yaml', 'report.json
 
 
 def mark_outputs(folder: str | os.PathLike, outputs: Sequence[str]) -> None:
-    """Note in a folder which of its entries are outputs.
+    """Note in a folder which of its entries are outputs, beside those that were noted before.
 
     Args:
         folder: The run's output folder.
@@ -22,7 +23,25 @@ def mark_outputs(folder: str | os.PathLike, outputs: Sequence[str]) -> None:
     Raises:
         OSError: If the mark cannot be written.
     """
-    write_text_whole(Path(folder) / MARKER, json.dumps(sorted(outputs)))
+    write_text_whole(Path(folder) / MARKER, json.dumps(sorted({*_noted(folder), *outputs})))
+
+
+def claim_pictures(folder: str | os.PathLike, names: Sequence[str], images: Iterable[str]) -> None:
+    """Note the pictures that a run is about to write, which replace neither images nor anything that no run wrote.
+
+    Args:
+        folder: Their folder, which need not exist.
+        names: The pictures, relative to it.
+        images: The images that they are made of.
+
+    Raises:
+        OSError: If the note cannot be written.
+        ValueError: If a picture would replace or hide an image, or replace a file that no run has noted.
+    """
+    outputs = sorted({name.split('/')[0] for name in names})
+    refuse_images_among(folder, outputs, images)
+    WrittenFiles(folder, 'pictures').add(names)
+    mark_outputs(folder, outputs)
 
 
 def refuse_images_among(folder: str | os.PathLike, outputs: Iterable[str], images: Iterable[str]) -> None:
@@ -67,7 +86,14 @@ def _is_output(place: str, top: str, known: dict[str, tuple[str, ...]]) -> bool:
 
 
 def _marked(folder: str) -> tuple[str, ...]:
+    noted = _noted(folder, None)
+    if noted is None:
+        return FOLDER_OUTPUTS if os.path.exists(os.path.join(folder, 'labels', '.model.json')) else ()
+    return noted
+
+
+def _noted(folder: str | os.PathLike, otherwise: tuple[str, ...] | None = ()) -> tuple[str, ...] | None:
     try:
         return tuple(map(str, json.loads(Path(folder, MARKER).read_text())))
     except (OSError, ValueError, TypeError):
-        return FOLDER_OUTPUTS if os.path.exists(os.path.join(folder, 'labels', '.model.json')) else ()
+        return otherwise

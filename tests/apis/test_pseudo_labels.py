@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leopart_mm.apis.image_inputs import list_images
 from leopart_mm.apis.label_scores import score_folder
 from leopart_mm.apis.pseudo_labels import LabelSettings, generate_pseudo_labels
 from leopart_mm.evaluation.label_writer import read_labels
@@ -261,3 +262,26 @@ def test_wrong_settings():
         LabelSettings(overlap='last')
     with pytest.raises(ValueError, match='threshold=nan'):
         LabelSettings(threshold=float('nan'))
+
+
+def test_pictures_and_lists_replace_nothing_of_the_user(tmp_path):
+    results, images = write_results(tmp_path, TWO)
+    before = {path: path.read_bytes() for path in images.iterdir()}
+    mine = tmp_path / 'holiday' / 'a.jpg'
+    mine.parent.mkdir()
+    mine.write_bytes(b'mine')
+    with pytest.raises(ValueError, match=r'a\.jpg would be replaced, but no run wrote it there'):
+        generate_pseudo_labels(results, images, tmp_path / 'out', show_dir=mine.parent)
+    assert mine.read_bytes() == b'mine'
+    mine = tmp_path / 'lists' / 'images.txt'
+    mine.parent.mkdir()
+    mine.write_text('mine')
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r'images\.txt would be replaced'):
+            generate_pseudo_labels(results, images, mine.parent)
+    assert mine.read_text() == 'mine'
+    for _ in range(2):  # pictures beside the maps: neither is taken for an image afterwards
+        generate_pseudo_labels(results, images, tmp_path / 'out', show_dir=tmp_path / 'out')
+    with pytest.raises(FileNotFoundError, match='no image'):
+        list_images(tmp_path / 'out')
+    assert {path: path.read_bytes() for path in images.iterdir()} == before

@@ -67,6 +67,14 @@ def test_primaps_train_compares_losses_and_gradient(name):
     assert not cls().same(ours, baseline)
 
 
+def test_instance_ap_compares_both_modes():
+    cls = get_benchmark('ap')
+    ours, baseline = (measure(cls, side, quick=True)['result'] for side in ('ours', 'baseline'))
+    assert cls().same(ours, baseline)
+    baseline['single'][1] += 0.01
+    assert not cls().same(ours, baseline)
+
+
 def test_neco_sort_tells_what_is_kept():
     from benchmarks.neco_sort import NeCoSort49, _kept
     work = NeCoSort49()

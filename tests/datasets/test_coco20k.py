@@ -39,3 +39,6 @@ def test_errors(tmp_path):
     with pytest.raises(ValueError, match=r'full\.json is no whole JSON: it is cut off at byte 9\d of 99'):
         convert(file, tmp_path / 'list.txt', tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+    part = file.rename(tmp_path / 'instances_selected.json')
+    with pytest.raises(ConversionError, match='would be replaced by its own part'):
+        convert(part, tmp_path / 'list.txt', tmp_path)

@@ -41,9 +41,22 @@ def test_masks_of_a_plain_folder_twice_and_faults(tmp_path, monkeypatch, capsys)
     assert status == 0, error
     assert 'features of 0 computed, of 6 there already' in printed
     assert out.read_bytes() == first
-    status, printed, error = cluster('--images', images, '--num-clusters', 3)
+    status, printed, error = cluster('--images', images, '--num-clusters', 3, '--show', tmp_path / 'show.png')
     assert status == 0, error
     assert 'in 3 clusters' in printed
+    assert cv2.imread(str(tmp_path / 'show.png')).shape[0] > height
+    user = tmp_path / 'user.png'
+    user.write_bytes(b'mine')
+    joint = masks / 'annotations.json'
+    before = joint.read_bytes()
+    for arguments, path, words in ((['--show', user], out, 'user.png would be replaced, but no run wrote it there'),
+                                   (['--show', images / '2.png'], out, '2.png would be replaced'),
+                                   ([], user, 'user.png would be replaced, but no run wrote it'),
+                                   ([], joint, 'annotations.json would be replaced')):
+        status, printed, error = cluster('--images', images, *arguments, out=path)
+        assert status == 1
+        assert words in error.splitlines()[-1]
+    assert (user.read_bytes(), joint.read_bytes()) == (b'mine', before)
     for arguments, words in ((['--images', tmp_path], '3 of the 3 images of'),
                              (['--images', images, '--num-clusters', 7], '6 masks cannot form 7 clusters'),
                              (['--images', images, '--gt', tmp_path / 'no.json'], 'no.json'),

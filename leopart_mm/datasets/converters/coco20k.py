@@ -59,6 +59,9 @@ def convert(source: str | os.PathLike, listing: str | os.PathLike, out: str | os
     """
     source, out = require(source, 'The file of annotations', SOURCE), Path(out).expanduser()
     names = read_lines(require(listing, 'The list of images', LIST))
+    if any(source.samefile(out / name) for name in (SELECTED, AGNOSTIC) if (out / name).exists()):
+        raise ConversionError(f'{printable(source)} would be replaced by its own part: choose another folder to write '
+                              'to.')
     found = select_images(read_coco(source), names, str(listing))
     for name, part in ((SELECTED, found), (AGNOSTIC, agnostic(found))):
         write_coco(out / name, part.images, part.annotations, part.categories)
