@@ -14,7 +14,7 @@ from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, pre
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation, model_digest
 from leopart_mm.datasets.band_reading import read_bands
-from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_images_among
+from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_images_among, refuse_strangers
 from leopart_mm.evaluation.label_writer import no_data_label, read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
 from leopart_mm.fingerprints import text_fingerprint
@@ -63,6 +63,8 @@ class FolderRun:
                         max_side=inferencer.max_side, config=config_digest(inferencer),
                         numbers=[inferencer.value_range and list(inferencer.value_range), inferencer.nodata])
         lock = lock_folder(self.out)  # released at the end of this block; `run` takes it again
+        refuse_strangers(self.out, ['report.json', *['overlays', 'legend.png'] * overlays,
+                                    *['sheet.html', 'sheet.png'] * sheet])
         self.images = ImageRun(self.out / 'labels', settings, overwrite=overwrite, clear=self._remove_pictures)
         self._before = self.images.index.before or {}
         mark_outputs(self.out, FOLDER_OUTPUTS)

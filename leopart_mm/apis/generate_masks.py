@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.proposal_images import PreparedImage, ProposalImages, build_images
 from leopart_mm.apis.proposal_network import ProposalNetwork
-from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs, refuse_images_among
+from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs, refuse_images_among, refuse_strangers
 from leopart_mm.devices import best_device
 from leopart_mm.files import printable, shorten, write_image_whole, write_text_whole
 from leopart_mm.fingerprints import array_fingerprint
@@ -118,13 +118,15 @@ class ProposalRun:
         self.out = Path(out).expanduser()
         self.show_dir = None if show_dir is None else Path(show_dir).expanduser()
         self.batch_size, self.readers, self.workers = batch_size, readers, workers
-        outputs = {self.out: {FOLDER, REPORT}}
+        joint = [getattr(source.format, 'joint', REPORT)]
+        outputs = {self.out: {FOLDER, REPORT, *joint}}
         if self.show_dir is not None:
             outputs.setdefault(self.show_dir, set()).update(
                 f'{name}{PICTURE}'.split('/')[0] for name in images.images.names)
         for folder, names in outputs.items():
             refuse_images_among(folder, names, images.paths)
         self._lock = lock_folder(self.out)
+        refuse_strangers(self.out, [REPORT] if (self.out / FOLDER).exists() else [REPORT, *joint])
         self.settings = proposal_settings(network, source, images)
         self.files = ImageRun(self.out / FOLDER, self.settings, source.format.suffix, overwrite,
                               refusal=self._refusal)

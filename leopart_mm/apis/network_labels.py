@@ -22,7 +22,7 @@ from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, mark_missing, model_digest
 from leopart_mm.apis.label_scores import LABELS, LIST
 from leopart_mm.datasets.image_reading import ImageReadError
-from leopart_mm.datasets.output_marks import mark_outputs
+from leopart_mm.datasets.output_marks import mark_outputs, refuse_strangers
 from leopart_mm.evaluation.label_writer import write_labels
 from leopart_mm.files import printable, write_text_whole
 from leopart_mm.folder_lock import lock_folder
@@ -52,7 +52,7 @@ class LabelRun:
 
     Raises:
         FolderInUseError: If another run writes there.
-        ValueError: If `labels_at` is unknown, or `out` holds maps of something else.
+        ValueError: If `labels_at` is unknown, or `out` holds maps or files of something else.
     """
 
     def __init__(self, inferencer: LeopartInferencer, out: str | os.PathLike, crf: CRFSettings | None = None,
@@ -62,6 +62,7 @@ class LabelRun:
         self.inferencer, self.crf, self.labels_at, self.workers = inferencer, crf, labels_at, workers
         self.out = Path(out).expanduser()
         self._lock = lock_folder(self.out)
+        refuse_strangers(self.out, [LIST, REPORT])
         self.settings = dict(model=model_digest(inferencer.model), config=config_digest(inferencer),
                              crf=None if crf is None else asdict(crf), labels_at=None if crf else labels_at)
         self.files = ImageRun(self.out / LABELS, self.settings, overwrite=overwrite, refusal=lambda before: (

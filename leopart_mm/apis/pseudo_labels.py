@@ -19,7 +19,7 @@ from leopart_mm.apis.label_scores import LABELS, LIST
 from leopart_mm.apis.predicted_images import PredictedImage, PredictionFile, size_of
 from leopart_mm.datasets.coco_json import write_coco
 from leopart_mm.datasets.image_reading import ImageReadError, image_size, read_image
-from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs
+from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs, refuse_strangers
 from leopart_mm.evaluation.coco_ap import average_precision
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.files import printable, shorten, write_image_whole, write_text_whole
@@ -27,12 +27,10 @@ from leopart_mm.fingerprints import file_fingerprint
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.masks.instance_shapes import SHAPES, instance_box, instance_mask
 from leopart_mm.masks.merging import ORDERS, OVERLAPS, merge_instances, select_instances
-from leopart_mm.output_index import OutputIndex
 from leopart_mm.palette import pascal_colours
 from leopart_mm.progress import progress
 from leopart_mm.visualization.overlay import overlay
 from leopart_mm.worker_processes import Workers
-from leopart_mm.written_files import WrittenFiles
 
 SELECTED, REPORT = 'selected.json', 'report.json'
 UNPREDICTED = ('leave_out', 'ignore')
@@ -146,8 +144,7 @@ def generate_pseudo_labels(predictions: str | os.PathLike, images: str | os.Path
     found = PredictionFile.read(predictions, images, gt, num_classes)
     out = Path(out).expanduser()
     lock = lock_folder(out)
-    if OutputIndex(out / LABELS, {}).claimed() is None:
-        WrittenFiles(out, 'pseudo-labels').refuse_foreign([LIST, SELECTED, REPORT])
+    refuse_strangers(out, [LIST, SELECTED, REPORT])
     made_of = dict(asdict(settings), predictions=file_fingerprint(found.path))
     run = ImageRun(out / LABELS, made_of, overwrite=overwrite, refusal=lambda before: (
         f'{printable(out)} holds label maps of other predictions, or made with other settings.'))

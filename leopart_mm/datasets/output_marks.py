@@ -44,6 +44,23 @@ def claim_pictures(folder: str | os.PathLike, names: Sequence[str], images: Iter
     mark_outputs(folder, outputs)
 
 
+def refuse_strangers(folder: str | os.PathLike, outputs: Iterable[str]) -> None:
+    """Refuse an output folder in which outputs would replace what no run has marked as its own.
+
+    Args:
+        folder: The run's output folder, which need not exist.
+        outputs: Names of the run's files and sub-folders in it.
+
+    Raises:
+        ValueError: If one exists that is not marked.
+    """
+    known = _marked(os.fspath(folder))
+    for name in outputs:
+        if name not in known and os.path.lexists(os.path.join(folder, name)):
+            raise ValueError(f'{printable(os.path.join(folder, name))} would be replaced, but no run wrote it there: '
+                             'choose another folder for the outputs, or remove it.')
+
+
 def refuse_images_among(folder: str | os.PathLike, outputs: Iterable[str], images: Iterable[str]) -> None:
     """Refuse an output folder whose outputs would replace, or be taken for, the images that they are made of.
 

@@ -13,6 +13,7 @@ import torch
 from leopart_mm.apis import LeopartInferencer
 from leopart_mm.apis.folder_run import FolderRun
 from leopart_mm.apis.inferencer import model_digest
+from leopart_mm.datasets.output_marks import mark_outputs
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.folder_lock import FolderInUseError
 from leopart_mm.visualization.cluster_names import ClusterNames
@@ -260,6 +261,9 @@ def test_an_output_folder_in_equal_to_or_above_the_images(tmp_path, place):
 def test_overlays_never_replace_the_images(tmp_path):
     write_images(tmp_path / 'overlays', ['a.jpg'])
     before = (tmp_path / 'overlays' / 'a.jpg').read_bytes()
+    with pytest.raises(ValueError, match='overlays would be replaced, but no run wrote it there'):
+        run(tmp_path / 'overlays', tmp_path, overlays=True)
+    mark_outputs(tmp_path, ['overlays'])  # of a run before
     with pytest.raises(ValueError, match=r'would replace or hide the image .*overlays/a\.jpg: choose a folder'):
         run(tmp_path / 'overlays', tmp_path, overlays=True)
     assert (tmp_path / 'overlays' / 'a.jpg').read_bytes() == before
@@ -272,6 +276,13 @@ def test_files_of_somebody_else_are_not_touched(tmp_path):
         with pytest.raises(ValueError, match='holds files that this tool did not write'):
             run(tmp_path / 'JPEGImages', tmp_path, overwrite=overwrite)
     assert (tmp_path / 'labels' / '1.png').read_bytes() == before
+    for name, options in (('report.json', {}), ('legend.png', dict(overlays=True)), ('sheet.html', dict(sheet=True))):
+        mine = tmp_path / name.split('.')[0] / name
+        mine.parent.mkdir()
+        mine.write_text('mine')
+        with pytest.raises(ValueError, match=f'{name} would be replaced, but no run wrote it there'):
+            run(tmp_path / 'JPEGImages', mine.parent, **options)
+        assert mine.read_text() == 'mine'
 
 
 def test_the_home_folder(tmp_path, monkeypatch):

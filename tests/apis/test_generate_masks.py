@@ -210,6 +210,15 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path, pictures):
     with pytest.raises(ValueError, match='holds files that this tool did not write'):
         propose(pictures, tmp_path / 'out', overwrite=True)
     assert (tmp_path / 'out' / 'proposals' / 'mine.png').read_text() == 'mine'
+    for name, folders in (('report.json', dict(out=tmp_path / 'mine')),
+                          ('8.jpg', dict(out=tmp_path / 'new', show_dir=tmp_path / 'mine'))):
+        mine = tmp_path / 'mine' / name
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text('mine')
+        for _ in range(2):
+            with pytest.raises(ValueError, match=f'{name} would be replaced, but no run wrote it there'):
+                propose(pictures, **folders)
+        assert mine.read_text() == 'mine'
 
 
 def test_what_a_config_must_say(tmp_path, pictures):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leopart_mm.datasets.file_lists import find_files
-from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs
+from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs, refuse_strangers
 
 
 def make(root, *names):
@@ -38,6 +38,15 @@ def test_marks_of_several_runs_in_one_folder_stay(tmp_path):
     mark_outputs(tmp_path, ['labels'])
     mark_outputs(tmp_path, ['b.png'])
     assert found(tmp_path) == ['c.png']
+
+
+def test_outputs_replace_what_is_marked_and_nothing_else(tmp_path):
+    make(tmp_path, 'report.json', 'list.txt')
+    mark_outputs(tmp_path, ['list.txt'])
+    refuse_strangers(tmp_path, ['list.txt', 'new.txt'])
+    with pytest.raises(ValueError, match=r'report\.json would be replaced, but no run wrote it there'):
+        refuse_strangers(tmp_path, ['list.txt', 'report.json'])
+    refuse_strangers(tmp_path / 'none', ['report.json'])
 
 
 def test_pictures_replace_those_of_runs_and_nothing_else(tmp_path):
