@@ -1,7 +1,6 @@
 """What people hand to the inferencer: files, folders, arrays; any number of bands."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,9 @@ import numpy as np
 
 from leopart_mm.datasets.band_reading import ARRAY_SUFFIXES
 from leopart_mm.datasets.file_lists import find_files
+from leopart_mm.datasets.image_names import image_names
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
-from leopart_mm.files import fitting_name, printable
+from leopart_mm.files import printable
 
 SUFFIXES = IMAGE_SUFFIXES + ARRAY_SUFFIXES
 
@@ -60,7 +60,7 @@ def list_images(inputs: ImageInput | Sequence[ImageInput]) -> ImageList:
         else:
             raise FileNotFoundError(f'There is no image or folder {printable(entry)}.')
     single_folder = not many and isinstance(entries[0], str) and os.path.isdir(entries[0])
-    result.names = _names(result.images, entries[0] if single_folder else None)
+    result.names = image_names(result.images, entries[0] if single_folder else None)
     return result
 
 
@@ -73,7 +73,7 @@ def named_images(paths: Sequence[str], root: str | os.PathLike | None = None) ->
     """
     above = root is not None and all(
         Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root)) for path in paths)
-    return ImageList(list(paths), _names(paths, os.fspath(root) if above else None))
+    return ImageList(list(paths), image_names(paths, os.fspath(root) if above else None))
 
 
 def _path(entry: object) -> str:
@@ -90,38 +90,6 @@ def _search(folder: str) -> tuple[list[str], int]:
                                 f'ends with one of {" ".join(SUFFIXES)} (in either case; what this tool wrote does not '
                                 'count).')
     return images, len(files) - len(images)
-
-
-def _names(images: Sequence[str | np.ndarray], root: str | None) -> list[str]:
-    """Unique names: without suffix where that is unique, else with it behind _, else the whole file name."""
-    paths = [os.path.abspath(image) for image in images if isinstance(image, str)]
-    if root is None and paths:
-        root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    choices = {image: _choices(image, root) for image in images if isinstance(image, str)}
-    levels = dict.fromkeys(choices, 0)
-    arrays = [f'image_{number}' for number, image in enumerate(images) if isinstance(image, np.ndarray)]
-    while True:
-        counts = Counter([*arrays, *(choice[levels[image]] for image, choice in choices.items())])
-        # All that share a name take the next longer one; a name taken so may be another file's, hence again.
-        shared = [image for image, choice in choices.items()
-                  if counts[choice[levels[image]]] > 1 and levels[image] + 1 < len(choice)]
-        if not shared:
-            break
-        for image in shared:
-            levels[image] += 1
-    names, times = [], Counter()
-    for number, image in enumerate(images):
-        name = f'image_{number}' if isinstance(image, np.ndarray) else choices[image][levels[image]]
-        name = fitting_name(name, 4)
-        times[name] += 1
-        names.append(name if times[name] == 1 else f'{name}_{times[name]}')  # an image that is listed twice
-    return names
-
-
-def _choices(image: str, root: str) -> list[str]:
-    path = Path(os.path.relpath(os.path.abspath(image), os.path.abspath(root)))
-    stem = path.with_suffix('').as_posix()
-    return [stem, f'{stem}_{path.suffix[1:]}', path.as_posix()]
 
 
 def preview(image: np.ndarray, bands: int, max_side: int | None = None,

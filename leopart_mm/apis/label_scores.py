@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leopart_mm.clustering.matching import MatchingScores
+from leopart_mm.datasets.labelled_images import LABELS, LIST
 from leopart_mm.evaluation.label_map_scores import score_label_maps
 from leopart_mm.evaluation.report import MATCHING_NAMES
 from leopart_mm.files import printable, shorten
-
-LABELS, LIST = 'labels', 'images.txt'
 
 
 @dataclass(frozen=True)

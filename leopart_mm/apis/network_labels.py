@@ -20,8 +20,8 @@ from leopart_mm.apis.folder_run import config_digest
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images
 from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, mark_missing, model_digest
-from leopart_mm.apis.label_scores import LABELS, LIST
 from leopart_mm.datasets.image_reading import ImageReadError
+from leopart_mm.datasets.labelled_images import LABELS, LIST
 from leopart_mm.datasets.output_marks import mark_outputs, refuse_strangers
 from leopart_mm.evaluation.label_writer import write_labels
 from leopart_mm.files import printable, write_text_whole

@@ -15,10 +15,10 @@ import numpy as np
 
 from leopart_mm.apis.image_inputs import ImageList
 from leopart_mm.apis.image_run import ImageRun, Report
-from leopart_mm.apis.label_scores import LABELS, LIST
 from leopart_mm.apis.predicted_images import PredictedImage, PredictionFile, size_of
 from leopart_mm.datasets.coco_json import write_coco
 from leopart_mm.datasets.image_reading import ImageReadError, image_size, read_image
+from leopart_mm.datasets.labelled_images import LABELS, LIST
 from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs, refuse_strangers
 from leopart_mm.evaluation.coco_ap import average_precision
 from leopart_mm.evaluation.label_writer import read_labels

@@ -4,6 +4,7 @@ from leopart_mm.datasets.cityscapes import Cityscapes27
 from leopart_mm.datasets.coco import COCOStuff15, COCOStuff27, COCOThings12
 from leopart_mm.datasets.coco_instances import CocoInstances
 from leopart_mm.datasets.image_reading import ImageReadError, read_image
+from leopart_mm.datasets.labelled_images import LabelledImages
 from leopart_mm.datasets.paired_folders import PairedFolders
 from leopart_mm.datasets.potsdam import Potsdam3
 from leopart_mm.datasets.unlabelled import UnlabelledImages
@@ -11,5 +12,6 @@ from leopart_mm.datasets.voc_layout import VOCLayoutDataset
 
 __all__ = [
     'ADE20K151', 'ADE20KStreetParts', 'COCOStuff15', 'COCOStuff27', 'COCOThings12', 'Cityscapes27', 'CocoInstances',
-    'ImageReadError', 'PairedFolders', 'Potsdam3', 'UnlabelledImages', 'VOCLayoutDataset', 'read_image'
+    'ImageReadError', 'LabelledImages', 'PairedFolders', 'Potsdam3', 'UnlabelledImages', 'VOCLayoutDataset',
+    'read_image'
 ]

@@ -74,8 +74,9 @@ class PairedFolders(HasValueRange, BaseSegDataset):
                 raise FileNotFoundError(f'The folder of {what}, {folder}, is missing. {hint} Set data_root (now '
                                         f'{self.data_root}) or data_prefix.'.replace('  ', ' '))
         names = take_subset(self._names(masks), self.num_samples, self.subset_seed)
+        image_of = self._finder(images)
         samples = [
-            dict(img_path=str(images / (name + self.img_suffix)),
+            dict(img_path=str(image_of(name)),
                  seg_map_path=str(masks / (name + self.seg_map_suffix)),
                  label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[],
                  **(dict(num_classes=len(self.metainfo['classes'])) if self.CHECK_IDS else {})) for name in names
@@ -87,6 +88,10 @@ class PairedFolders(HasValueRange, BaseSegDataset):
                         'with a mask')
         self.measure_range(samples)
         return samples
+
+    def _finder(self, images: Path) -> Callable[[str], Path]:
+        """A function from a name to the file of its image, which may be missing."""
+        return lambda name: images / (name + self.img_suffix)
 
     def _names(self, masks: Path) -> list[str]:
         suffix = self.seg_map_suffix

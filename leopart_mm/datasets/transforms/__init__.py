@@ -1,3 +1,4 @@
+from leopart_mm.datasets.transforms.affine import SegRandomAffine
 from leopart_mm.datasets.transforms.colour_jitter import RandomColourJitter
 from leopart_mm.datasets.transforms.draw_student import DrawStudentAugmentation
 from leopart_mm.datasets.transforms.formatting import PackMultiCrop
@@ -21,6 +22,6 @@ from leopart_mm.geometry.crop_boxes import crop_boxes, sample_crops
 __all__ = [
     'CentreCrop', 'DrawPhotometric', 'DrawStudentAugmentation', 'KeepNetworkSize', 'LoadImage', 'LoadInstances',
     'LoadMask', 'LoadProposals', 'PackMultiCrop', 'PackProposals', 'RandomColourJitter', 'ResizeOriented',
-    'ResizeSegMap', 'ResizeShorterSide', 'RoIAlignedMultiCrop', 'SeedFromDraw', 'SegRandomFlip',
-    'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
+    'ResizeSegMap', 'ResizeShorterSide', 'RoIAlignedMultiCrop', 'SeedFromDraw', 'SegRandomAffine',
+    'SegRandomFlip', 'SegRandomResizedCrop', 'crop_boxes', 'sample_crops'
 ]

@@ -3,6 +3,7 @@
 from leopart_mm.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from leopart_mm.engine.hooks.backbone_checkpoint_hook import BackboneCheckpointHook
 from leopart_mm.engine.hooks.detectron2_checkpoint_hook import Detectron2CheckpointHook
+from leopart_mm.engine.hooks.fresh_classifier_hook import FreshClassifierHook
 from leopart_mm.engine.hooks.health_hook import DivergenceError, HealthHook
 from leopart_mm.engine.hooks.picture_hook import ClusterVisualizationHook, PictureHook, StagePicturesHook
 from leopart_mm.engine.hooks.proposals_hook import ProposalsHook
@@ -14,6 +15,6 @@ from leopart_mm.engine.hooks.value_range_hook import ValueRangeHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'ClusterVisualizationHook', 'Detectron2CheckpointHook',
-    'DivergenceError', 'EMATeacherHook', 'HealthHook', 'PictureHook', 'ProposalsHook', 'PrototypeHook',
-    'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook', 'ValueRangeHook'
+    'DivergenceError', 'EMATeacherHook', 'FreshClassifierHook', 'HealthHook', 'PictureHook', 'ProposalsHook',
+    'PrototypeHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook', 'ValueRangeHook'
 ]

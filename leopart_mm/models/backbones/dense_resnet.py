@@ -1,4 +1,4 @@
-"""DenseResNet: a ResNet whose map has stride 16, for the baselines."""
+"""DenseResNet: a ResNet whose map has stride 16, for the baselines, or 8, for DeepLab."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +20,14 @@ DILATIONS = {32: (1, 1, 1, 1), 16: (1, 1, 1, 2), 8: (1, 1, 2, 4)}
 class DenseResNet(PretrainedBackbone, ResNet):
     """mmseg's ResNet with the last stage dilated (docs/methods/leopart.md §8), under torchvision's parameter names.
 
+    With ``output_stride=8, norm_eval=False`` it is the one of MaskDistill's DeepLab (docs/methods/maskdistill.md §8.1).
+
     Args:
         depth: 18, 34, 50, 101 or 152.
         checkpoint: File or URL of pretrained weights (DenseCL, SwAV, MoCo-v2, MaskContrast, torchvision, MM), or
             'timm://NAME'; read by `init_weights()`.
         checkpoint_key: Which network of the file; None takes the one that is no momentum encoder, see `find_network`.
-        output_stride: 16 (published), 8 or 32 pixels per cell.
+        output_stride: 16 (published for Leopart's baselines), 8 (for DeepLab) or 32 pixels per cell.
         out_indices: Stages whose maps are returned.
         **kwargs: As in mmseg's ResNet (``norm_eval``, ``frozen_stages``, ...).
 
@@ -58,6 +60,11 @@ class DenseResNet(PretrainedBackbone, ResNet):
         """What this network needs of a checkpoint."""
         shapes = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         return NetworkSpec(f'ResNet-{self.depth}', shapes, RESNET)
+
+    def train(self, mode: bool = True) -> 'DenseResNet':
+        """Switch to training or evaluation mode; what is frozen stays in evaluation mode. mmseg's returns None."""
+        super().train(mode)
+        return self
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Image (B, 3, H, W), normalised, to one map (B, C, ceil(H/stride), ceil(W/stride)) per entry of `out_indices`.
