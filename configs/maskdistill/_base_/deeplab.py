@@ -3,7 +3,9 @@
 # tools/label_images.py, at 512 x 512 whatever their shape. Scored on VOC's val: labels of 512 x 512 come to the size of
 # the image (nearest, §11) and keep the names that the categories have; matching=hungarian where these are raw clusters.
 # crf=True: labels come from the logits at the size of the image, through a CRF (§9.1; 10 iterations, sigmas 1, 67, 3).
-_base_ = ['../../_base_/network.py', '../../_base_/schedules/deeplab_45e.py', '../../_base_/probe_runtime.py']
+_base_ = ['../../_base_/network.py', '../../_base_/schedules/deeplab_45e.py', '../../_base_/default_runtime.py']
+default_scope = 'mmseg'
+sync_bn = 'torch'  # MMEngine converts BN layers where several processes train
 checkpoint = 'checkpoints/moco_v2_800ep_pretrain.pth.tar'  # MoCo, DINO, SwAV, torchvision, ...
 num_classes = 21  # background included
 data_root = 'data/VOCdevkit/VOC2012'
