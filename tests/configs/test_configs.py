@@ -53,8 +53,9 @@ def test_data_and_network_reach_every_place(path):
     """Of one command line: no other place keeps a folder, a width, an architecture or colour statistics of its own."""
     kind = LOADED[path].model.backbone.type
     cfg = load_config(path, dict(data_root='/elsewhere', **(dict(backbone=NETWORK) if 'ViT' in kind else {})))
-    loader = cfg.get('train_dataloader') or cfg.get('test_dataloader')
-    assert (loader.dataset if loader else cfg.mask_clusters).data_root == '/elsewhere'
+    loader = cfg.get('train_dataloader') or cfg.get('test_dataloader') or cfg.get('proposal_dataloader')
+    root = (loader.dataset if loader else cfg.mask_clusters).data_root
+    assert root in ('/elsewhere', '/elsewhere/JPEGImages')
     roots = {text for text in strings(cfg._cfg_dict.to_dict()) if text.startswith('data/')}
     assert roots <= {cfg.get('val_data_root')}
     if 'ViT' not in kind:
