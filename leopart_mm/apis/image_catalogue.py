@@ -66,7 +66,7 @@ def write_image_catalogue(folder: str | os.PathLike, out: str | os.PathLike,
 
     Raises:
         FileNotFoundError: If the list or images are missing.
-        ValueError: If no image is left.
+        ValueError: If no image is left, or several lists have this name.
     """
     folder = Path(folder).expanduser()
     images = image_folder(folder)

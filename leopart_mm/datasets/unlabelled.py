@@ -42,6 +42,7 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
         ann_file: Optional list: a text file with one path per line (relative to the images; an id without suffix, as
             in VOC's lists, is completed; a class number or a mask behind it, as in ImageNet's and DeepLab's lists, is
             ignored) or a COCO json (``images[].file_name``). Relative to `data_root` if it does not exist as given.
+            Several lists are joined, such as VOC2007's trainval and test; each of their images counts once.
         data_prefix: ``dict(img_path=...)``, the folder of the images relative to `data_root`.
         folders: Optional choice of sub-folders: names, or a text file with one name per line (ImageNet-100).
         suffixes: Endings of image files, in lower case; the case of a file's ending does not matter.
@@ -68,7 +69,7 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
 
     def __init__(self,
                  data_root: str,
-                 ann_file: str = '',
+                 ann_file: str | Sequence[str] = '',
                  data_prefix: dict | None = None,
                  folders: str | Sequence[str] | None = None,
                  suffixes: Sequence[str] = IMAGE_SUFFIXES,
@@ -94,14 +95,15 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
         self.image_folder = (data_prefix or {}).get('img_path', '')
         super().__init__(ann_file='', data_root=os.path.expanduser(data_root), pipeline=list(pipeline),
                          data_prefix=dict(), serialize_data=serialize_data, lazy_init=True)
-        self.ann_file = os.path.expanduser(ann_file)
+        lists = [ann_file] if isinstance(ann_file, str) else ann_file
+        self.lists = [os.path.expanduser(name) for name in lists if name]
         if not lazy_init:
             self.full_init()
 
     def load_data_list(self) -> list[dict]:
         """The images as ``dict(img_path=...)``, sorted (a list file keeps its order)."""
         root = self.existing_folder(self.image_folder)
-        paths = self._from_list(root) if self.ann_file else self._from_folders(root)
+        paths = self._from_lists(root) if self.lists else self._from_folders(root)
         samples = [dict(img_path=path) for path in take_subset(paths, self.num_samples, self.subset_seed)]
         self.measure_range(samples)
         return samples
@@ -125,8 +127,15 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
         say_what_counts(len(paths), (path for path in files if path not in taken), root, MORE_FORMATS)
         return paths
 
-    def _from_list(self, root: Path) -> list[str]:
-        list_file = self._find(self.ann_file)
+    def _from_lists(self, root: Path) -> list[str]:
+        files = [self._find(name) for name in self.lists]
+        paths = [path for file in files for path in self._from_list(root, file)]
+        found = paths if len(files) == 1 else list(dict.fromkeys(paths))
+        say_what_counts(len(found), others_in(root, found), root, {},
+                        f'that {", ".join(map(printable, files))} names')
+        return found
+
+    def _from_list(self, root: Path, list_file: Path) -> list[str]:
         if list_file.suffix == '.json':
             content = json.loads(list_file.read_text(encoding='utf-8-sig'))
             if not isinstance(content, dict) or 'images' not in content:
@@ -144,9 +153,7 @@ class UnlabelledImages(HasValueRange, SkipsUnreadable):
             if self.on_corrupt == 'raise' or len(missing) == len(names):
                 raise FileNotFoundError(message)
             print_log(message + ' They are left out.', logger='current', level=logging.WARNING)
-        found = [path for path in paths if path is not None]
-        say_what_counts(len(found), others_in(root, found), root, {}, f'that {printable(list_file)} names')
-        return found
+        return [path for path in paths if path is not None]
 
     def _find(self, name: str) -> Path:
         for path in (Path(name), Path(self.data_root) / name):

@@ -24,6 +24,7 @@ from leopart_mm.datasets.readers import with_our_readers
 from leopart_mm.datasets.skipping import ON_CORRUPT, SkipsUnreadable
 from leopart_mm.datasets.subset import take_subset
 from leopart_mm.datasets.value_range import HasValueRange, Range
+from leopart_mm.datasets.voc_lists import find_list
 from leopart_mm.files import printable, shorten
 from leopart_mm.registry import DATASETS
 
@@ -47,7 +48,8 @@ class VOCLayoutDataset(HasValueRange, SkipsUnreadable, BaseSegDataset):
     Args:
         data_root: The folder with the parts above.
         split: Name(s) of the list(s): ``'val'``, ``'trainaug'``, or several that are joined: ``('train', 'val')``. The
-            metainfo ``split`` of a sample says from which it comes.
+            metainfo ``split`` of a sample says from which it comes. Lists of ImageSets/Main (VOC's detection layout)
+            are found where ImageSets/Segmentation has none of this name, or as ``'Main/trainval'``.
         ann_file: A list file instead of `split`, relative to `data_root`.
         data_prefix: Folders of images and masks, relative to `data_root`. ``seg_map_path=None``: there are no masks.
         img_suffix: None takes any type of image that exists; else e.g. ``'.jpg'``.
@@ -155,8 +157,7 @@ class VOCLayoutDataset(HasValueRange, SkipsUnreadable, BaseSegDataset):
 
     def _read_ids(self) -> dict[str, str]:
         """Line of a list, mostly an id -> name of the (first) list that holds it."""
-        lists = Path(self.data_root) / 'ImageSets' / 'Segmentation'
-        files = [Path(self.ann_file)] if self.ann_file else [lists / f'{split}.txt' for split in self.splits]
+        files = [Path(self.ann_file)] if self.ann_file else [self._list(split) for split in self.splits]
         ids: dict[str, str] = {}  # an id in two lists is one sample
         for file in files:
             if not file.is_file():
@@ -170,6 +171,12 @@ class VOCLayoutDataset(HasValueRange, SkipsUnreadable, BaseSegDataset):
         if not ids:
             raise ValueError(f'The list {", ".join(map(str, files))} names no image.')
         return ids
+
+    def _list(self, split: str) -> Path:
+        try:
+            return find_list(self.data_root, split, prefer='ImageSets/Segmentation')
+        except FileNotFoundError:
+            return Path(self.data_root) / 'ImageSets' / 'Segmentation' / f'{split}.txt'  # the caller says what is there
 
     def _finder(self, image_dir: Path) -> Callable[[str], tuple[Path, Path | None]]:
         """A function from a line of a list to its image and its mask."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from leopart_mm.datasets.file_lists import readings
+from leopart_mm.datasets.file_lists import read_lines, readings
 from leopart_mm.datasets.object_boxes import image_key
 from leopart_mm.files import printable, shorten
 
@@ -18,20 +18,30 @@ LISTS = ('ImageSets/Segmentation', 'ImageSets/Main', 'sets')
 IMAGES = ('JPEGImages', 'images')
 
 
-def find_list(root: str | os.PathLike, split: str | os.PathLike) -> Path:
+def find_list(root: str | os.PathLike, split: str | os.PathLike, prefer: str | None = None) -> Path:
     """The file of a list.
 
     Args:
         root: The folder of VOC.
-        split: The name of a list, looked for in ImageSets/Segmentation, ImageSets/Main and sets, in this order; or a
-            file, as given or relative to `root`.
+        split: The name of a list of ImageSets/Segmentation, ImageSets/Main or sets, also with the folder in front
+            (``Main/trainval``); or a file, as given or relative to `root`.
+        prefer: The folder whose list is meant if several have one of this name with other images, as VOC's trainval.
 
     Raises:
         FileNotFoundError: If there is none; the message names those that are there.
+        ValueError: If several are meant.
     """
     root = Path(root)
     given = Path(split).expanduser()
-    for place in (*(root / folder / f'{split}.txt' for folder in LISTS), given, root / given):
+    found = {folder: root / folder / f'{split}.txt' for folder in LISTS if (root / folder / f'{split}.txt').is_file()}
+    if prefer in found:
+        return found[prefer]
+    contents = {frozenset(read_lines(file)) for file in found.values()}
+    if len(contents) > 1:
+        choices = ' or '.join(f'{Path(folder).name}/{split}' for folder in found)
+        raise ValueError(f'{printable(root)} has lists {printable(split)} of different images in '
+                         f'{" and ".join(found)}: say which one by {printable(choices)}.')
+    for place in (*found.values(), root / 'ImageSets' / f'{split}.txt', root / f'{split}.txt', given, root / given):
         if place.is_file():
             return place
     present = sorted({path.stem for folder in LISTS for path in (root / folder).glob('*.txt')})

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Write a COCO JSON of images only: the images on which a detector predicts.
 
-    python tools/dataset_converters/image_list.py VOC2012 --list trainaug_seg --out IMAGES.json
+    python tools/dataset_converters/image_list.py VOC2012 --list Main/trainaug_seg --out IMAGES.json
     python tools/test.py configs/maskdistill/mask-rcnn_r50_voc.py CHECKPOINT --out DIR \
         --cfg-options data_root=VOC2012/JPEGImages test_ann_file=IMAGES.json
 

@@ -210,7 +210,7 @@ def _names(root: Path, split: str | Sequence[str], exists: Callable[[str], bool]
     """The names of a list, and what the list is called."""
     if isinstance(split, str | os.PathLike):
         try:
-            file = find_list(root, split)
+            file = find_list(root, split, prefer='ImageSets/Segmentation')
         except FileNotFoundError as error:
             raise ConversionError(str(error)) from error
         lines, listing = read_lines(file), file.name
