@@ -61,7 +61,7 @@ test_dataloader = dict(
     num_workers=num_workers, dataset=dict(num_classes=num_classes, data_root=data_root, pipeline=test_pipeline))
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=lr, weight_decay=0.05))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=iterations // 10),
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=max(iterations // 10, 1)),
     dict(type='MultiStepLR', milestones=steps, gamma=0.1, by_epoch=False, begin=0, end=iterations),
 ]
 train_cfg = dict(max_iters=iterations)

@@ -100,7 +100,7 @@ def train(cfg: Config, change: Change | None, folder: Path, before: Mapping[str,
 
 
 def test(cfg: Config, change: Change | None, folder: Path, before: Mapping[str, Any]) -> dict[str, float]:
-    """Test a model and keep it in a file; the arguments are those of `train`.
+    """Fit a model, test it and keep it in a file; the arguments are those of `train`.
 
     Pictures go into ``<folder>/pictures``, the model with its config into ``<folder>/model.pth``, which
     tools/segment_folder.py takes.
@@ -109,11 +109,36 @@ def test(cfg: Config, change: Change | None, folder: Path, before: Mapping[str, 
         The scores; none where the images have no labels.
     """
     cfg = _own(cfg, change, folder, before)
-    cfg.work_dir = str(folder / 'logs')
     cfg.test_cfg = dict(cfg.test_cfg, type='leopart_mm.FitTestLoop', save_fitted=str(folder / 'model.pth'))
-    hooks = cfg.get('default_hooks') or {}
-    if hooks.get('visualization'):
-        hooks['visualization'].update(draw=True, out_dir=str(folder / 'pictures'))
+    return _tested(cfg, folder)
+
+
+def score(cfg: Config, change: Change | None, folder: Path, before: Mapping[str, Any]) -> dict[str, float]:
+    """Test a trained model; the arguments are those of `train`, the pictures and scores those of `test`."""
+    return _tested(_own(cfg, change, folder, before), folder)
+
+
+def predict(cfg: Config, change: Change | None, folder: Path, before: Mapping[str, Any]) -> dict[str, float]:
+    """Write what a trained model predicts into a folder, as tools/test.py --out does; the arguments are those of
+    `train`.
+
+    Returns:
+        What the metrics count.
+    """
+    cfg = _own(cfg, change, folder, before)
+    for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+        evaluator.update(output_dir=str(folder), keep_results=True)
+    return _tested(cfg, folder)
+
+
+def _tested(cfg: Config, folder: Path) -> dict[str, float]:
+    cfg.work_dir = str(folder / 'logs')
+    pictures = str(folder / 'pictures')
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook and hook['type'].endswith('DetVisualizationHook'):
+        hook.update(draw=True, test_out_dir=pictures)
+    elif hook:
+        hook.update(draw=True, out_dir=pictures)
     found = _runner(cfg).test()
     return {key: float(value) for key, value in found.items() if 'time' not in key}
 

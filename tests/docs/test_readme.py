@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 import pytest
 
 import leopart_mm.engine.config
+from leopart_mm.apis.maskdistill_settings import load_chain
 from leopart_mm.engine.config import load_config
 from tests.paths import REPO
 
@@ -88,7 +89,7 @@ def test_a_command_is_understood(path, words, monkeypatch):
     monkeypatch.setattr(leopart_mm.engine.config, 'print_log',
                         lambda message, logger=None, level=0: warnings.append(message) if level > 20 else None)
     assert (REPO / config).is_file(), config
-    load_config(config, given.cfg_options)
+    (load_chain if tool.name == 'maskdistill.py' else load_config)(config, given.cfg_options)
     assert not warnings
 
 

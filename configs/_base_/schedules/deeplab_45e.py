@@ -19,5 +19,5 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='leopart_mm.AtomicCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='SegVisualizationHook', interval=1))
+    visualization=dict(type='leopart_mm.ClusterVisualizationHook'))
 custom_hooks = [dict(type='leopart_mm.StepSeedHook'), dict(type='leopart_mm.HealthHook')]

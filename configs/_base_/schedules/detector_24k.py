@@ -3,7 +3,7 @@
 iterations = 24000
 lr = 0.02
 steps = [iterations * 3 // 4, iterations * 11 // 12]
-warmup_iters = min(100, iterations // 10)
+warmup_iters = max(min(100, iterations // 10), 1)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=warmup_iters),

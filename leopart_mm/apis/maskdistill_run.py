@@ -1,0 +1,293 @@
+"""MaskDistill in one run of stages: masks, clusters, detector, label maps, DeepLab, and rounds with a CRF.
+
+Source: docs/methods/maskdistill.md §1, §9.2. Each round starts from the initial backbone again.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from leopart_mm.apis.cluster_masks import cluster_masks
+from leopart_mm.apis.generate_masks import generate_masks
+from leopart_mm.apis.image_catalogue import image_entries
+from leopart_mm.apis.image_inputs import ImageList, named_images
+from leopart_mm.apis.inferencer import LeopartInferencer
+from leopart_mm.apis.label_scores import map_names, score_folder
+from leopart_mm.apis.listed_images import read_image_list
+from leopart_mm.apis.maskdistill_settings import ChainConfigs
+from leopart_mm.apis.network_labels import LabelRun
+from leopart_mm.apis.pseudo_labels import generate_pseudo_labels
+from leopart_mm.apis.runner_stages import (
+    TESTED_BY,
+    TRAINED_BY,
+    data_fingerprint,
+    own_config,
+    predict,
+    score,
+    settings_of,
+    train,
+)
+from leopart_mm.apis.stages import Outcome, Stage, run_stages
+from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
+from leopart_mm.datasets.coco_json import read_coco, write_coco, write_results
+from leopart_mm.datasets.converters.voc_instances import convert
+from leopart_mm.datasets.file_lists import find_files, read_lines
+from leopart_mm.datasets.voc_lists import find_list
+from leopart_mm.evaluation.foreground_iou import mask_iou_of_file
+from leopart_mm.evaluation.instance_ap import instance_scores
+from leopart_mm.evaluation.instance_writer import RESULTS
+from leopart_mm.files import save_torch_whole
+from leopart_mm.fingerprints import files_fingerprint
+from leopart_mm.folder_lock import lock_folder
+from leopart_mm.worker_processes import cpu_count
+
+TRUTH, SUPPORT, MASKS, CLUSTERS, DETECTOR, PREDICTIONS, INSTANCES = (
+    'ground_truth', 'support', 'masks', 'clusters', 'detector', 'predictions', 'instances')
+OBJECTS, FILES, ANNOTATIONS, CLUSTERED, CATALOGUE, MAPS = (
+    'objects.json', 'files', 'annotations.json', 'clusters.json', 'images.json', 'maps')
+MADE_BY = ('proposals', 'proposal_dataloader')
+PICTURES = 24  # of the detector
+
+
+def labels_stage(number: int) -> str:
+    """Name of the stage that makes the label maps of a round."""
+    return f'labels_{number}'
+
+
+def deeplab_stage(number: int) -> str:
+    """Name of the stage that trains DeepLab on the label maps of a round."""
+    return f'deeplab_{number}'
+
+
+def scores_stage(number: int) -> str:
+    """Name of the stage that tests the DeepLab of a round."""
+    return f'scores_{number}'
+
+
+class MaskDistillRun:
+    """The stages of a run.
+
+    Args:
+        configs: The configs.
+        folder: Folder of the run; each stage has a folder of its name in it.
+        workers: Processes beside this one for masks, label maps and CRF; None: one per CPU core. No result depends on
+            it.
+
+    Raises:
+        FileNotFoundError: If the data are missing.
+    """
+
+    def __init__(self, configs: ChainConfigs, folder: str | os.PathLike, workers: int | None = None) -> None:
+        self.configs, self.settings, self.folder = configs, configs.settings, Path(folder)
+        self.workers = cpu_count() if workers is None else workers
+        self.train_images = self.settings.train_images()
+        self.truth = self.settings.ground_truth
+        self.matching = 'hungarian' if self.truth is None else 'direct'
+        root = Path(self.settings.data_root).expanduser()
+        self.class_maps = None if self.truth is None else root / self.truth.class_maps
+        self.detected = self._detected(root)
+        self.stages = self._stages(root)
+
+    def run(self) -> dict[str, Outcome]:
+        """Run the stages that are not finished.
+
+        Raises:
+            FolderInUseError: If another run writes there.
+        """
+        lock = lock_folder(self.folder)
+        outcomes = run_stages(self.stages, self.folder)
+        del lock
+        return outcomes
+
+    def keep_model(self, outcomes: Mapping[str, Outcome]) -> Path:
+        """Write the last DeepLab with its config into ``model.pth``, which tools/segment_folder.py takes."""
+        stage, file = deeplab_stage(self.settings.rounds), self.folder / 'model.pth'
+        checkpoint = load_checkpoint_file(self.folder / stage / outcomes[stage].result['checkpoint'])
+        save_torch_whole({key: checkpoint[key] for key in ('meta', 'state_dict')}, file)
+        return file
+
+    def _detected(self, root: Path) -> ImageList:
+        """Images that the detector predicts: those of the label maps, then those whose objects are known."""
+        if self.truth is None:
+            return self.train_images
+        paths = dict.fromkeys(self.train_images.images)
+        for name in self.truth.lists:
+            paths.update(dict.fromkeys(read_image_list(self.settings.images, find_list(root, name)).images))
+        return named_images(list(paths), self.settings.images)
+
+    def _stages(self, root: Path) -> list[Stage]:
+        parts, paths = self.configs.parts, self._left_out()
+        stages: dict[str, Stage] = {}
+
+        def add(name: str, run: Any, settings: Mapping[str, Any], outputs: tuple[str, ...] = (), **inputs: Any) -> None:
+            stages[name] = Stage(name, run, settings, inputs, outputs)
+
+        if self.truth is not None:
+            maps = {self.truth.objects_from} | ({self.truth.objects} - {'components'})
+            add(TRUTH, self._convert, dict(truth=asdict(self.truth)), (OBJECTS, ),
+                maps=files_fingerprint(file for folder in sorted(maps) for file in sorted(find_files(root / folder))))
+        for name in (SUPPORT, MASKS):
+            if name in parts:
+                add(name, partial(self._make_masks, parts[name]), _masks_settings(parts[name], paths),
+                    (f'{FILES}/{ANNOTATIONS}', ), images=data_fingerprint(parts[name], 'proposal_dataloader'))
+        named_by = {} if self.truth is None else {TRUTH: stages[TRUTH]} if self.truth.boxes is None else dict(
+            boxes=files_fingerprint(sorted(find_files(root / self.truth.boxes))))
+        add(CLUSTERS, self._cluster, settings_of(parts['clusters'], ('model', 'mask_clusters'), paths), (CLUSTERED, ),
+            **{name: stages[name] for name in (MASKS, SUPPORT) if name in stages}, **named_by)
+        add(DETECTOR, partial(train, parts['detector'], self._train_detector),
+            settings_of(parts['detector'], TRAINED_BY, paths), **{CLUSTERS: stages[CLUSTERS]})
+        add(PREDICTIONS, self._predict, settings_of(parts['detector'], TESTED_BY, paths), (RESULTS, CATALOGUE),
+            images=files_fingerprint(self.detected.images), **{DETECTOR: stages[DETECTOR]})
+        if self.truth is not None:
+            add(INSTANCES, self._score_instances, {}, **{PREDICTIONS: stages[PREDICTIONS], TRUTH: stages[TRUTH]})
+        scored_by = {} if self.class_maps is None else dict(class_maps=files_fingerprint(
+            file for name in self.train_images.names if (file := self.class_maps / f'{name}.png').is_file()))
+        trained, tested = (settings_of(parts['deeplab'], keys, paths) for keys in (TRAINED_BY, TESTED_BY))
+        images = files_fingerprint(self.train_images.images)
+        for number in range(self.settings.rounds + 1):
+            if number == 0:
+                add(labels_stage(0), self._merge, dict(label_maps=asdict(self.settings.label_maps)), images=images,
+                    **{PREDICTIONS: stages[PREDICTIONS]}, **scored_by)
+            else:
+                crf = None if self.settings.crf is None else asdict(self.settings.crf)
+                before = deeplab_stage(number - 1)
+                add(labels_stage(number), partial(self._label, number), dict(crf=crf, network=tested.get('model')),
+                    images=images, **{before: stages[before]}, **scored_by)
+            labels, deeplab = labels_stage(number), deeplab_stage(number)
+            add(deeplab, partial(train, parts['deeplab'], partial(self._train_deeplab, number)), trained,
+                **{labels: stages[labels]})
+            if parts['deeplab'].get('test_dataloader'):
+                add(scores_stage(number), partial(score, parts['deeplab'], partial(self._test_deeplab, number)),
+                    dict(tested, matching=self.matching), images=data_fingerprint(parts['deeplab'], 'test_dataloader'),
+                    **{deeplab: stages[deeplab]})
+        return list(stages.values())
+
+    def _left_out(self) -> list[str]:
+        """Paths in configs that decide nothing: of the data, which count by content, and of what stages write."""
+        parts = self.configs.parts
+        return [os.fspath(path) for path in (
+            self.settings.data_root, self.settings.images, self.settings.support_root,
+            *(part.get(key) for part in parts.values()
+              for key in ('data_root', 'val_data_root', 'ann_file', 'test_ann_file', 'label_folder', 'labels')))
+            if path]
+
+    def _convert(self, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+        root = Path(self.settings.data_root).expanduser()
+        names = dict.fromkeys(line for name in self.truth.lists for line in read_lines(find_list(root, name)))
+        report = convert(root, folder / OBJECTS, list(names), self.truth.objects, class_folder=self.truth.objects_from)
+        return dict(objects=report.annotations, images=report.images, left_out=report.too_small + report.without_class)
+
+    def _make_masks(self, cfg: Config, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+        report = generate_masks(own_config(cfg, folder.name), folder / FILES, workers=self.workers)
+        found = dict(images=len(report.masks), masks=sum(report.masks.values()), without_masks=len(report.empty),
+                     unreadable=len(report.corrupt))
+        if self.class_maps is not None and folder.name == MASKS:
+            scored = mask_iou_of_file(folder / FILES / ANNOTATIONS, self.class_maps)
+            found |= dict(mask_iou=100 * scored.mean_iou, scored_images=scored.images)
+        return found
+
+    def _cluster(self, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+        support = self.folder / SUPPORT / FILES / ANNOTATIONS if SUPPORT in before else None
+        named_by = None
+        if self.truth is not None:
+            named_by = (self.folder / TRUTH / OBJECTS if self.truth.boxes is None else
+                        Path(self.settings.data_root).expanduser() / self.truth.boxes)
+        report = cluster_masks(
+            own_config(self.configs.parts[CLUSTERS], folder.name), self.folder / MASKS / FILES / ANNOTATIONS,
+            folder / CLUSTERED, self.settings.images, support, self.settings.support_images, named_by,
+            show=folder / 'clusters.jpg')
+        found: dict[str, Any] = dict(masks_per_cluster=report.sizes, support_masks=report.support)
+        if report.names is not None:
+            found |= dict(matching=report.matching, **{key: 100 * value for key, value in (
+                ('accuracy', report.names.accuracy), ('nmi', report.names.nmi), ('ari', report.names.ari),
+                ('box_ap50', report.box_ap50)) if value is not None})
+        return found
+
+    def _train_detector(self, cfg: Config, folder: Path, before: Mapping[str, Any]) -> None:
+        cfg.train_dataloader.dataset.update(data_root=os.fspath(self.settings.images),
+                                            ann_file=os.fspath((folder / CLUSTERS / CLUSTERED).absolute()))
+
+    def _predict(self, folder: Path, before: Mapping[str, Any]) -> dict[str, float]:
+        categories = read_coco(self.folder / CLUSTERS / CLUSTERED).categories
+        entries = image_entries(self.settings.images, [os.path.relpath(path, self.settings.images)
+                                                       for path in self.detected.images])
+        write_coco(folder / CATALOGUE, entries, [], categories)
+
+        def change(cfg: Config, run: Path, results: Mapping[str, Any]) -> None:
+            cfg.load_from = os.fspath(run / DETECTOR / results[DETECTOR]['checkpoint'])
+            cfg.test_dataloader.dataset.update(data_root=os.fspath(self.settings.images),
+                                               ann_file=os.fspath((folder / CATALOGUE).absolute()))
+            if hook := (cfg.get('default_hooks') or {}).get('visualization'):
+                hook['interval'] = max(len(entries) // PICTURES, 1)
+
+        return predict(self.configs.parts[DETECTOR], change, folder, before)
+
+    def _score_instances(self, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+        truth = read_coco(self.folder / TRUTH / OBJECTS)
+        known = {image['id'] for image in truth.images}
+        results = [entry for entry in read_coco(self.folder / PREDICTIONS / RESULTS, 'results').annotations
+                   if entry['image_id'] in known]
+        found: dict[str, Any] = dict(images=len(known), objects=len(truth.annotations), predictions=len(results))
+        for mode in ('multi', 'single'):
+            for aware in (True, False):
+                scored = instance_scores(truth, results, mode=mode, class_aware=aware)
+                found[f'AP50_{mode}' + ('' if aware else '_agnostic')] = 100 * scored.ap50
+        return found
+
+    def _merge(self, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+        """Label maps of the detector's predictions on the training images."""
+        catalogue = read_coco(self.folder / PREDICTIONS / CATALOGUE)
+        wanted = set(self.train_images.names)
+        images = [image for image in catalogue.images if image['id'] in wanted]
+        write_coco(folder / CATALOGUE, images, [], catalogue.categories)
+        write_results(folder / RESULTS, (
+            entry for entry in read_coco(self.folder / PREDICTIONS / RESULTS, 'results').annotations
+            if entry['image_id'] in wanted))
+        report = generate_pseudo_labels(
+            folder / RESULTS, self.settings.images, folder / MAPS, self.settings.label_maps, folder / CATALOGUE,
+            self.configs.num_categories, self.workers if self.settings.label_maps.shape == 'grabcut' else 0)
+        return dict(maps=report.num_done + report.num_present, without_prediction=len(report.without),
+                    selected=report.selected, predictions=report.instances, unreadable=len(report.corrupt),
+                    **self._score_maps(folder))
+
+    def _label(self, number: int, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+        """Label maps of the training images by the DeepLab of the round before."""
+        trained = deeplab_stage(number - 1)
+        inferencer = LeopartInferencer(self.folder / trained / before[trained]['checkpoint'],
+                                       own_config(self.configs.parts['deeplab'], folder.name))
+        report = LabelRun(inferencer, folder / MAPS, self.settings.crf, workers=self.workers).run(self.train_images)
+        return dict(maps=report.num_done + report.num_present, unreadable=len(report.corrupt),
+                    **self._score_maps(folder))
+
+    def _score_maps(self, folder: Path) -> dict[str, Any]:
+        if self.class_maps is None:
+            return {}
+        if not any((self.class_maps / f'{name}.png').is_file() for name in map_names(folder / MAPS)):
+            return dict(scored_maps=0)
+        found = score_folder(folder / MAPS, self.class_maps, self.configs.num_categories + 1,
+                             self.configs.num_categories + 1, self.matching)
+        return dict(mIoU=100 * found.scores.miou, aAcc=100 * found.scores.pixel_accuracy, scored_maps=found.maps,
+                    matching=found.matching)
+
+    def _train_deeplab(self, number: int, cfg: Config, folder: Path, before: Mapping[str, Any]) -> None:
+        cfg.train_dataloader.dataset.update(data_root=os.fspath(self.settings.images),
+                                            labels=os.fspath((folder / labels_stage(number) / MAPS).absolute()))
+
+    def _test_deeplab(self, number: int, cfg: Config, folder: Path, before: Mapping[str, Any]) -> None:
+        stage = deeplab_stage(number)
+        cfg.load_from = os.fspath(folder / stage / before[stage]['checkpoint'])
+        evaluators = cfg.get('test_evaluator') or []
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if 'matching' in evaluator:
+                evaluator['matching'] = self.matching
+
+
+def _masks_settings(cfg: Config, paths: list[str]) -> dict[str, str]:
+    network = {key: value for key, value in cfg.model.items() if key in ('backbone', 'data_preprocessor')}
+    made_by = Config(dict(network, **{key: cfg[key] for key in MADE_BY}))
+    return settings_of(made_by, made_by, paths)
