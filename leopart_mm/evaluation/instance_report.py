@@ -19,7 +19,6 @@ from leopart_mm.evaluation.instance_ap import MODES, InstanceScores, instance_sc
 from leopart_mm.files import printable, shorten
 
 MATCHINGS = ('direct', 'hungarian')
-BACKGROUND = 'background'  # a category of published files that no object has
 Entry = dict[str, Any]
 
 
@@ -48,7 +47,7 @@ class InstanceReport:
             pairs = (f'{cluster} -> {self.names.get(category) or category}' for cluster, category in
                      sorted(self.classes.items()))
             lines.append('Clusters were matched to classes by this ground truth (hungarian: largest sum of score times '
-                         f'mask IoU): {shorten(pairs, 100)}.')
+                         f'mask IoU, one per class that has objects, the others by most): {shorten(pairs, 100)}.')
         elif self.matching == 'direct':
             lines.append('Categories count as the classes of the same id (direct).')
         if self.unlisted:
@@ -152,10 +151,11 @@ def score_instances(truth: CocoFile, results: Sequence[Entry], modes: Sequence[s
 
 
 def match_clusters(truth: CocoFile, results: Sequence[Entry]) -> dict[int, int]:
-    """Give clusters to the categories of a ground truth.
+    """Give clusters to the categories of a ground truth that have an object, no crowd.
 
-    Each result votes with its score times its mask IoU for the class of the object, no crowd, that it overlaps most.
-    One cluster per class so that the sum of votes is largest; clusters left over take the class of most votes.
+    Each result votes with its score times its mask IoU for the class of the object that it overlaps most. One cluster
+    per class so that the sum of votes is largest; clusters left over take the class of most votes. Classes without an
+    object get no cluster: AP leaves them out, and with them what is wrong in it.
 
     Args:
         truth: The ground truth.
@@ -165,11 +165,11 @@ def match_clusters(truth: CocoFile, results: Sequence[Entry]) -> dict[int, int]:
         Cluster -> category id.
 
     Raises:
-        ValueError: If the ground truth has no category, or a mask cannot be used.
+        ValueError: If the ground truth has no object, or a mask cannot be used.
     """
-    classes = sorted(entry['id'] for entry in truth.categories if entry['name'] != BACKGROUND)
+    classes = sorted({entry['category_id'] for entry in truth.annotations if not entry.get('iscrowd')})
     if not classes:
-        raise ValueError('The ground truth names no category that clusters could be matched to.')
+        raise ValueError('The ground truth has no object by which clusters could be matched to classes.')
     clusters = sorted({entry['category_id'] for entry in results})
     if not clusters:
         return {}
@@ -180,8 +180,7 @@ def match_clusters(truth: CocoFile, results: Sequence[Entry]) -> dict[int, int]:
         by_image.setdefault(entry['image_id'], []).append((number, entry))
     votes = np.zeros((len(clusters), len(classes)))
     for image_id, entries in by_image.items():
-        here = [entry for entry in objects.get(image_id, []) if not entry.get('iscrowd')
-                and entry['category_id'] in column]
+        here = [entry for entry in objects.get(image_id, []) if not entry.get('iscrowd')]
         if here:
             add_votes(votes, [(row[entry['category_id']], float(entry.get('score', 1.)),
                                with_run_lengths(entry, images, 'Prediction', number)) for number, entry in entries],

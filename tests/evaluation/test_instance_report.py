@@ -17,14 +17,14 @@ def write_truth(folder):
 def test_clusters_are_matched_by_scores_and_overlaps(tmp_path):
     results = [thing('a', 7, BIG, score=0.9), thing('a', 4, SMALL, score=0.8), thing('b', 7, SMALL, score=0.7),
                thing('c', 9, OTHER, score=0.6), thing('a', 4, BIG, score=0.1)]
-    assert match_clusters(TRUTH, results) == {7: 0, 4: 1, 9: 2}  # nothing speaks for 9, which gets what is left
+    assert match_clusters(TRUTH, results) == {7: 0, 4: 1, 9: 0}  # class 2 has no object
     report = score_instances(TRUTH, results[:4], matching='hungarian')
-    assert report.scores['multi'].ap50 == pytest.approx(1)
+    assert report.scores['multi'].ap50 == pytest.approx(1)  # what is wrong comes last
     assert 'Clusters were matched to classes by this ground truth (hungarian' in report.summary()
-    assert '4 -> 1, 7 -> 0, 9 -> 2.' in report.summary()
-    # more clusters than classes: each takes the class of most votes
-    two = CocoFile(TRUTH.images, TRUTH.annotations, TRUTH.categories[:2])
-    assert match_clusters(two, results) == {7: 0, 4: 1, 9: 0}
+    assert '4 -> 1, 7 -> 0, 9 -> 0.' in report.summary()
+    # of two clusters for a class the one of more votes has it, and the other takes what is left
+    rivals = [thing('a', 4, BIG, score=0.9), thing('b', 4, SMALL, score=0.9), thing('a', 7, BIG, score=0.3)]
+    assert match_clusters(TRUTH, rivals) == {4: 0, 7: 1}
     write_results(tmp_path / 'found.json', results[:4])
     found = evaluate_instances(tmp_path / 'found.json', write_truth(tmp_path), matching='hungarian')
     assert found.scores['multi'].stats == report.scores['multi'].stats
@@ -35,13 +35,12 @@ def test_clusters_are_matched_by_scores_and_overlaps(tmp_path):
         score_instances(TRUTH, results, matching='x')
 
 
-def test_crowds_and_a_background_get_no_cluster():
+def test_crowds_get_no_cluster():
     truth = ground_truth([thing('a', 0, BIG, iscrowd=1), thing('a', 1, SMALL)])
-    truth.categories[2]['name'] = 'background'
-    assert match_clusters(truth, [thing('a', 5, BIG, score=0.9), thing('a', 6, SMALL, score=0.3)]) == {5: 0, 6: 1}
+    assert match_clusters(truth, [thing('a', 5, BIG, score=0.9), thing('a', 6, SMALL, score=0.3)]) == {5: 1, 6: 1}
     assert match_clusters(truth, []) == {}
-    with pytest.raises(ValueError, match='names no category'):
-        match_clusters(CocoFile(truth.images, [], []), [])
+    with pytest.raises(ValueError, match='has no object'):
+        match_clusters(ground_truth([thing('a', 0, BIG, iscrowd=1)]), [])
 
 
 def test_files_of_masks_find_images_by_name_and_say_that_they_are_clusters(tmp_path):
