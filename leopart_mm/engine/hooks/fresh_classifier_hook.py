@@ -20,12 +20,25 @@ class FreshClassifierHook(Hook):
     everything but the classifier must be in the file.
     """
 
+    def __init__(self) -> None:
+        self._loaded = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse to probe a network that was not trained.
+
+        Raises:
+            ValueError: If no checkpoint was loaded.
+        """
+        if not self._loaded:
+            raise ValueError('A linear probe needs the trained network: --cfg-options checkpoint=FILE.')
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the model's own classifier into `checkpoint`.
 
         Raises:
             BackboneCheckpointError: If the file is no such network.
         """
+        self._loaded = True
         if getattr(runner, '_resume', False) or not isinstance(getattr(runner, '_train_loop', None), BaseLoop):
             return
         current = unwrap(runner.model).state_dict()
