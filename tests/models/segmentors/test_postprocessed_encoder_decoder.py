@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmseg.structures import SegDataSample
 
@@ -17,12 +18,20 @@ SIZE = (30, 40)
 def build(**kwargs):
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmseg'):
-        return MODELS.build(dict(
+        model = MODELS.build(ConfigDict(
             type='leopart_mm.PostprocessedEncoderDecoder',
             data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True),
             backbone=dict(type='leopart_mm.DenseResNet', depth=18, base_channels=8, stem_channels=8, output_stride=8),
             decode_head=dict(type='leopart_mm.DeepLabHead', in_channels=64, channels=8, num_classes=3),
             train_cfg=dict(), test_cfg=dict(mode='whole'), **kwargs)).eval()
+    with torch.no_grad():  # labels of all kinds, and none of them sure
+        features = model.decode_head.layers[:-1](model.backbone(torch.randn(8, 3, 32, 32))[0])
+        centred = features - features.mean((0, 2, 3), keepdim=True)
+        spread = centred.std((0, 2, 3)).clamp(min=1e-6)
+        weight = torch.randn(3, len(spread)) / spread
+        model.decode_head.classifier.weight.copy_(weight[..., None, None])
+        model.decode_head.classifier.bias.copy_(-weight @ features.mean((0, 2, 3)))
+    return model
 
 
 CRF = dict(crf=dict(type='leopart_mm.DenseCRF', iterations=3))
