@@ -1,6 +1,7 @@
 """DeepLab of MaskDistill from the command line: train, test with CRF, label and segment images, probe, resume."""
 
 import json
+import re
 import shutil
 
 import cv2
@@ -34,6 +35,11 @@ def options(root, classes, *more):
     return ['--cfg-options', *given, f'num_classes={classes}', f'data_root={root}', *more]
 
 
+def scored(output):
+    """The first score that was printed."""
+    return re.search(r'mIoU [0-9.]+', output)[0]
+
+
 def weights(file):
     return torch.load(file, weights_only=False)['state_dict']
 
@@ -58,6 +64,18 @@ def test_from_label_maps_to_labels_of_new_images(place, tmp_path, monkeypatch, c
     sharpened = run('test.py', config, trained, '--work-dir', tmp_path / 'crf',
                     *options(root, classes, maps, 'crf=True'))
     assert 'mIoU' in sharpened
+
+    # The same network as its authors release theirs.
+    released = tmp_path / 'model.pth.tar'
+    torch.save({f'module.{key.replace("decode_head.layers.", "head.")}': value
+                for key, value in weights(trained).items()}, released)
+    again = run('test.py', config, released, '--work-dir', tmp_path / 'released', *options(root, classes, maps))
+    assert scored(again) == scored(scores)
+    labelled = ['--images', root / 'JPEGImages', '--no-crf', '--labels-at', 'network', '--out']
+    run('label_images.py', trained, *labelled, tmp_path / 'ours')
+    run('label_images.py', released, *labelled, tmp_path / 'theirs', '--config', work / config.name)
+    for file in (tmp_path / 'ours' / 'labels').glob('*.png'):
+        assert file.read_bytes() == (tmp_path / 'theirs' / 'labels' / file.name).read_bytes()
 
     # The checkpoint carries its config: folders and label maps of the next round need nothing else.
     run('label_images.py', trained, '--images', root / 'JPEGImages', '--list',
@@ -88,5 +106,8 @@ def test_from_label_maps_to_labels_of_new_images(place, tmp_path, monkeypatch, c
     assert all(torch.equal(value, part[key]) for key, value in whole.items())
     assert whole['decode_head.layers.4.weight'].abs().max() < 0.5 < 100 * np.abs(base[changed[0]].numpy()).max()
     run('test.py', probe, tmp_path / 'whole' / 'epoch_2.pth', '--work-dir', tmp_path / 'scores2', *given)
+    said = run('train.py', config, '--work-dir', tmp_path / 'none', *options(root, classes, maps, 'batch_size=7'),
+               expect=1)
+    assert '6 images are fewer than a batch of 7' in said
     said = run('train.py', probe, '--work-dir', tmp_path / 'none', *options(root, classes, 'load_from=None'), expect=1)
     assert 'A linear probe needs the trained network' in said

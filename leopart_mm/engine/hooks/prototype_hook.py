@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor, random
 
 from leopart_mm.engine.fitted_checkpoint import cluster_meta
+from leopart_mm.engine.loops.resumable_loops import require_batches
 from leopart_mm.engine.loops.undisturbed import undisturbed
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.models.segmentors import PrototypeSegmentor
@@ -57,10 +58,7 @@ class PrototypeHook(Hook):
         if not isinstance(model, PrototypeSegmentor):
             raise TypeError(f'PrototypeHook is for a PrototypeSegmentor, not for a {type(model).__name__}.')
         loader = runner.train_dataloader
-        if len(loader) == 0:
-            raise ValueError(f'There is no training batch: {len(loader.dataset)} images are fewer than a batch of '
-                             f'{loader.batch_size}. Set train_dataloader.batch_size, or '
-                             'train_dataloader.drop_last=False.')
+        require_batches(loader)
         model.cache.expect(2 * -(-len(loader.dataset) // get_world_size()))  # mirrored ones too
         if runner.iter > 0:
             return

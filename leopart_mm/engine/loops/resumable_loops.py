@@ -5,8 +5,16 @@ from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
+from torch.utils.data import DataLoader
 
 from leopart_mm.registry import LOOPS
+
+
+def require_batches(loader: DataLoader) -> None:
+    """Raise a ValueError if there is no batch to train on: an empty training would end as one that worked."""
+    if len(loader) == 0:
+        raise ValueError(f'There is no training batch: {len(loader.dataset)} images are fewer than a batch of '
+                         f'{loader.batch_size}. Set train_dataloader.batch_size, or train_dataloader.drop_last=False.')
 
 
 @LOOPS.register_module()
@@ -15,7 +23,14 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
     MMEngine's loop starts that epoch again, so that the run becomes longer than its schedules. Here the batches that
     were seen already are read and dropped. The arguments are those of `EpochBasedTrainLoop`.
+
+    Raises:
+        ValueError: If an epoch has no batch, as of fewer images than a batch with ``drop_last``.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        require_batches(self.dataloader)
 
     def run_epoch(self) -> None:
         """One epoch, or the rest of it."""
