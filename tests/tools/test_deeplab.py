@@ -87,8 +87,6 @@ def test_from_label_maps_to_labels_of_new_images(place, tmp_path, monkeypatch, c
     assert label.max() < classes
     run('segment_folder.py', root / 'JPEGImages', '--checkpoint', trained, '--out', tmp_path / 'segmented')
     assert len(list((tmp_path / 'segmented').rglob('*.png'))) == 8
-    run('train.py', config, '--work-dir', tmp_path / 'again',
-        *options(root, classes, f'label_folder={tmp_path / "round1"}', 'epochs=1'))
 
     # A probe on top of it, stopped after an epoch and resumed, is the probe that ran through.
     probe = CONFIGS / 'linear_vit-tiny_voc-subset.py'
