@@ -1,10 +1,11 @@
 """The mask of one object from queries and keys of a ViT block: grown from the patch the class token sees most."""
 
+import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 
@@ -46,22 +47,32 @@ class ObjectSeed:
     Args:
         mask: (rows, columns) bool; all False if there is no object (all True with `compat`).
         scores: (n,) scores of the patches.
-        kept: (n,) bool, the patches of the mass rule.
+        best: The patches of the mass rule.
         proposed: (k,) patches with the best scores, the best one first.
         seed: The first of them; None if there is no object.
         source_nodes: Those of `proposed` with positive affinity to the seed.
-        seed_affinity: (n,) affinity to the seed.
-        diffused: (n,) affinity to all source nodes.
+        diffused: (n,) affinity to all source nodes; 0 if there is no object.
+        keys: (n, heads * d) keys of the patches, which affinities are products of.
     """
 
     mask: Tensor
     scores: Tensor
-    kept: Tensor
+    best: Tensor
     proposed: Tensor
     seed: int | None
     source_nodes: Tensor
-    seed_affinity: Tensor
     diffused: Tensor
+    keys: Tensor
+
+    @property
+    def kept(self) -> Tensor:
+        """(n,) bool, the patches of the mass rule."""
+        return torch.zeros_like(self.scores, dtype=torch.bool).index_fill_(0, self.best, True)
+
+    @property
+    def seed_affinity(self) -> Tensor:
+        """(n,) affinity to the seed; 0 if there is no object."""
+        return torch.zeros_like(self.diffused) if self.seed is None else self.keys @ self.keys[self.seed]
 
 
 def class_token_scores(q: Tensor, k: Tensor, heads: int = 5, softmax: bool = False) -> Tensor:
@@ -100,22 +111,26 @@ def mass_rule(scores: Tensor, mass: float = 0.5) -> Tensor:
     Returns:
         (..., n) bool (docs/methods/maskdistill.md §3 step 2).
     """
-    ascending, order = scores.sort(dim=-1, stable=True)
-    share = (ascending / ascending.sum(-1, keepdim=True)).cumsum(-1)
-    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, order, share > 1 - mass)
+    ranked, order = scores.sort(dim=-1, descending=True, stable=True)
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, order, _keep_ranked(ranked, mass))
+
+
+def _keep_ranked(ranked: Tensor, mass: float) -> Tensor:
+    """Which of descending scores (..., n) are kept, see `mass_rule`; cumulated from the last one on."""
+    ascending = ranked.flip(-1)
+    return ((ascending / ascending.sum(-1, keepdim=True)).cumsum(-1) > 1 - mass).flip(-1)
 
 
 def propose_patches(scores: Tensor, settings: ObjectSeedSettings) -> tuple[Tensor, Tensor]:
-    """Kept patches (n,) bool and proposed patches (at most trunc(topk * n)), the best one first."""
+    """Kept patches, in any order, and proposed patches (at most trunc(topk * n)), the best one first."""
     number = int(settings.topk * len(scores))
     if settings.compat:
         kept = mass_rule(scores, settings.mass)
-        ranked = torch.where(kept, scores, torch.zeros_like(scores)).sort(descending=True, stable=True).indices
-        return kept, ranked[:number]
-    positive = scores if scores.sum() > 0 else scores - scores.min()
-    kept = mass_rule(positive, settings.mass)
-    ranked = scores.sort(descending=True, stable=True).indices
-    return kept, ranked[kept[ranked]][:number]
+        order = torch.where(kept, scores, torch.zeros_like(scores)).sort(descending=True, stable=True).indices
+        return kept.nonzero()[:, 0], order[:number]
+    ranked, order = scores.sort(descending=True, stable=True)
+    count = int(_keep_ranked(ranked if ranked.sum() > 0 else ranked - ranked[-1], settings.mass).sum())
+    return order[:count], order[:min(count, number)]  # of scores from 0 on the first ones are kept
 
 
 @torch.no_grad()
@@ -144,25 +159,24 @@ def grow_mask(q: Tensor, k: Tensor, columns: int, settings: ObjectSeedSettings |
     keys = flat_keys(k)[1:]
     if settings.center_keys:
         keys = keys - keys.mean(0)
-    kept, proposed = propose_patches(scores, settings)
-    seed, source_nodes = None, proposed[:0]
-    seed_affinity = diffused = torch.zeros_like(scores)
+    best, proposed = propose_patches(scores, settings)
+    candidates = keys.index_select(0, proposed)
+    positive = candidates @ candidates[:1].sum(0) > 0
+    diffused = keys @ (positive.float() @ candidates)
+    if len(proposed) and positive[0] and math.isfinite(scores.sum() + diffused.sum()):  # so all keys are finite
+        seed = int(proposed[0])
+        mask = seed_component((diffused > 0).view(-1, columns), seed)
+        return ObjectSeed(mask, scores, best, proposed, seed, proposed[positive], diffused, keys)
     mask = torch.full((n // columns, columns), settings.compat, device=k.device)
-    if len(proposed) and scores.isfinite().all():
-        best = int(proposed[0])
-        seed_affinity = keys @ keys[best]
-        if seed_affinity[best] > 0 and seed_affinity.isfinite().all():  # which no key that is not finite leaves so
-            seed = best
-            chosen = torch.zeros_like(scores)
-            chosen[proposed] = (seed_affinity[proposed] > 0).float()
-            source_nodes = proposed[chosen[proposed] > 0]
-            diffused = keys @ (chosen @ keys)
-            mask = seed_component((diffused > 0).view(-1, columns), seed)
-    return ObjectSeed(mask, scores, kept, proposed, seed, source_nodes, seed_affinity, diffused)
+    return ObjectSeed(mask, scores, best, proposed, None, proposed[:0], torch.zeros_like(scores), keys)
 
 
 def seed_component(cells: Tensor, seed: int) -> Tensor:
     """The 4-connected component of cells (h, w) bool that holds cell `seed` (row-major); none if it is False."""
-    labels, _ = ndimage.label(cells.cpu().numpy())
-    label = labels.reshape(-1)[seed]
-    return torch.from_numpy(np.logical_and(labels == label, label > 0)).to(cells.device)
+    values = cells.cpu().numpy().astype(np.uint8)
+    rows, columns = values.shape
+    filled = np.zeros((rows + 2, columns + 2), np.uint8)  # OpenCV wants a border around it
+    start = seed % columns, seed // columns
+    if values[start[::-1]]:
+        cv2.floodFill(values, filled, start, 1, flags=4 | cv2.FLOODFILL_MASK_ONLY | 1 << 8)
+    return torch.from_numpy(filled[1:-1, 1:-1].astype(bool)).to(cells.device)
