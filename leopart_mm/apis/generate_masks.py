@@ -18,9 +18,10 @@ from mmengine.utils import import_modules_from_strings
 from mmseg.utils import register_all_modules
 from torch.utils.data import DataLoader
 
-from leopart_mm.apis.image_run import ImageRun, Report
+from leopart_mm.apis.image_run import ImageRun
 from leopart_mm.apis.proposal_images import PreparedImage, ProposalImages, build_images
 from leopart_mm.apis.proposal_network import ProposalNetwork
+from leopart_mm.apis.proposal_report import FULL, ProposalReport
 from leopart_mm.datasets.output_marks import claim_pictures, mark_outputs, refuse_images_among, refuse_strangers
 from leopart_mm.devices import best_device
 from leopart_mm.files import printable, shorten, write_image_whole, write_text_whole
@@ -35,36 +36,7 @@ from leopart_mm.visualization.proposals import proposals_picture
 from leopart_mm.worker_processes import Workers, cpu_count
 
 PICTURE = '.jpg'
-FULL = 0.95  # share of an image from which on a mask fills it
 WINDOW = 4  # batches that are read before images of equal size are put together
-
-
-class ProposalReport(Report):
-    """What happened to the images of a run, how many masks they have, and which of them a mask fills."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.masks: dict[str, int] = {}
-        self.filled: list[str] = []
-
-    @property
-    def empty(self) -> list[str]:
-        """Names of the images without a mask."""
-        return [name for name, count in self.masks.items() if count == 0]
-
-    def summary(self) -> str:
-        """The report in words."""
-        total, images = sum(self.masks.values()), max(len(self.masks), 1)
-        parts = [f'{self.num_done} images done' + (f', {self.num_present} were there already' * bool(self.num_present)),
-                 f'{total} masks ({total / images:.1f} per image, at most {max(self.masks.values(), default=0)})']
-        if self.num_replaced:
-            parts[0] += f' ({self.num_replaced} of them again: other settings or a changed image)'
-        if self.empty:
-            parts.append(f'{len(self.empty)} images have no mask ({shorten(map(printable, self.empty))})')
-        if self.filled:
-            parts.append(f'of {len(self.filled)} images a mask covers {FULL:.0%} or more '
-                         f'({shorten(map(printable, self.filled))})')
-        return '; '.join(parts + self.troubles('files')) + '.'
 
 
 @dataclass
