@@ -1,5 +1,7 @@
 """Golden checks of MaskDistill's network and CRF."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -15,7 +17,7 @@ def check_vit_forward(arrays):
     vit = vit_of({name[2:]: value for name, value in data.items() if name.startswith('w/')}, int(data['heads']))
     assert vit.patch_size == int(data['patch'])
     names = [name.removesuffix('_image') for name in data if name.endswith('_image')]
-    assert len(names) == 4
+    assert names
     for name in names:
         found = vit.forward_dense(data[f'{name}_image'], cls_attention=True, qkv_block=-1, class_query_block=-1)
         alone = vit.forward_dense(data[f'{name}_image'], (), class_query_block=-1)
@@ -30,15 +32,19 @@ def check_vit_forward(arrays):
 @golden_case('maskdistill', 'dense_crf')
 def check_dense_crf(arrays):
     names = [name.removesuffix('_logits') for name in arrays if name.endswith('_logits')]
-    assert len(names) == 3
+    assert names
+    settings = dict(smooth_weight='gauss_weight', smooth_xy='gauss_sigma', appearance_weight='bilateral_weight',
+                    appearance_xy='bilateral_sigma_xy', appearance_rgb='bilateral_sigma_rgb', min_probability='clip')
+    settings = {key: float(arrays[name]) for key, name in settings.items()}
+    settings = CRFSettings(int(arrays['num_iterations']), **settings, backend='exact')
     for name in names:
         case = {key.removeprefix(f'{name}_'): torch.from_numpy(np.asarray(value)) for key, value in arrays.items()
                 if key.startswith(f'{name}_')}
-        unary = crf_unary(case['logits'], case['image'].shape[:2])
+        unary = crf_unary(case['logits'], case['image'].shape[:2], settings)
         torch.testing.assert_close(unary, case['unary'], atol=1e-4, rtol=0)
-        for iterations, key in ((1, 'q_exact_iter1'), (int(arrays['num_iterations']), 'q_exact')):
-            found = dense_crf(case['logits'], case['image'], CRFSettings(iterations=iterations, backend='exact'))
+        for iterations, key in ((1, 'q_exact_iter1'), (settings.iterations, 'q_exact')):
+            found = dense_crf(case['logits'], case['image'], replace(settings, iterations=iterations))
             np.testing.assert_allclose(found, case[key], rtol=0, atol=1e-4, err_msg=f'{name} {key}')
-        lattice = dense_crf(case['logits'], case['image'], CRFSettings(backend='lattice'))
+        lattice = dense_crf(case['logits'], case['image'], replace(settings, backend='lattice'))
         assert (lattice - case['q_library']).abs().mean() <= 2e-3, name
         assert (lattice.argmax(0) == case['labels_library']).float().mean() >= 0.99, name
