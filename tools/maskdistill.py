@@ -44,9 +44,9 @@ def main(args: argparse.Namespace) -> None:
         options |= {f'{part}.randomness.seed': args.seed for part in ('detector', 'deeplab')}
         options['clusters.mask_clusters.seed'] = args.seed
     chain = load_chain(args.config, options)
-    folder = args.work_dir or Path('work_dirs') / config_name(chain.filename)
     tune_cpu_allocator()
-    run = MaskDistillRun(chain, folder, args.workers)
+    run = MaskDistillRun(chain, args.work_dir or Path('work_dirs') / config_name(chain.filename), args.workers)
+    folder = run.folder
     outcomes = run.run()
     for name, outcome in outcomes.items():
         print(f'{name}: {"from an earlier run" if outcome.resumed else "done"}, in {folder / name}')

@@ -314,7 +314,9 @@ class LeopartInferencer:
                                    ori_shape=image.shape[:2]))
         if network_size:
             data['data_samples'].set_metainfo(dict(ori_shape=data['data_samples'].img_shape))
-        return self.model.test_step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
+        # stages behind the network, such as a CRF, take the image at its own size
+        step = self.model.val_step if network_size else self.model.test_step
+        return step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
 
 
 def _load(model: nn.Module, state: dict, title: str) -> None:

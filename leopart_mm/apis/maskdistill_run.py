@@ -3,6 +3,7 @@
 Source: docs/methods/maskdistill.md §1, §9.2. Each round starts from the initial backbone again.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from leopart_mm.apis.runner_stages import (
     data_fingerprint,
     own_config,
     predict,
+    save_best,
     score,
     settings_of,
     train,
@@ -37,17 +39,20 @@ from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.datasets.coco_json import read_coco, write_coco, write_results
 from leopart_mm.datasets.converters.voc_instances import convert
 from leopart_mm.datasets.file_lists import find_files, read_lines
-from leopart_mm.datasets.voc_lists import find_list
+from leopart_mm.datasets.labelled_images import LIST
+from leopart_mm.datasets.output_marks import mark_outputs, refuse_images_among, refuse_strangers
+from leopart_mm.datasets.voc_layout import read_meta
 from leopart_mm.evaluation.foreground_iou import mask_iou_of_file
 from leopart_mm.evaluation.instance_ap import instance_scores
 from leopart_mm.evaluation.instance_writer import RESULTS
-from leopart_mm.files import save_torch_whole
-from leopart_mm.fingerprints import files_fingerprint
+from leopart_mm.files import printable, save_torch_whole
+from leopart_mm.fingerprints import files_fingerprint, text_fingerprint
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.worker_processes import cpu_count
 
-TRUTH, SUPPORT, MASKS, CLUSTERS, DETECTOR, PREDICTIONS, INSTANCES = (
-    'ground_truth', 'support', 'masks', 'clusters', 'detector', 'predictions', 'instances')
+TRUTH, SUPPORT, MASKS, MASK_SCORES, CLUSTERS, DETECTOR, PREDICTIONS, INSTANCES = (
+    'ground_truth', 'support', 'masks', 'mask_scores', 'clusters', 'detector', 'predictions', 'instances')
+REPORT, SCORES, MODEL = 'report.html', 'scores.json', 'model.pth'
 OBJECTS, FILES, ANNOTATIONS, CLUSTERED, CATALOGUE, MAPS = (
     'objects.json', 'files', 'annotations.json', 'clusters.json', 'images.json', 'maps')
 MADE_BY = ('proposals', 'proposal_dataloader')
@@ -80,33 +85,40 @@ class MaskDistillRun:
 
     Raises:
         FileNotFoundError: If the data are missing.
+        ValueError: If outputs would replace or hide images.
     """
 
     def __init__(self, configs: ChainConfigs, folder: str | os.PathLike, workers: int | None = None) -> None:
-        self.configs, self.settings, self.folder = configs, configs.settings, Path(folder)
+        self.configs, self.settings, self.folder = configs, configs.settings, Path(folder).expanduser()
         self.workers = cpu_count() if workers is None else workers
         self.train_images = self.settings.train_images()
         self.truth = self.settings.ground_truth
         self.matching = 'hungarian' if self.truth is None else 'direct'
-        root = Path(self.settings.data_root).expanduser()
+        root = self.settings.root
         self.class_maps = None if self.truth is None else root / self.truth.class_maps
         self.detected = self._detected(root)
         self.stages = self._stages(root)
+        refuse_images_among(self.folder, [stage.name for stage in self.stages], self.detected.images)
 
     def run(self) -> dict[str, Outcome]:
         """Run the stages that are not finished.
 
         Raises:
             FolderInUseError: If another run writes there.
+            ValueError: If the folder holds files that no run wrote where this one writes.
         """
         lock = lock_folder(self.folder)
+        if not any((self.folder / stage.name).is_dir() for stage in self.stages):
+            refuse_strangers(self.folder, [REPORT, SCORES, MODEL])
+        # of all that is written none is an image, should the folder lie among the images
+        mark_outputs(self.folder, [REPORT, SCORES, MODEL, *(stage.name for stage in self.stages)])
         outcomes = run_stages(self.stages, self.folder)
         del lock
         return outcomes
 
     def keep_model(self, outcomes: Mapping[str, Outcome]) -> Path:
         """Write the last DeepLab with its config into ``model.pth``, which tools/segment_folder.py takes."""
-        stage, file = deeplab_stage(self.settings.rounds), self.folder / 'model.pth'
+        stage, file = deeplab_stage(self.settings.rounds), self.folder / MODEL
         checkpoint = load_checkpoint_file(self.folder / stage / outcomes[stage].result['checkpoint'])
         save_torch_whole({key: checkpoint[key] for key in ('meta', 'state_dict')}, file)
         return file
@@ -116,8 +128,8 @@ class MaskDistillRun:
         if self.truth is None:
             return self.train_images
         paths = dict.fromkeys(self.train_images.images)
-        for name in self.truth.lists:
-            paths.update(dict.fromkeys(read_image_list(self.settings.images, find_list(root, name)).images))
+        for listing in self.truth.list_files(root):
+            paths.update(dict.fromkeys(read_image_list(self.settings.images, listing).images))
         return named_images(list(paths), self.settings.images)
 
     def _stages(self, root: Path) -> list[Stage]:
@@ -129,12 +141,17 @@ class MaskDistillRun:
 
         if self.truth is not None:
             maps = {self.truth.objects_from} | ({self.truth.objects} - {'components'})
+            named = dict(names=self._truth_names(), classes=read_meta(root)['classes'])
             add(TRUTH, self._convert, dict(truth=asdict(self.truth)), (OBJECTS, ),
+                lists=text_fingerprint(json.dumps(named)),
                 maps=files_fingerprint(file for folder in sorted(maps) for file in sorted(find_files(root / folder))))
         for name in (SUPPORT, MASKS):
             if name in parts:
                 add(name, partial(self._make_masks, parts[name]), _masks_settings(parts[name], paths),
                     (f'{FILES}/{ANNOTATIONS}', ), images=data_fingerprint(parts[name], 'proposal_dataloader'))
+        if self.class_maps is not None:
+            add(MASK_SCORES, self._score_masks, {}, maps=files_fingerprint(sorted(find_files(self.class_maps))),
+                **{MASKS: stages[MASKS]})
         named_by = {} if self.truth is None else {TRUTH: stages[TRUTH]} if self.truth.boxes is None else dict(
             boxes=files_fingerprint(sorted(find_files(root / self.truth.boxes))))
         add(CLUSTERS, self._cluster, settings_of(parts['clusters'], ('model', 'mask_clusters'), paths), (CLUSTERED, ),
@@ -149,21 +166,25 @@ class MaskDistillRun:
             file for name in self.train_images.names if (file := self.class_maps / f'{name}.png').is_file()))
         trained, tested = (settings_of(parts['deeplab'], keys, paths) for keys in (TRAINED_BY, TESTED_BY))
         images = files_fingerprint(self.train_images.images)
+        chosen_by = dict(validation=data_fingerprint(parts['deeplab'], 'val_dataloader')) if save_best(
+            parts['deeplab']) else {}
+        test_images, listed = data_fingerprint(parts['deeplab'], 'test_dataloader'), (f'{MAPS}/{LIST}', )
         for number in range(self.settings.rounds + 1):
             if number == 0:
-                add(labels_stage(0), self._merge, dict(label_maps=asdict(self.settings.label_maps)), images=images,
-                    **{PREDICTIONS: stages[PREDICTIONS]}, **scored_by)
+                add(labels_stage(0), self._merge, dict(label_maps=asdict(self.settings.label_maps)), listed,
+                    images=images, **{PREDICTIONS: stages[PREDICTIONS]}, **scored_by)
             else:
                 crf = None if self.settings.crf is None else asdict(self.settings.crf)
                 before = deeplab_stage(number - 1)
-                add(labels_stage(number), partial(self._label, number), dict(crf=crf, network=tested.get('model')),
+                settings = dict(crf=crf, network=tested.get('model'), pipeline=tested.get('test_dataloader'))
+                add(labels_stage(number), partial(self._label, number), settings, listed,
                     images=images, **{before: stages[before]}, **scored_by)
             labels, deeplab = labels_stage(number), deeplab_stage(number)
             add(deeplab, partial(train, parts['deeplab'], partial(self._train_deeplab, number)), trained,
-                **{labels: stages[labels]})
+                **{labels: stages[labels]}, **chosen_by)
             if parts['deeplab'].get('test_dataloader'):
                 add(scores_stage(number), partial(score, parts['deeplab'], partial(self._test_deeplab, number)),
-                    dict(tested, matching=self.matching), images=data_fingerprint(parts['deeplab'], 'test_dataloader'),
+                    dict(tested, matching=self.matching), images=test_images,
                     **{deeplab: stages[deeplab]})
         return list(stages.values())
 
@@ -177,26 +198,38 @@ class MaskDistillRun:
             if path]
 
     def _convert(self, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
-        root = Path(self.settings.data_root).expanduser()
-        names = dict.fromkeys(line for name in self.truth.lists for line in read_lines(find_list(root, name)))
-        report = convert(root, folder / OBJECTS, list(names), self.truth.objects, class_folder=self.truth.objects_from)
+        report = convert(self.settings.root, folder / OBJECTS, self._truth_names(), self.truth.objects,
+                         class_folder=self.truth.objects_from)
         return dict(objects=report.annotations, images=report.images, left_out=report.too_small + report.without_class)
+
+    def _truth_names(self) -> list[str]:
+        """Lines of the lists of images whose objects count, each once."""
+        return list(dict.fromkeys(line for listing in self.truth.list_files(self.settings.root)
+                                  for line in read_lines(listing)))
 
     def _make_masks(self, cfg: Config, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
         report = generate_masks(own_config(cfg, folder.name), folder / FILES, workers=self.workers)
-        found = dict(images=len(report.masks), masks=sum(report.masks.values()), without_masks=len(report.empty),
-                     unreadable=len(report.corrupt))
-        if self.class_maps is not None and folder.name == MASKS:
-            scored = mask_iou_of_file(folder / FILES / ANNOTATIONS, self.class_maps)
-            found |= dict(mask_iou=100 * scored.mean_iou, scored_images=scored.images)
-        return found
+        if not sum(report.masks.values()):
+            images = self.settings.images if folder.name == MASKS else self.settings.support_images
+            raise ValueError(f'No image of {printable(images)} has an object by the settings of the masks: try '
+                             'masks.proposals.center_keys=True masks.proposals.softmax=True, another block '
+                             '(masks.proposals.block=5), or other weights.')
+        return dict(images=len(report.masks), masks=sum(report.masks.values()), without_masks=len(report.empty),
+                    filled=len(report.filled), unreadable=len(report.corrupt))
+
+    def _score_masks(self, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+        scored = mask_iou_of_file(self.folder / MASKS / FILES / ANNOTATIONS, self.class_maps)
+        if not scored.images:
+            return dict(scored_images=0)
+        return dict(mask_iou=100 * scored.mean_iou, whole_image_iou=100 * scored.whole_image,
+                    scored_images=scored.images)
 
     def _cluster(self, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
         support = self.folder / SUPPORT / FILES / ANNOTATIONS if SUPPORT in before else None
         named_by = None
         if self.truth is not None:
             named_by = (self.folder / TRUTH / OBJECTS if self.truth.boxes is None else
-                        Path(self.settings.data_root).expanduser() / self.truth.boxes)
+                        self.settings.root / self.truth.boxes)
         report = cluster_masks(
             own_config(self.configs.parts[CLUSTERS], folder.name), self.folder / MASKS / FILES / ANNOTATIONS,
             folder / CLUSTERED, self.settings.images, support, self.settings.support_images, named_by,
@@ -251,8 +284,12 @@ class MaskDistillRun:
         report = generate_pseudo_labels(
             folder / RESULTS, self.settings.images, folder / MAPS, self.settings.label_maps, folder / CATALOGUE,
             self.configs.num_categories, self.workers if self.settings.label_maps.shape == 'grabcut' else 0)
+        if not report.num_done + report.num_present:
+            raise ValueError(f'The detector predicts nothing in any of {len(images)} images, so there is no label map '
+                             'to train on: train it longer (detector.iterations=N), or lower detector.score_thr.')
         return dict(maps=report.num_done + report.num_present, without_prediction=len(report.without),
-                    selected=report.selected, predictions=report.instances, unreadable=len(report.corrupt),
+                    below=report.below, background=_percent(report.background), selected=report.selected,
+                    predictions=report.instances, unreadable=len(report.corrupt),
                     **self._score_maps(folder))
 
     def _label(self, number: int, folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,6 +322,10 @@ class MaskDistillRun:
         for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
             if 'matching' in evaluator:
                 evaluator['matching'] = self.matching
+
+
+def _percent(share: float) -> float | None:
+    return None if share != share else 100 * share
 
 
 def _masks_settings(cfg: Config, paths: list[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,17 @@ from leopart_mm.apis.image_inputs import ImageList, list_images
 from leopart_mm.apis.listed_images import read_image_list
 from leopart_mm.apis.pseudo_labels import LabelSettings
 from leopart_mm.datasets.voc_layout import read_meta
+from leopart_mm.datasets.voc_lists import find_list
+from leopart_mm.engine.cli import check_packages
 from leopart_mm.engine.config import load_config
 from leopart_mm.files import printable, shorten
 from leopart_mm.masks.crf import CRFSettings
+from leopart_mm.masks.merging import LAST_CATEGORY
 
 PARTS = ('masks', 'clusters', 'detector', 'deeplab')
 NETWORK = ('backbone', 'arch', 'checkpoint')  # options of a network that all parts share
+# What one stage writes and the next reads.
+BETWEEN = dict(detector=('ann_file', 'test_ann_file'), deeplab=('label_folder', ))
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class TruthSettings:
         objects: 'SegmentationObject', or 'components' where there are no maps of objects: the connected components of
             each class. They score the detector.
         objects_from: Folder of the class maps of these objects.
-        lists: Lists of the images whose objects count, see `find_list`; the detector predicts these too.
+        lists: Lists of the images whose objects count, see `find_list`; of one name that several folders have, that of
+            ImageSets/Segmentation. The detector predicts these images too.
         boxes: Folder of VOC's XML files by whose boxes clusters are named; None: by the objects.
     """
 
@@ -38,6 +44,14 @@ class TruthSettings:
     objects_from: str = 'SegmentationClass'
     lists: tuple[str, ...] = ('train', 'val')
     boxes: str | None = None
+
+    def list_files(self, root: Path) -> list[Path]:
+        """The files of `lists`.
+
+        Raises:
+            FileNotFoundError: If there is none of a name.
+        """
+        return [find_list(root, name, prefer='ImageSets/Segmentation') for name in self.lists]
 
 
 @dataclass(frozen=True)
@@ -96,17 +110,24 @@ class ChainSettings:
         if (settings.support is None) != (settings.support_root is None):
             raise ValueError('chain.support is the config of the masks of a support set, chain.support_root the root '
                              'of its images: give both, or none.')
-        return settings
+        roots = {name: os.fspath(Path(root).expanduser()) for name in ('data_root', 'support_root')
+                 if (root := getattr(settings, name)) is not None}
+        return replace(settings, **roots)  # in one spelling, by which a path is known in the configs of the parts
+
+    @property
+    def root(self) -> Path:
+        """Root of the data set."""
+        return Path(self.data_root)
 
     @property
     def images(self) -> Path:
         """Folder of the images."""
-        return Path(self.data_root).expanduser() / self.image_folder
+        return self.root / self.image_folder
 
     @property
     def support_images(self) -> Path | None:
         """Folder of the images of the support set."""
-        return None if self.support_root is None else Path(self.support_root).expanduser() / self.image_folder
+        return None if self.support_root is None else Path(self.support_root) / self.image_folder
 
     def train_images(self) -> ImageList:
         """Images that label maps are made for.
@@ -116,7 +137,12 @@ class ChainSettings:
         """
         if self.train_list is None:
             return list_images(self.images)
-        return read_image_list(self.images, Path(self.data_root).expanduser() / self.train_list)
+        listing = self.root / self.train_list
+        if not listing.is_file():
+            raise FileNotFoundError(f'There is no list {printable(listing)}: --cfg-options chain.train_list=FILE names '
+                                    "another one below the data root, such as VOC's own "
+                                    'ImageSets/Segmentation/train.txt; chain.train_list=None takes all images.')
+        return read_image_list(self.images, listing)
 
 
 @dataclass(frozen=True)
@@ -137,7 +163,7 @@ class ChainConfigs:
     def num_categories(self) -> int:
         """Number of categories of the clustered masks: the named classes, or the clusters."""
         if self.settings.ground_truth is not None:
-            return len(read_meta(Path(self.settings.data_root).expanduser())['classes']) - 1
+            return len(read_meta(self.settings.root)['classes']) - 1
         overcluster = (self.parts['clusters'].get('mask_clusters') or {}).get('overcluster', 1)
         return max(round(self.settings.num_clusters * overcluster), 1)
 
@@ -147,6 +173,7 @@ def load_chain(path: str | os.PathLike, options: Mapping[str, Any] | None = None
 
     Options whose first name is that of a part (``detector.iterations=400``) are for that part; ``backbone``, ``arch``
     and ``checkpoint`` are for all parts; others are for the chain, whose data and number of clusters reach all parts.
+    A support set whose config is that of the masks has its options too.
 
     Args:
         path: The config file.
@@ -154,7 +181,9 @@ def load_chain(path: str | os.PathLike, options: Mapping[str, Any] | None = None
 
     Raises:
         FileNotFoundError: If a config does not exist.
-        ValueError: If a config is not what it should be, or an option is unknown.
+        ValueError: If a config is not what it should be, an option is unknown, or label maps cannot hold as many
+            categories.
+        RuntimeError: If MMDetection is missing.
     """
     own: dict[str, Any] = {}
     given: dict[str, dict[str, Any]] = {part: {} for part in (*PARTS, 'support')}
@@ -172,6 +201,11 @@ def load_chain(path: str | os.PathLike, options: Mapping[str, Any] | None = None
     images, folder = os.fspath(settings.images), Path(config.filename).parent
     number = ChainConfigs(settings, dict(clusters=load_config(folder / settings.clusters, given['clusters'])),
                           config.filename).num_categories
+    if number > LAST_CATEGORY + 1:
+        raise ValueError(f'{number} categories are too many: a label map of bytes holds {LAST_CATEGORY + 1} beside '
+                         'background and 255, the label that is ignored. Give a smaller num_clusters.')
+    if settings.support == settings.masks:
+        given['support'] = given['masks'] | given['support']
     follows = dict(masks=dict(data_root=settings.data_root), support=dict(data_root=settings.support_root),
                    clusters=dict(data_root=images, num_clusters=settings.num_clusters),
                    detector=dict(data_root=images, num_classes=number),
@@ -182,7 +216,11 @@ def load_chain(path: str | os.PathLike, options: Mapping[str, Any] | None = None
         if taken := sorted(given[part].keys() & follows[part].keys()):
             raise ValueError(f'--cfg-options {part}.{taken[0]}: {shorten(follows[part])} of {file} follow from the '
                              'config of the chain: give data_root or num_clusters alone.')
+        if written := sorted(given[part].keys() & set(BETWEEN.get(part, ()))):
+            raise ValueError(f'--cfg-options {part}.{written[0]}: the run itself writes what is read there. To begin '
+                             'with files of your own, use the tools of the parts (configs/maskdistill/README.md).')
         parts[part] = load_config(folder / file, follows[part] | given[part])
+    check_packages(parts['detector'])
     return ChainConfigs(settings, parts, config.filename)
 
 

@@ -36,11 +36,10 @@ def settings_of(cfg: Config, keys: Iterable[str], paths: Iterable[str | None] = 
         keys: Its top-level keys that count; those that it has not are left out.
         paths: Files and folders that do not count: data, and what earlier stages write.
     """
-    content = cfg._cfg_dict.to_dict()
+    content, chosen_by = cfg._cfg_dict.to_dict(), save_best(cfg) if 'optim_wrapper' in keys else None
+    keys = (*keys, *['val_dataloader', 'val_evaluator'] * bool(chosen_by))
     found = {key: settings_fingerprint(_without_speed(content[key]), paths) for key in keys if content.get(key)}
-    if 'optim_wrapper' in keys and save_best(cfg):
-        found['save_best'] = str(save_best(cfg))
-    return found
+    return found | (dict(save_best=str(chosen_by)) if chosen_by else {})
 
 
 def save_best(cfg: Config) -> str | None:

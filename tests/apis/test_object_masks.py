@@ -87,3 +87,26 @@ def test_neither_batches_nor_processes_change_the_file(tmp_path, pictures):
     expected = run(pictures, tmp_path / 'one')[1]
     assert len(expected['annotations']) == 5
     assert run(pictures, tmp_path / 'two', batch_size=1, workers=1)[1] == expected
+
+
+def test_images_of_a_coco_file_without_annotations_have_a_mask_too(tmp_path, pictures):
+    """The published code reads the id of an image from its first annotation."""
+    entries = [dict(id=number, file_name=f'{name}.png', height=40, width=30)
+               for number, name in ((7, 'same_as_grey'), (3, 'grey'))]
+    listing = tmp_path / 'instances.json'
+    listing.write_text(json.dumps(dict(images=entries, annotations=[dict(id=1, image_id=3, category_id=0)],
+                                       categories=[dict(id=0, name='thing')])))
+    _, found = run(pictures, tmp_path / 'out', dataset=dict(ann_file=str(listing)))
+    names = {image['id']: image['file_name'] for image in found['images']}
+    assert sorted(names[entry['image_id']] for entry in found['annotations']) == ['grey.png', 'same_as_grey.png']
+
+
+def test_a_file_that_was_cut_off_is_made_again_from_the_images_that_are_there(tmp_path, pictures, monkeypatch):
+    file = tmp_path / 'out' / 'annotations.json'
+    run(pictures, tmp_path / 'out')
+    whole = file.read_bytes()
+    file.write_bytes(whole[:len(whole) // 2])
+    monkeypatch.setattr(ObjectSeedProposals, '_draft', None)  # no mask is grown again
+    report, _ = run(pictures, tmp_path / 'out')
+    assert (report.num_present, report.num_done) == (5, 0)
+    assert file.read_bytes() == whole

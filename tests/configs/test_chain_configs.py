@@ -1,5 +1,7 @@
 """Configs of MaskDistill's chain: each names its parts, and data, numbers and networks reach all of them."""
 
+import sys
+
 import pytest
 
 from leopart_mm.apis.maskdistill_settings import PARTS, load_chain
@@ -66,10 +68,47 @@ def test_published_settings():
     ({'chain.support': 'masks_dino-vits16_voc.py'}, 'give both, or none'),
     ({'detector.data_root': '/x'}, 'detector.data_root: .* follow from the config of the chain'),
     ({'detector.iteration': 4}, "Did you mean 'iterations'"),
+    ({'detector.ann_file': 'x.json'}, 'detector.ann_file: the run itself writes what is read there'),
+    ({'detector.test_ann_file': 'x.json'}, 'detector.test_ann_file: the run itself writes'),
+    ({'deeplab.label_folder': 'x'}, 'deeplab.label_folder: the run itself writes'),
 ])
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         load_chain(ROOM / 'maskdistill_vit-tiny_voc-subset.py', options)
+
+
+def test_more_categories_than_a_label_map_holds_are_refused_before_anything_runs():
+    path = ROOM / 'maskdistill_dino-vits16_folder.py'
+    assert load_chain(path, dict(num_clusters=254)).parts['deeplab'].model.decode_head.num_classes == 255
+    with pytest.raises(ValueError, match='255 categories are too many: a label map of bytes holds 254'):
+        load_chain(path, dict(num_clusters=255))
+    with pytest.raises(ValueError, match='255 categories are too many'):
+        load_chain(path, {'num_clusters': 51, 'clusters.mask_clusters.overcluster': 5})
+
+
+def test_without_mmdet_nothing_is_begun(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
+    with pytest.raises(RuntimeError, match="needs MMDetection, which is not installed: pip install 'leopart_mm"):
+        load_chain(ROOM / 'maskdistill_dino-vits16_folder.py')
+
+
+def test_a_support_set_has_the_options_of_the_masks():
+    options = {'masks.checkpoint': '/w.pth', 'masks.proposals.block': 5, 'masks.short_side': 320}
+    parts = load_chain(ROOM / 'maskdistill_dino-vits16_voc.py', options | {'support.short_side': 480}).parts
+    for part in ('masks', 'support'):
+        assert (parts[part].model.backbone.checkpoint, parts[part].proposals.block) == ('/w.pth', 5)
+    assert (parts['masks'].short_side, parts['support'].short_side) == (320, 480)
+
+
+def test_a_path_is_one_however_it_is_written(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path.parent))
+    path = ROOM / 'maskdistill_vit-tiny_voc-subset.py'
+    expected = load_chain(path, dict(data_root=str(tmp_path)))
+    for root in (f'~/{tmp_path.name}', f'{tmp_path}/.//'):
+        found = load_chain(path, dict(data_root=root))
+        assert found.settings == expected.settings
+        for part in PARTS:
+            assert found.parts[part]._cfg_dict == expected.parts[part]._cfg_dict
 
 
 def test_another_config_is_refused():

@@ -121,3 +121,14 @@ def test_files_named_in_the_text_exist(path):
     for word in re.findall(r'`((?:configs|tools|docs|leopart_mm|tests)/[^\s`]*)`', path.read_text()):
         pattern = re.sub(r'<[^>]*>|\*', '*', word).rstrip('/')
         assert any(fnmatch(file, pattern) for file in files), f'{name_of(path)}: {word}'
+
+
+def test_tests_that_a_page_names_are_there():
+    page = (REPO / 'configs' / 'maskdistill' / 'README.md').read_text().partition('## Degenerate input')[2]
+    rows = [line.split('|')[-2] for line in page.splitlines() if line.startswith('| ')][1:]
+    named = [re.findall(r'`(\w+)`', row) for row in rows]
+    written = set(re.findall(r'^def test_(\w+)', '\n'.join(
+        path.read_text() for path in (REPO / 'tests').rglob('test_*.py')), re.MULTILINE))
+    assert len(named) > 10
+    assert all(named)
+    assert {name for names in named for name in names} <= written

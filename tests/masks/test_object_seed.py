@@ -27,6 +27,7 @@ def test_non_finite_or_zero_keys_give_no_object():
         found = grow_mask(q, broken, 4)
         assert found.seed is None
         assert not found.mask.any()
+        assert grow_mask(q, broken, 4, ObjectSeedSettings(compat=True)).mask.all()  # as published
 
 
 def test_heads_are_clamped_and_centring_ignores_a_constant():

@@ -132,7 +132,7 @@ def test_a_run_killed_at_three_places_gives_the_same_files_and_new_images_are_se
     whole, killed, data = tmp_path / 'whole', tmp_path / 'killed', place / 'data'
     status, printed, errors = run(monkeypatch, capsys, config, whole, data)
     assert status == 0, errors
-    for part in ('masks: done', 'labels_1: done', 'scores_1/mIoU', 'masks/mask_iou', 'instances/AP50_multi',
+    for part in ('masks: done', 'labels_1: done', 'scores_1/mIoU', 'mask_scores/mask_iou', 'instances/AP50_multi',
                  'model.pth'):
         assert part in printed
     for owner, method, call, done in ((MaskRCNN, 'loss', 4, 'clusters'), (DeepLabHead, 'forward', 5, 'labels_0'),
