@@ -69,7 +69,7 @@ class MaskDistillMasks(Benchmark):
         from leopart_mm.models.backbones import DenseViT
         torch.manual_seed(0)
         self.queries, self.keys = queries_and_keys(2 if self.quick else 8, self.rows, self.columns, 6, 64)
-        (many, _), (many_published, _) = (_least(call, 1 if self.quick else 3) for call in (self.ours, self.baseline))
+        (many, _), (many_published, _) = (_least(call, 1 if self.quick else 2) for call in (self.ours, self.baseline))
         depth = dict(depth=2, embed_dim=96, num_heads=6) if self.quick else {}
         network = DenseViT('vit_small_patch16_224', model_kwargs=depth).eval()
         image = torch.randn(3, 16 * self.rows, 16 * self.columns)
@@ -86,7 +86,7 @@ class MaskDistillMasks(Benchmark):
             return published_mask(*last_queries_and_keys(network, image), self.columns)
 
         (ours, mask), (published, other), (bare, _) = (
-            _least(call, 1 if self.quick else 3) for call in (whole_ours, whole_published, network_ours))
+            _least(call, 1 if self.quick else 2) for call in (whole_ours, whole_published, network_ours))
         return [f'  {len(self.keys)} images, more than the caches hold: {many:.4f} s, published {many_published:.4f} s '
                 f'({many_published / many:.1f}x faster)',
                 f'  whole step of one image, {self.rows * self.columns} patches, network with random weights: '
