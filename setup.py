@@ -22,7 +22,7 @@ EXTRAS = {
     'mmcv-lite': ['mmcv-lite==2.1.0'],
     'mmdet': ['mmdet==3.3.0'],  # Mask R-CNN, Mask2Former
     'search': ['optuna'],
-    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics'],
+    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright'],
 }
 
 
@@ -48,6 +48,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['leopart_mm', 'leopart_mm.*']),
+    package_data={'leopart_mm.visualization': ['*.css', '*.html', '*.js']},
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.11',
     install_requires=REQUIRES,

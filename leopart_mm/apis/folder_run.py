@@ -21,10 +21,11 @@ from leopart_mm.fingerprints import text_fingerprint
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.progress import progress
 from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend
+from leopart_mm.visualization.cluster_page import ClusterPage
+from leopart_mm.visualization.cluster_sheet import legend
 
 MAX_LEGEND = 40
-SUMMARIES = ('legend.png', 'report.json', 'sheet.html', 'sheet.png')
+SUMMARIES = ('clusters.html', 'legend.png', 'report.json', 'sheet.html', 'sheet.png')  # sheet.html: of older versions
 
 
 class FolderRun:
@@ -33,14 +34,15 @@ class FolderRun:
     Written below `out`: ``labels/<name>.png`` (cluster ids, 16-bit where there are more than 256;
     255, or 65535 of more than 255 clusters, where the image has no data), ``report.json``,
     ``names.yaml`` (a naming file to edit, unless there is one); on request ``overlays/<name>.jpg``, ``legend.png``,
-    ``sheet.html``, ``sheet.png``. `<name>` is the path below the folder of the images. Label maps that were made by
-    this model, with these tiles, from these very images are not made again, see `ImageRun`.
+    ``clusters.html`` (to name, merge and hide clusters, see `ClusterPage`), ``sheet.png``. `<name>` is the path below
+    the folder of the images. Label maps that were made by this model, with these tiles, from these very images are not
+    made again, see `ImageRun`.
 
     Args:
         inferencer: The model.
         out: Output folder; made if it does not exist.
         overlays: Write overlays and the legend.
-        sheet: Write the cluster sheet.
+        sheet: Write the cluster page and the sheet.
         overwrite: Segment all images again, also where `out` holds label maps of another model.
         read_names: Take names and colours from ``names.yaml`` in `out`, if it exists.
 
@@ -64,14 +66,14 @@ class FolderRun:
                         numbers=[inferencer.value_range and list(inferencer.value_range), inferencer.nodata])
         lock = lock_folder(self.out)  # released at the end of this block; `run` takes it again
         refuse_strangers(self.out, ['report.json', *['overlays', 'legend.png'] * overlays,
-                                    *['sheet.html', 'sheet.png'] * sheet])
+                                    *['clusters.html', 'sheet.png'] * sheet])
         self.images = ImageRun(self.out / 'labels', settings, overwrite=overwrite, clear=self._remove_pictures)
         self._before = self.images.index.before or {}
         mark_outputs(self.out, FOLDER_OUTPUTS)
         self._keep_names_of_another_model()
         if read_names and self.names_file.exists():
             inferencer.names = ClusterNames.load(self.names_file, inferencer.num_clusters)
-        self.sheet = ClusterSheet(inferencer.num_clusters, inferencer.names, inferencer.communities) if sheet else None
+        self.sheet = ClusterPage(inferencer.num_clusters, inferencer.names, inferencer.communities) if sheet else None
         del lock
 
     @property
@@ -178,7 +180,7 @@ class FolderRun:
             largest = [label for label in np.argsort(-totals, kind='stable')[:MAX_LEGEND] if totals[label] > 0]
             write_image_whole(self.out / 'legend.png', legend(names, largest, totals))
         if self.sheet is not None and self.sheet.num_images:
-            self.sheet.save_html(self.out / 'sheet.html')
+            self.sheet.write(self.out / 'clusters.html', shares=shares, model=self.model)
             write_image_whole(self.out / 'sheet.png', self.sheet.picture())
         report = self.images.report
         content = dict(

@@ -32,7 +32,6 @@ from leopart_mm.evaluation.label_writer import no_data_label
 from leopart_mm.files import printable, shorten
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.overlay import overlay
 
 ONLY_FOR_SCORES = ('Load', 'CentreCrop', 'KeepNetworkSize')  # beginnings of the names of transforms
 
@@ -78,13 +77,12 @@ class Segmentation:
     def overlay(self, alpha: float = 0.6, max_side: int | None = 2048) -> np.ndarray:
         """The image painted with its named clusters, (h, w, 3) uint8 RGB, not (much) larger than `max_side`.
 
-        Pixels without data stay unpainted.
+        The background is darkened; hidden clusters and pixels without data stay unpainted.
         """
         step = 1 if max_side is None else max(max(self.labels.shape) // max_side, 1)
         picture = preview(self.image, self.image.shape[2], max_side, self.missing)
-        groups, names = self.groups
-        ignore = None if self.missing is None else no_data_label(len(self.names.names))
-        return overlay(picture, groups[::step, ::step], names.colours, alpha, ignore)
+        missing = None if self.missing is None else self.missing[::step, ::step]
+        return self.names.overlay(picture, self.labels[::step, ::step], alpha, missing=missing)
 
     def counts(self) -> np.ndarray:
         """(K,) number of pixels of each cluster."""

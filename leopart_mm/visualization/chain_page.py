@@ -30,7 +30,7 @@ class ChainPage:
         final = layers[-1].num_labels
         names = names or ClusterNames.default(final)
         self.network = _network(stages)
-        self.colours = None
+        self.colours = self.titles = None
         if self.network is None:
             self.index = len(layers) - 1
             self.sheet = ClusterSheet(final, names)
@@ -42,6 +42,7 @@ class ChainPage:
         self.colours = _group_colours(names)
         default = ClusterNames.default(len(names.names)).names
         shown = [str(number) if name == default[number] else name for number, name in enumerate(names.names)]
+        self.titles = [f'Community {name}' if name.isdecimal() else name for name in shown]
         parts = ClusterNames.default(clusters)
         parts.colours = self.colours[self.network.communities]
         self.sheet = ClusterSheet(clusters, parts, [shown[number] for number in self.network.communities])
@@ -56,7 +57,7 @@ class ChainPage:
         if self.network is not None:
             examples = {cluster: self.sheet.patches(cluster)[0] for cluster in self.sheet.order()}
             write_image_whole(Path(folder) / 'community_network.png',
-                              community_network(self.network, examples, self.colours))
+                              community_network(self.network, examples, self.colours, names=self.titles))
 
 
 def _network(stages: Mapping[str, Any] | Iterable[Any]) -> ClusterNetwork | None:

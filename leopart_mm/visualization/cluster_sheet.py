@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from leopart_mm.visualization import html
-from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.cluster_names import BACKGROUND, ClusterNames
 from leopart_mm.visualization.overlay import fit_side
-from leopart_mm.visualization.panels import example_patch, row, stack, write_text
+from leopart_mm.visualization.panels import example_patch, fitting_text, row, stack, text_width, write_text
+
+MAX_NAME = 360  # pixels
 
 
 class ClusterSheet:
@@ -106,8 +108,9 @@ class ClusterSheet:
             label = np.full((self.side, 190, 3), 255, np.uint8)
             label[:, :10] = self.names.colours[cluster]
             community = '' if self.communities is None else f', community {self.communities[cluster]}'
-            write_text(label, _ascii(self.names.names[cluster])[:22], (14, self.side // 2 - 4))
-            write_text(label, f'{100 * self.shares[cluster]:.1f} %{community}', (14, self.side // 2 + 12))
+            for text, height in ((self.names.names[cluster], -4),
+                                 (f'{100 * self.shares[cluster]:.1f} %{community}', 12)):
+                write_text(label, fitting_text(text, 172), (14, self.side // 2 + height))
             rows.append(row({'': np.concatenate([label, self._strip(cluster)], axis=1)}, titles=False))
         if not rows:
             raise ValueError('There is no labelled image to show clusters of.')
@@ -135,27 +138,34 @@ class ClusterSheet:
         absent = int((self._pixels == 0).sum())
         note = f'{self.num_images} images, {len(rows)} clusters' + (f'; {absent} do not occur' if absent else '')
         header = ['name', 'cluster', *(['community'] if communities else []), 'share', 'images', 'examples']
-        html.write_page(path, title, f'{note}. In the examples, pixels of other clusters are dark.',
+        html.write_page(path, title, f'{note}. In the examples, pixels of other clusters are grey and dark.',
                         html.table(header, rows))
 
 
 def legend(names: ClusterNames, labels: Sequence[int], shares: np.ndarray | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: colour, name and share of `labels`, one per line.
+    """(H, W, 3) uint8 RGB: colour, name and share of `labels`, one per line; background is marked, hidden left out.
 
     Raises:
         ValueError: If `labels` is empty.
     """
+    if not len(labels):
+        raise ValueError('A legend needs at least one label.')
     lines = []
     for label in labels:
-        line = np.full((22, 260, 3), 255, np.uint8)
-        line[3:19, 4:24] = names.colours[label]
-        share = '' if shares is None else f'  {100 * shares[label]:.1f} %'
-        write_text(line, _ascii(names.names[label])[:26] + share, (32, 15))
-        lines.append(line)
-    return stack(lines)
-
-
-def _ascii(text: str) -> str:
-    """OpenCV draws ASCII only; the HTML page shows names as they are."""
-    return text.encode('ascii', 'replace').decode()
-
+        if names.hidden[label]:
+            continue
+        name = names.names[label]
+        if names.background[label] and name != BACKGROUND:
+            name = f'{fitting_text(name, MAX_NAME - 80)} ({BACKGROUND})'
+        lines.append((label, fitting_text(name, MAX_NAME), '' if shares is None else f'{100 * shares[label]:.1f} %'))
+    if not lines:
+        lines = [(None, 'every cluster is hidden', '')]
+    width = max(260, 32 + max(text_width(name) for _, name, _ in lines) + 70)
+    picture = np.full((len(lines) * 26 - 4, width, 3), 255, np.uint8)
+    for number, (label, name, share) in enumerate(lines):
+        line = picture[26 * number:26 * number + 22]
+        if label is not None:
+            line[3:19, 4:24] = (60, 60, 60) if names.background[label] else names.colours[label]
+        write_text(line, name, (32, 15))
+        write_text(line, share, (width - 8 - text_width(share), 15))
+    return picture

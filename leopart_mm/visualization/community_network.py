@@ -1,100 +1,159 @@
-"""A drawing of the network of clusters and its communities."""
+"""A picture of the communities of clusters: what lies together in the images, box by box."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from leopart_mm.clustering.cooccurrence import cooccurrence_edges
 from leopart_mm.clustering.network import ClusterNetwork
 from leopart_mm.palette import distinct_colours
+from leopart_mm.visualization.overlay import resize
+from leopart_mm.visualization.panels import fitting_text, write_text
 
-MIN_PATCH = 20  # side in pixels
+SMALL = 2  # communities of so few clusters come last, side by side
+MANY = 150  # clusters, from which on thumbnails are half as large
+GAP, PAD, TITLE = 22, 16, 30
+GREY, LINE = (110, 110, 110), (165, 165, 165)
+
+
+@dataclass
+class _Box:
+    """A community: its clusters on a grid of cells."""
+
+    community: int
+    share: float
+    places: dict[int, tuple[int, int]]  # cluster -> (row, column)
+    edges: list[tuple[int, int, float]]
+    rows: int
+    columns: int
 
 
 def community_network(network: ClusterNetwork, examples: Mapping[int, np.ndarray] | None = None,
-                      colours: np.ndarray | None = None, seed: int = 0, side: int = 1400) -> np.ndarray:
-    """Draw clusters as nodes and edges as lines, communities side by side.
+                      colours: np.ndarray | None = None, seed: int = 0, side: int = 1400,
+                      names: Sequence[str] | None = None) -> np.ndarray:
+    """Draw every community as a box with an example of each of its clusters; lines join clusters that often touch.
 
-    A node has its community's colour (as in label maps: `distinct_colours`) and an area that grows with the cluster's
-    pixels (up to 15 % of all); where there is an example patch, that is the node. Clusters without an edge (background)
-    are left out, but counted in the title.
+    The communities with most clusters come first; those of one or two clusters stand together at the end. A box has its
+    community's colour (as in label maps: `distinct_colours`). An example is the larger, the more pixels the cluster has.
+    Clusters without an edge (background) are left out, but counted. Lines between communities are only counted too.
 
     Args:
         network: The clusters and their communities.
-        examples: Cluster -> (p, p, 3) uint8 RGB example patch.
+        examples: Cluster -> (p, p, 3) uint8 RGB example patch; without one, a square of the community's colour.
         colours: (communities, 3) RGB; None: `distinct_colours`.
         seed: Seed of the layout, so that the picture is the same every time.
-        side: Side of the picture in pixels.
+        side: Width of the picture in pixels; more only where a community needs it.
+        names: (communities,) what the boxes are called. None: by their numbers.
 
     Returns:
-        (side, side, 3) uint8 RGB.
+        (height, width, 3) uint8 RGB, as high as needed.
     """
-    import networkx as nx
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     communities, frequencies = network.communities, network.frequencies
-    graph = nx.Graph()
-    graph.add_nodes_from(int(node) for node in np.flatnonzero(communities))
-    edges = cooccurrence_edges(network.matrix, network.threshold)
-    graph.add_weighted_edges_from((int(i), int(j), weight) for i, j, weight in edges
-                                  if i in graph and j in graph and i != j)
-    places = _layout(graph, communities, seed)
-    figure = Figure(figsize=(side / 100, side / 100), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.95))
-    axes.set_axis_off()
-    shares = frequencies / max(frequencies.sum(), 1)
-    outside = np.flatnonzero(communities == 0)
-    axes.set_title(f'{graph.number_of_nodes()} clusters, {graph.number_of_edges()} edges, '
-                   f'{len(set(communities[communities > 0]))} communities; {len(outside)} clusters '
-                   f'({100 * shares[outside].sum():.0f} % of all pixels) without an edge are background', fontsize=11)
     number = int(communities.max(initial=0)) + 1
-    colours = (colours if colours is not None and len(colours) >= number else distinct_colours(number)) / 255.
-    if graph:
-        nodes = list(graph)
-        sizes = [60 + min(40000 * shares[node], 6000) for node in nodes]
-        weights = np.array([data['weight'] for *_, data in graph.edges(data=True)])
-        nx.draw_networkx_edges(graph, places, ax=axes, width=0.5 + 4 * weights / max(weights.max(initial=0), 1e-9),
-                               edge_color='0.6')
-        nx.draw_networkx_nodes(graph, places, nodelist=nodes, ax=axes, edgecolors='0.2', linewidths=0.5,
-                               node_color=[colours[communities[node]] for node in nodes],
-                               node_size=sizes)
-        diameters = {node: np.sqrt(size) * figure.dpi / 72 for node, size in zip(nodes, sizes, strict=True)}
-        _draw_patches(axes, places, communities, colours, examples or {}, diameters)
-        nx.draw_networkx_labels(graph, places, ax=axes, font_size=7,
-                                bbox=dict(facecolor='white', edgecolor='none', alpha=0.6, pad=0.5))
-        axes.margins(0.08)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    colours = colours if colours is not None and len(colours) >= number else distinct_colours(number)
+    shares = frequencies / max(frequencies.sum(), 1)
+    edges = [(int(i), int(j), float(weight)) for i, j, weight in cooccurrence_edges(
+        network.matrix, network.threshold) if i != j and communities[i] and communities[j]]
+    within = [edge for edge in edges if communities[edge[0]] == communities[edge[1]]]
+    boxes = [_box(int(community), communities, shares, within, seed) for community in np.unique(communities)
+             if community]
+    cell = 62 if len(communities) > MANY else 118
+    outside = np.flatnonzero(communities == 0)
+    placed = sum(len(box.places) for box in boxes)
+    heads = [f'{placed} clusters in {len(boxes)} communities. A line joins clusters of a community that often touch; '
+             f'{len(edges) - len(within)} more such pairs lie in different communities.']
+    if len(outside):
+        heads.append(f'{len(outside)} clusters ({100 * shares[outside].sum():.0f} % of all pixels) touch none often: '
+                     'they are background.')
+    boxes.sort(key=lambda box: (-box.rows, -box.share, box.community))
+    large = [box for box in boxes if len(box.places) > SMALL]
+    small = [box for box in boxes if len(box.places) <= SMALL]
+    places, top, width = [], GAP + 24 * len(heads), side
+    for group in (large, small):
+        if group is small and small and large:
+            heads.append('Small communities')
+            top += 34
+            heading = top - 10
+        found, top, needed = _shelves(group, cell, top, side)
+        places += found
+        width = max(width, needed)
+    picture = np.full((top, width, 3), 255, np.uint8)
+    for line, text in enumerate(heads):
+        last = text == 'Small communities'
+        write_text(picture, text, (GAP, heading if last else GAP + 4 + 24 * line), 16)
+    thickest = max((weight for *_, weight in within), default=1.)
+    for box, place in places:
+        name = f'Community {box.community}' if names is None else names[box.community]
+        _draw(picture, box, place, cell, name, colours[box.community], shares, examples or {}, thickest)
+    return picture
 
 
-def _layout(graph: 'object', communities: np.ndarray, seed: int) -> dict[int, np.ndarray]:
-    """Communities on a sunflower spiral, the largest in the middle; their clusters by a spring layout inside."""
+def _box(community: int, communities: np.ndarray, shares: np.ndarray, edges: Sequence[tuple[int, int, float]],
+         seed: int) -> _Box:
+    """The clusters of a community on a grid, clusters with an edge near each other."""
     import networkx as nx
-    modules, sizes = np.unique(communities[communities > 0], return_counts=True)
-    places: dict[int, np.ndarray] = {}
-    reach = 0.
-    for rank, module in enumerate(modules[np.argsort(-sizes, kind='stable')]):
-        members = graph.subgraph([node for node in graph if communities[node] == module])
-        radius = 0.5 * np.sqrt(len(members))
-        angle = rank * np.pi * (3 - np.sqrt(5))
-        reach = np.sqrt(reach**2 + radius**2) if rank else 0.
-        centre = 1.9 * reach * np.array([np.cos(angle), np.sin(angle)])
-        inside = nx.spring_layout(members, seed=seed, weight='weight') if len(members) > 1 else {n: np.zeros(2)
-                                                                                               for n in members}
-        places.update({node: centre + radius * np.asarray(place) for node, place in inside.items()})
-        reach = max(reach, radius)
-    return places
+    graph = nx.Graph()
+    graph.add_nodes_from(np.flatnonzero(communities == community).tolist())
+    graph.add_weighted_edges_from(edge for edge in edges if edge[0] in graph)
+    count = len(graph)
+    columns = count if count <= 3 else int(np.ceil(np.sqrt(1.4 * count)))
+    rows = -(-count // columns)
+    cells = [(row, column) for row in range(rows) for column in range(columns)]
+    free = nx.spring_layout(graph, seed=seed, weight='weight') if count > 1 else {node: np.zeros(2) for node in graph}
+    nodes = list(graph)
+    points = np.array([free[node] for node in nodes])
+    points = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 1e-9) * (columns - 1, rows - 1)
+    distances = ((points[:, None] - np.array([cell[::-1] for cell in cells])[None])**2).sum(-1)
+    taken = linear_sum_assignment(distances)[1]
+    places = {node: cells[index] for node, index in zip(nodes, taken, strict=True)}
+    return _Box(community, float(shares[nodes].sum()), places, [(i, j, data['weight'])
+                                                                for i, j, data in graph.edges(data=True)],
+                rows, columns)
 
 
-def _draw_patches(axes: 'object', places: Mapping[int, np.ndarray], communities: np.ndarray, colours: np.ndarray,
-                  patches: Mapping[int, np.ndarray], diameters: Mapping[int, float]) -> None:
-    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-    for node in sorted(places, key=lambda node: -diameters[node]):  # small ones on top
-        patch = patches.get(node)
-        if patch is not None:
-            zoom = max(diameters[node], MIN_PATCH) / patch.shape[0]
-            box = AnnotationBbox(OffsetImage(patch, zoom=zoom), places[node], frameon=True, pad=0.15,
-                                 bboxprops=dict(edgecolor=colours[communities[node]], linewidth=3))
-            axes.add_artist(box)
+def _shape(box: _Box, cell: int) -> tuple[int, int]:
+    """(height, width) of a box in pixels, with room for its title."""
+    return TITLE + box.rows * (cell + 14) + PAD, max(box.columns * cell + 2 * PAD, 150)
+
+
+def _shelves(boxes: Sequence[_Box], cell: int, top: int,
+             side: int) -> tuple[list[tuple[_Box, tuple[int, int]]], int, int]:
+    """Boxes with their places (y, x), line by line; where the next line begins; the width that was needed."""
+    places, left, height, needed = [], GAP, 0, 0
+    for box in boxes:
+        box_height, box_width = _shape(box, cell)
+        if left > GAP and left + box_width + GAP > side:
+            top, left, height = top + height + GAP, GAP, 0
+        places.append((box, (top, left)))
+        left, height = left + box_width + GAP, max(height, box_height)
+        needed = max(needed, left)
+    return places, top + (height + GAP if boxes else 0), needed
+
+
+def _draw(picture: np.ndarray, box: _Box, place: tuple[int, int], cell: int, name: str, colour: Sequence[int],
+          shares: np.ndarray, examples: Mapping[int, np.ndarray], thickest: float) -> None:
+    height, width = _shape(box, cell)
+    y, x = place
+    colour = tuple(int(part) for part in colour)
+    picture[y:y + height, x:x + width] = np.rint(0.12 * np.asarray(colour) + 0.88 * 255)
+    cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, 4)
+    share = f'{100 * box.share:.1f} %'
+    write_text(picture, f'{fitting_text(name, width - 80, 14)}  {share}', (x + PAD, y + 23), 14)
+    indent = (width - box.columns * cell) // 2
+    centres = {cluster: (x + indent + column * cell + cell // 2, y + TITLE + row * (cell + 14) + cell // 2)
+               for cluster, (row, column) in box.places.items()}
+    for one, other, weight in box.edges:
+        cv2.line(picture, centres[one], centres[other], LINE, 2 + round(6 * weight / thickest), cv2.LINE_AA)
+    for cluster, (middle, level) in centres.items():
+        size = round(cell * np.clip(0.45 + 1.3 * np.sqrt(shares[cluster]), 0.5, 0.82))
+        patch = examples.get(cluster)
+        patch = np.full((size, size, 3), colour, np.uint8) if patch is None else resize(patch, (size, size))
+        top, left = level - size // 2, middle - size // 2
+        picture[top - 2:top + size + 2, left - 2:left + size + 2] = 255
+        picture[top:top + size, left:left + size] = patch
+        if cell >= 100:
+            write_text(picture, f'{cluster} · {100 * shares[cluster]:.1f} %', (middle - 26, level + cell // 2 + 8), 11,
+                       GREY)

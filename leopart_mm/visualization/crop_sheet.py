@@ -26,7 +26,7 @@ def crop_sheet(groups: Mapping[str, Sequence[np.ndarray]], side: int = 64, wides
     lines = []
     for name, crops in groups.items():
         title = np.full((side, NAME_WIDTH, 3), 255, np.uint8)
-        write_text(title, name.encode('ascii', 'replace').decode(), (2, side // 2 + 4))
+        write_text(title, name, (2, side // 2 + 4))
         cut = (crop[:, :max(round(widest * len(crop)), 1)] for crop in crops)
         lines.append(row({'': title} | {str(number): crop for number, crop in enumerate(cut)}, titles=False))
     return stack(lines)

@@ -11,7 +11,7 @@ from torch import Tensor
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.overlay import fit_shape, overlay
+from leopart_mm.visualization.overlay import darken, fit_shape, overlay
 from leopart_mm.visualization.panels import row
 
 
@@ -24,8 +24,8 @@ class Layer:
         labels: (h, w) integers, on the patch grid or at any other size.
         extent: Where the image lies in `labels` (top, bottom, left, right), in its cells; None: on all of it.
         num_labels: Ids are 0..num_labels-1, in colours of their own; None: they are classes, in the data set's colours.
-        background: Label that is not painted; None: there is none. Of two labels, one of them background, the map is a
-            mask: the background is darkened instead.
+        background: Label that is darkened instead of painted; None: there is none. Of two labels, one of them
+            background, the map is a mask: the other is not painted either.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Layer:
         if self.num_labels is None:
             return overlay(image, labels, class_palette(metainfo or {}, [labels], ignore=None), ignore=None)
         if self.background is not None and self.num_labels <= 2:
-            return np.where((labels != self.background)[..., None], image, image // 5)
+            return np.where((labels != self.background)[..., None], image, darken(image))
         names = names or ClusterNames.default(self.num_labels)
         return names.overlay(image, labels, ignore=self.background)
 

@@ -5,6 +5,8 @@ import numpy as np
 
 from leopart_mm.palette import colour_labels
 
+DARKNESS = 0.3  # of the background, as a share of its brightness
+
 
 def fit_shape(shape: tuple[int, int], max_side: int) -> tuple[int, int]:
     """(height, width) shrunk so that no side is longer than `max_side`, never enlarged.
@@ -55,6 +57,11 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: f
     if borders:
         painted[label_borders(labels)] *= 0.35
     return np.clip(np.rint(painted), 0, 255).astype(np.uint8)
+
+
+def darken(image: np.ndarray) -> np.ndarray:
+    """The image (H, W, 3) uint8 RGB as pictures show what is background."""
+    return np.rint(image * DARKNESS).astype(np.uint8)
 
 
 def label_borders(labels: np.ndarray) -> np.ndarray:

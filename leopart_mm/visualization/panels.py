@@ -1,12 +1,17 @@
 """Arranging pictures: rows, rows below each other, the example patch of a cluster."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from leopart_mm.visualization.overlay import resize
+from leopart_mm.visualization.overlay import label_borders, resize
 
+FONT_SIZE = 12
 GAP = 4
 TITLE_HEIGHT = 18
 
@@ -37,9 +42,10 @@ def stack(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int) -> np.ndarray:
-    """The window of the image in which the cluster covers most, as (side, side, 3) uint8 RGB.
+    """The place in the image where the cluster is at its largest, (side, side, 3) uint8 RGB.
 
-    Pixels of other clusters are dimmed.
+    The window is as large as the largest connected part of the cluster, with some surroundings. Pixels of other
+    clusters are grey and darker, and a white line goes round the cluster.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -47,25 +53,71 @@ def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int
         cluster: The label.
         side: Side of the result in pixels.
     """
-    mask = resize((labels == cluster).astype(np.uint8), image.shape[:2], labels=True).astype(np.float32)
-    window = max(min(image.shape[:2]) // 3, 8)
-    density = cv2.boxFilter(mask, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
-    y, x = np.unravel_index(int(density.argmax()), density.shape)
-    top = int(np.clip(y - window // 2, 0, max(image.shape[0] - window, 0)))
-    left = int(np.clip(x - window // 2, 0, max(image.shape[1] - window, 0)))
+    mask = resize((labels == cluster).astype(np.uint8), image.shape[:2], labels=True)
+    top, left, window = _window(mask)
     place = np.s_[top:top + window, left:left + window]
-    dimmed = image[place] * (0.35 + 0.65 * mask[place][..., None])
-    return resize(np.rint(dimmed).astype(np.uint8), (side, side))
+    shape = (side, side)
+    # cubic: enlarged pixels of a small part stay a picture
+    patch = cv2.resize(image[place], shape, interpolation=cv2.INTER_AREA if window > side else cv2.INTER_CUBIC)
+    inside = resize(mask[place], shape, labels=True)
+    grey = patch.mean(axis=2, keepdims=True)
+    patch = np.rint(np.where(inside[..., None] > 0, patch, 0.3 * grey + 0.2 * patch)).astype(np.uint8)
+    patch[label_borders(inside)] = 255
+    return patch
+
+
+def _window(mask: np.ndarray) -> tuple[int, int, int]:
+    """(top, left, side) of a square in a mask (H, W) uint8, around its largest connected part."""
+    shortest = min(mask.shape)
+    _, parts, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    largest = 1 + int(boxes[1:, cv2.CC_STAT_AREA].argmax())
+    x, y, width, height = (int(value) for value in boxes[largest, :4])
+    window = int(np.clip(1.5 * max(width, height), max(shortest // 5, min(shortest, 8)), shortest))
+    if max(width, height) <= window:
+        centre = y + height // 2, x + width // 2
+    else:  # where it is densest
+        part = cv2.boxFilter((parts == largest).astype(np.float32), -1, (window, window),
+                             borderType=cv2.BORDER_CONSTANT)
+        centre = np.unravel_index(int(part.argmax()), part.shape)
+    top, left = (int(np.clip(middle - window // 2, 0, length - window))
+                 for middle, length in zip(centre, mask.shape, strict=True))
+    return top, left, window
 
 
 def _title(text: str, width: int) -> np.ndarray:
     strip = np.full((TITLE_HEIGHT, width, 3), 255, np.uint8)
-    write_text(strip, text, (2, TITLE_HEIGHT - 5))
+    write_text(strip, fitting_text(text, width - 2), (2, TITLE_HEIGHT - 5))
     return strip
 
 
-def write_text(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
-    """Write ASCII text into a picture, in place; `place` (x, y) is the lower left corner."""
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
+@lru_cache(maxsize=4)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings: Latin, Greek, Cyrillic, Arabic and Hebrew letters, and many signs."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'), size)
 
 
+def _line(text: str) -> str:
+    """The text without line breaks."""
+    return ' '.join(text.splitlines())
+
+
+def text_width(text: str, size: int = FONT_SIZE) -> int:
+    """Width of a text in pixels."""
+    return int(np.ceil(_font(size).getlength(_line(text))))
+
+
+def fitting_text(text: str, width: int, size: int = FONT_SIZE) -> str:
+    """The text, cut and with an ellipsis if it is wider than `width` pixels."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + '…', size) > width:
+        text = text[:-1]
+    return text + '…'
+
+
+def write_text(picture: np.ndarray, text: str, place: tuple[int, int], size: int = FONT_SIZE,
+               colour: tuple[int, int, int] = (20, 20, 20)) -> None:
+    """Write a line of text into a picture, in place; `place` (x, y) is the left end of its base line."""
+    canvas = Image.fromarray(picture)
+    ImageDraw.Draw(canvas).text(place, _line(text), fill=colour, font=_font(size), anchor='ls')
+    picture[:] = np.asarray(canvas)

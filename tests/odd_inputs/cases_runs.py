@@ -58,7 +58,7 @@ def survives(title, name, shown=None):
         assert read_labels(f'{folder}/out/labels/{stem}.png').shape == (24, 40)
         assert os.path.isfile(f'{folder}/out/overlays/{stem}.jpg')
         json.loads((folder / 'out/report.json').read_text())
-        assert '<table' in (folder / 'out/sheet.html').read_text()
+        assert 'id="data"' in (folder / 'out/clusters.html').read_text()
         return 'Label map and overlay have this name; names.yaml, report.json and sheet are written.'
 
 

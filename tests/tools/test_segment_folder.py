@@ -24,7 +24,7 @@ def test_a_folder_twice_then_names_then_faults(tmp_path, monkeypatch, capsys):
     (tmp_path / 'out' / 'names.yaml').write_text('clusters: {0: "<sky>"}')
     status, out, error = segment(*arguments)
     assert status == 0, error
-    assert '&lt;sky&gt;' in (tmp_path / 'out' / 'sheet.html').read_text()
+    assert '"name":"\\u003csky\\u003e"' in (tmp_path / 'out' / 'clusters.html').read_text()
     status, out, error = segment(*arguments, '--tile-size', 16)
     assert status == 1
     assert error.splitlines()[-1].endswith('or overwrite these (--overwrite).')
