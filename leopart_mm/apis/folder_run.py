@@ -22,7 +22,7 @@ from leopart_mm.folder_lock import lock_folder
 from leopart_mm.progress import progress
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.cluster_page import ClusterPage
-from leopart_mm.visualization.cluster_sheet import legend
+from leopart_mm.visualization.cluster_sheet import legend, legend_labels
 
 MAX_LEGEND = 40
 SUMMARIES = ('clusters.html', 'legend.png', 'report.json', 'sheet.html', 'sheet.png')  # sheet.html: of older versions
@@ -177,8 +177,8 @@ class FolderRun:
         if self.overlays and shares.any():
             group_of, names = self.inferencer.names.merged()
             totals = np.bincount(group_of, shares, len(names.names))
-            largest = [label for label in np.argsort(-totals, kind='stable')[:MAX_LEGEND] if totals[label] > 0]
-            write_image_whole(self.out / 'legend.png', legend(names, largest, totals))
+            shown = legend_labels(names, totals, MAX_LEGEND) or [0]
+            write_image_whole(self.out / 'legend.png', legend(names, shown, totals))
         if self.sheet is not None and self.sheet.num_images:
             self.sheet.write(self.out / 'clusters.html', shares=shares, model=self.model)
             write_image_whole(self.out / 'sheet.png', self.sheet.picture())

@@ -58,6 +58,7 @@ function change(text, edit) {
   refresh();
   keepDraft();
   if (text) toast(text, true);
+  else byId('toast').hidden = true;  // its Undo would undo this step
 }
 
 function undo() {
@@ -164,7 +165,10 @@ function makeCard(number) {
 
 function pictureOf(number) {
   const cluster = clusters[number];
-  cluster.picture ??= element('img', {src: cluster.examples, alt: `Examples of cluster ${number}`});
+  if (!cluster.picture) {
+    cluster.picture = element('img', {src: cluster.examples, alt: `Examples of cluster ${number}`});
+    cluster.picture.style.width = cluster.width + '%';
+  }
   return cluster.picture;
 }
 
@@ -373,7 +377,7 @@ const changed = () => JSON.stringify(state) !== saved;
 function namesFile() {
   const inOneLine = (entry) => {
     const text = Object.entries(entry).map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`).join(', ');
-    return `{${text}}`.replace(/[\u2028\u2029\ufeff\ufffe\uffff]/g,
+    return `{${text}}`.replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g,
       (letter) => '\\u' + letter.charCodeAt(0).toString(16).padStart(4, '0'));
   };
   const lines = [];

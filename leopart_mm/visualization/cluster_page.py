@@ -105,7 +105,9 @@ class ClusterPage(ClusterSheet):
             background=bool(names.background[cluster]) or cluster == background,
             own=_hex(distinct_colours(self.num_clusters)[cluster]), share=round(float(shares[cluster]), 6))
         if self._images[cluster]:
-            entry.update(images=int(self._images[cluster]), examples=_data_url(_strip(self.patches(cluster)), 82))
+            patches = self.patches(cluster)
+            entry.update(images=int(self._images[cluster]), examples=_data_url(_strip(patches), 82),
+                         width=round(100 * len(patches) / self.examples, 1))
             if communities is not None:
                 entry['community'] = str(communities[cluster])
         return entry

@@ -2,6 +2,7 @@
 
 import heapq
 import os
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from leopart_mm.visualization.overlay import fit_side
 from leopart_mm.visualization.panels import example_patch, fitting_text, row, stack, text_width, write_text
 
 MAX_NAME = 360  # pixels
+UNNAMED = re.compile(r'cluster \d+')
 
 
 class ClusterSheet:
@@ -138,7 +140,7 @@ class ClusterSheet:
         absent = int((self._pixels == 0).sum())
         note = f'{self.num_images} images, {len(rows)} clusters' + (f'; {absent} do not occur' if absent else '')
         header = ['name', 'cluster', *(['community'] if communities else []), 'share', 'images', 'examples']
-        html.write_page(path, title, f'{note}. In the examples, pixels of other clusters are grey and dark.',
+        html.write_page(path, title, f'{note}. In the examples, pixels of other clusters are grey.',
                         html.table(header, rows))
 
 
@@ -169,3 +171,10 @@ def legend(names: ClusterNames, labels: Sequence[int], shares: np.ndarray | None
         write_text(line, name, (32, 15))
         write_text(line, share, (width - 8 - text_width(share), 15))
     return picture
+
+
+def legend_labels(names: ClusterNames, shares: np.ndarray, limit: int) -> list[int]:
+    """The labels that a legend has room for: those that occur and are not hidden; with a name first, then by share."""
+    order = np.argsort(-np.asarray(shares), kind='stable')
+    found = [int(label) for label in order if shares[label] > 0 and not names.hidden[label]]
+    return sorted(found, key=lambda label: bool(UNNAMED.fullmatch(names.names[label])))[:limit]

@@ -11,12 +11,12 @@ from leopart_mm.clustering.cooccurrence import cooccurrence_edges
 from leopart_mm.clustering.network import ClusterNetwork
 from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.overlay import resize
-from leopart_mm.visualization.panels import fitting_text, write_text
+from leopart_mm.visualization.panels import fitting_text, text_width, write_text
 
 SMALL = 2  # communities of so few clusters come last, side by side
 MANY = 150  # clusters, from which on thumbnails are half as large
 GAP, PAD, TITLE = 22, 16, 30
-GREY, LINE = (110, 110, 110), (165, 165, 165)
+GREY, LINE = (110, 110, 110), (190, 190, 190)
 
 
 @dataclass
@@ -45,7 +45,7 @@ def community_network(network: ClusterNetwork, examples: Mapping[int, np.ndarray
         examples: Cluster -> (p, p, 3) uint8 RGB example patch; without one, a square of the community's colour.
         colours: (communities, 3) RGB; None: `distinct_colours`.
         seed: Seed of the layout, so that the picture is the same every time.
-        side: Width of the picture in pixels; more only where a community needs it.
+        side: Most that the width of the picture may be, in pixels; more only where a community needs it.
         names: (communities,) what the boxes are called. None: by their numbers.
 
     Returns:
@@ -55,8 +55,8 @@ def community_network(network: ClusterNetwork, examples: Mapping[int, np.ndarray
     number = int(communities.max(initial=0)) + 1
     colours = colours if colours is not None and len(colours) >= number else distinct_colours(number)
     shares = frequencies / max(frequencies.sum(), 1)
-    edges = [(int(i), int(j), float(weight)) for i, j, weight in cooccurrence_edges(
-        network.matrix, network.threshold) if i != j and communities[i] and communities[j]]
+    edges = [(int(i), int(j), float(weight)) for i, j, weight in cooccurrence_edges(network.matrix, network.threshold)]
+    edges = [(i, j, weight) for i, j, weight in edges if i != j and communities[i] and communities[j]]
     within = [edge for edge in edges if communities[edge[0]] == communities[edge[1]]]
     boxes = [_box(int(community), communities, shares, within, seed) for community in np.unique(communities)
              if community]
@@ -71,7 +71,7 @@ def community_network(network: ClusterNetwork, examples: Mapping[int, np.ndarray
     boxes.sort(key=lambda box: (-box.rows, -box.share, box.community))
     large = [box for box in boxes if len(box.places) > SMALL]
     small = [box for box in boxes if len(box.places) <= SMALL]
-    places, top, width = [], GAP + 24 * len(heads), side
+    places, top, width = [], GAP + 24 * len(heads), GAP + max(text_width(text, 16) for text in heads) + GAP
     for group in (large, small):
         if group is small and small and large:
             heads.append('Small communities')
@@ -148,12 +148,11 @@ def _draw(picture: np.ndarray, box: _Box, place: tuple[int, int], cell: int, nam
     for one, other, weight in box.edges:
         cv2.line(picture, centres[one], centres[other], LINE, 2 + round(6 * weight / thickest), cv2.LINE_AA)
     for cluster, (middle, level) in centres.items():
-        size = round(cell * np.clip(0.45 + 1.3 * np.sqrt(shares[cluster]), 0.5, 0.82))
+        size = round(cell * np.clip(0.55 + 1.3 * np.sqrt(shares[cluster]), 0.6, 0.82))
         patch = examples.get(cluster)
         patch = np.full((size, size, 3), colour, np.uint8) if patch is None else resize(patch, (size, size))
         top, left = level - size // 2, middle - size // 2
         picture[top - 2:top + size + 2, left - 2:left + size + 2] = 255
         picture[top:top + size, left:left + size] = patch
         if cell >= 100:
-            write_text(picture, f'{cluster} · {100 * shares[cluster]:.1f} %', (middle - 26, level + cell // 2 + 8), 11,
-                       GREY)
+            write_text(picture, f'{cluster} · {100 * shares[cluster]:.1f} %', (middle - 26, top + size + 15), 11, GREY)

@@ -45,7 +45,7 @@ def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int
     """The place in the image where the cluster is at its largest, (side, side, 3) uint8 RGB.
 
     The window is as large as the largest connected part of the cluster, with some surroundings. Pixels of other
-    clusters are grey and darker, and a white line goes round the cluster.
+    clusters are grey, and a white line goes round the cluster.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -61,7 +61,7 @@ def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int
     patch = cv2.resize(image[place], shape, interpolation=cv2.INTER_AREA if window > side else cv2.INTER_CUBIC)
     inside = resize(mask[place], shape, labels=True)
     grey = patch.mean(axis=2, keepdims=True)
-    patch = np.rint(np.where(inside[..., None] > 0, patch, 0.3 * grey + 0.2 * patch)).astype(np.uint8)
+    patch = np.rint(np.where(inside[..., None] > 0, patch, 0.5 * grey + 0.15 * patch + 32)).astype(np.uint8)
     patch[label_borders(inside)] = 255
     return patch
 

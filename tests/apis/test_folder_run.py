@@ -43,8 +43,8 @@ def test_everything_is_written_under_the_images_names(tmp_path):
     (tmp_path / 'in' / 'notes.txt').write_text('')
     _, report = run(tmp_path / 'in', tmp_path / 'out', overlays=True, sheet=True)
     assert files(tmp_path / 'out') == [
-        'clusters.html', 'labels/a/1.png', 'labels/b/1.png', 'legend.png', 'names.yaml', 'overlays/a/1.jpg', 'overlays/b/1.jpg',
-        'report.json', 'sheet.png']
+        'clusters.html', 'labels/a/1.png', 'labels/b/1.png', 'legend.png', 'names.yaml', 'overlays/a/1.jpg',
+        'overlays/b/1.jpg', 'report.json', 'sheet.png']
     for name, image in (('a', one), ('b', two)):
         stored = cv2.imread(str(tmp_path / 'out' / 'labels' / name / '1.png'), cv2.IMREAD_UNCHANGED)
         assert stored.dtype == np.uint16  # 512 clusters
@@ -276,7 +276,8 @@ def test_files_of_somebody_else_are_not_touched(tmp_path):
         with pytest.raises(ValueError, match='holds files that this tool did not write'):
             run(tmp_path / 'JPEGImages', tmp_path, overwrite=overwrite)
     assert (tmp_path / 'labels' / '1.png').read_bytes() == before
-    for name, options in (('report.json', {}), ('legend.png', dict(overlays=True)), ('clusters.html', dict(sheet=True))):
+    for name, options in (('report.json', {}), ('legend.png', dict(overlays=True)),
+                          ('clusters.html', dict(sheet=True))):
         mine = tmp_path / name.split('.')[0] / name
         mine.parent.mkdir()
         mine.write_text('mine')

@@ -205,7 +205,6 @@ def test_chain_in_one_run_and_fitted_checkpoint_on_new_images(monkeypatch, capsy
     assert len(list(stages.glob('scene_*.png'))) == 4
     assert cv2.imread(str(stages / 'sheet.png')) is not None
     network = cv2.imread(str(stages / 'community_network.png'))
-    assert network.shape == (1400, 1400, 3)
     assert network.std() > 5  # something was drawn
     from mmseg.apis import MMSegInferencer
     inferencer = MMSegInferencer(str(config), str(fitted), device='cpu')

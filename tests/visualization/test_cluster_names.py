@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 
 from leopart_mm.palette import distinct_colours
 from leopart_mm.visualization.cluster_names import ClusterNames
@@ -93,3 +94,84 @@ def test_a_missing_file(tmp_path):
 def test_json_keys_are_words(tmp_path):
     (tmp_path / 'names.json').write_text(json.dumps(dict(clusters={'1': 'sky'})))
     assert ClusterNames.load(tmp_path / 'names.json', 2).names == ['cluster 0', 'sky']
+
+
+ODD_NAMES = ['a "b" \\ \'c\'', '<b>bold</b> & </script>', '🐄 cow', 'שלום עולם', 'قطة', '# no comment', '{x: [y]}', 'a: b',
+             'two\u2028lines', 'next\x85line', '\ufeffmark', 'delete\x7f', 'yes', '~', '1.50', '@data@']
+
+
+@pytest.mark.parametrize('file', ['names.yaml', 'names.json'])
+def test_background_hidden_and_odd_names_are_read_as_written(file, tmp_path):
+    names = ClusterNames(list(ODD_NAMES), distinct_colours(len(ODD_NAMES)).copy())
+    names.background[[0, 3]] = names.hidden[[5]] = True
+    names.save(tmp_path / file, model='0123')
+    found = ClusterNames.load(tmp_path / file, len(ODD_NAMES))
+    assert found.names == ODD_NAMES
+    assert np.flatnonzero(found.background).tolist() == [0, 3]
+    assert np.flatnonzero(found.hidden).tolist() == [5]
+    assert ClusterNames.model_of(tmp_path / file) == '0123'
+    found.save(tmp_path / f'again_{file}', model='0123')
+    assert (tmp_path / f'again_{file}').read_bytes() == (tmp_path / file).read_bytes()
+
+
+def test_older_versions_read_the_file(tmp_path):
+    """They take names, colours and shares below "clusters:", refuse any other key there, and look at nothing else."""
+    names = ClusterNames.default(3, background=1)
+    names.hidden[2] = True
+    names.save(tmp_path / 'names.yaml', np.full(3, 1 / 3))
+    content = yaml.safe_load((tmp_path / 'names.yaml').read_text())
+    assert content['background'] == [1]
+    assert content['hidden'] == [2]
+    assert [set(entry) for entry in content['clusters'].values()] == [{'name', 'colour', 'share'}] * 3
+    assert content['clusters'][1]['name'] == 'background'
+
+
+def test_flags_as_people_write_them(tmp_path):
+    (tmp_path / 'names.yaml').write_text('background: 0\nhidden: [cluster 1]\nclusters:\n  2: {name: a, hidden: true}\n'
+                                         '  3: {background: yes}\n  0: {name: b, hidden: no}\n')
+    found = ClusterNames.load(tmp_path / 'names.yaml', 5)
+    assert found.background.tolist() == [True, False, False, True, False]
+    assert found.hidden.tolist() == [False, True, True, False, False]
+    assert found.shown.tolist() == [False, False, False, False, True]
+    (tmp_path / 'names.yaml').write_text('hidden:\nclusters: {0: sky}')
+    assert not ClusterNames.load(tmp_path / 'names.yaml', 5).hidden.any()
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    ('hidden: [7]\nclusters: {0: sky}', 'hidden: names cluster 7; the model has the clusters 0 to 4'),
+    ('background: [sky]\nclusters: {0: sky}', "background: names cluster 'sky'"),
+    ('clusters: {0: {hidden: perhaps}}', "cluster 0: hidden must be true or false, not 'perhaps'"),
+])
+def test_faults_of_flags_are_named(content, message, tmp_path):
+    (tmp_path / 'names.yaml').write_text(content)
+    with pytest.raises(ValueError, match=message):
+        ClusterNames.load(tmp_path / 'names.yaml', 5)
+
+
+def test_halves_of_characters_are_made_whole(tmp_path):
+    (tmp_path / 'names.yaml').write_text(r'clusters: {0: "\ud83d\udc04", 1: "a\ud800"}')
+    assert ClusterNames.load(tmp_path / 'names.yaml', 2).names == ['🐄', 'a\ufffd']
+
+
+def test_groups_keep_background_and_hidden_apart():
+    names = ClusterNames(['a', 'a', 'a', 'b'], np.arange(12, dtype=np.uint8).reshape(4, 3), background=[0, 0, 1, 1],
+                         hidden=[0, 1, 0, 0])
+    group_of, groups = names.merged()
+    assert group_of.tolist() == [0, 1, 2, 3]
+    assert groups.names == ['a', 'a', 'a', 'b']
+    assert groups.background.tolist() == [False, False, True, True]
+    assert groups.hidden.tolist() == [False, True, False, False]
+
+
+def test_overlays_darken_the_background_and_leave_hidden_clusters_unpainted():
+    image = np.full((2, 12, 3), 100, np.uint8)
+    labels = np.array([[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0, 0]] * 2)
+    names = ClusterNames(['a', 'a', 'sky', 'old', 'b'], np.array([[200, 0, 0]] * 4 + [[0, 0, 200]], np.uint8),
+                         background=[0, 0, 1, 0, 0], hidden=[0, 0, 0, 1, 0])
+    missing = np.zeros(labels.shape, bool)
+    missing[:, 10:] = True
+    found = names.overlay(image, labels, 0.5, missing=missing)[1, ::2]  # left of each pair: no border
+    assert found.tolist() == [[150, 50, 50], [150, 50, 50], [30] * 3, [100] * 3, [50, 50, 150], [100] * 3]
+    found = names.overlay(image, labels, 0.5, ignore=4)[1, ::2]
+    assert found.tolist() == [[150, 50, 50], [150, 50, 50], [30] * 3, [100] * 3, [30] * 3, [150, 50, 50]]
+    assert names.background.tolist() == [False, False, True, False, False]  # `ignore` was for that picture only

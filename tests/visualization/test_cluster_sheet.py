@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from leopart_mm.visualization.cluster_names import ClusterNames
-from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend
+from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend, legend_labels
+from leopart_mm.visualization.panels import example_patch
 
 
 def picture(value, labels):
@@ -31,6 +32,11 @@ def filled(**kwargs):
     return sheet
 
 
+def brightness(patches):
+    """Of the image that each patch of `filled` is from; pixels around the cluster are changed, its own are not."""
+    return [next(value for value in (50, 100, 150, 200) if (patch == value).any()) for patch in patches]
+
+
 def test_shares_and_order():
     sheet = filled()
     assert np.allclose(sheet.shares, np.array([55, 25, 0, 40, 0]) / 120)
@@ -42,8 +48,8 @@ def test_shares_and_order():
 def test_the_best_examples_are_kept_one_an_image():
     sheet = filled()
     assert [patch.shape for patch in sheet.patches(0)] == [(16, 16, 3)] * 2
-    assert [int(patch.max()) for patch in sheet.patches(0)] == [150, 50]  # 30 of 30 columns, then 20
-    assert [int(patch.max()) for patch in sheet.patches(3)] == [100, 200]
+    assert brightness(sheet.patches(0)) == [150, 50]  # 30 of 30 columns, then 20
+    assert brightness(sheet.patches(3)) == [100, 200]
     assert sheet.patches(2) == []
 
 
@@ -93,6 +99,45 @@ def test_labels_beyond_the_sheet_and_lists_of_another_length():
         ClusterSheet(3).add(picture(0, MAPS[1]), MAPS[1])
     with pytest.raises(ValueError, match='needs 5 names'):
         ClusterSheet(5, ClusterNames.default(4))
+
+
+def test_small_clusters_are_readable():
+    image = np.full((90, 120, 3), (200, 100, 30), np.uint8)
+    labels = np.zeros((90, 120), np.int64)
+    labels[70:78, 100:110] = 1  # 1 % of the image, near its lower right corner
+    labels[5:7, 5:7] = 1
+    patch = example_patch(image, labels, 1, 60)
+    inside = (patch == (200, 100, 30)).all(-1)
+    assert 0.2 < inside.mean() < 0.5  # the window fits the larger part: 10 of 18 pixels wide, and not its outline
+    rows, columns = inside.nonzero()
+    assert 25 < (rows.min() + rows.max()) / 2 < 35  # and stands in the middle
+    assert 25 < (columns.min() + columns.max()) / 2 < 35
+    around = patch[~inside & ~(patch == 255).all(-1)]
+    assert around.min() > 60  # nothing is nearly black
+    assert np.ptp(around, axis=1).max() < 30  # nearly grey
+    whole = example_patch(image, np.zeros_like(labels), 0, 60)
+    assert (whole == (200, 100, 30)).all()
+
+
+def test_legend_of_background_and_hidden():
+    names = ClusterNames(['sky', 'a' * 99, 'tree', 'background'], np.full((4, 3), 200, np.uint8),
+                         background=[True, False, False, True], hidden=[False, False, True, False])
+    found = legend(names, range(4), np.full(4, 0.25))
+    assert found.shape[0] == 3 * 26 - 4  # the hidden one is left out
+    assert found[10, 10].tolist() == [60] * 3
+    assert found[36, 10].tolist() == [200] * 3
+    assert found.shape[1] > 400  # wide enough for the long name, which is cut
+    assert (found[:, -4:] == 255).all()
+    assert legend(names, [2]).shape == (22, 260, 3)
+    with pytest.raises(ValueError, match='at least one label'):
+        legend(names, [])
+
+
+def test_what_the_legend_shows_first():
+    names = ClusterNames.default(5)
+    names.names[1], names.hidden[3] = 'cat', True
+    assert legend_labels(names, np.array([0.3, 0.05, 0, 0.5, 0.15]), 2) == [1, 0]
+    assert legend_labels(names, np.array([0.3, 0.05, 0, 0.5, 0.15]), 9) == [1, 0, 4]
 
 
 def test_legend():

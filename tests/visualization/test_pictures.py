@@ -106,10 +106,10 @@ def test_layers_paint_what_they_are():
     image = np.full((4, 6, 3), 100, np.uint8)
     labels = torch.tensor([[0, 1]])
     mask = Layer('mask', labels, num_labels=2, background=0).painted(image)
-    assert mask[:, 0].tolist() == [[20] * 3] * 4
+    assert mask[:, 0].tolist() == [[30] * 3] * 4
     assert mask[:, 5].tolist() == [[100] * 3] * 4
     clusters = Layer('clusters', labels, num_labels=3, background=1).painted(image)
-    assert clusters[0, 5].tolist() == [100] * 3
+    assert clusters[0, 5].tolist() == [30] * 3
     assert clusters[0, 0].tolist() == np.rint(40 + 0.6 * distinct_colours(1)[0]).tolist()
     classes = Layer('classes', labels).painted(image, metainfo=dict(palette=[[0, 0, 0], [200, 0, 0]]))
     assert classes[0, 5].tolist() == [160, 40, 40]

@@ -12,6 +12,7 @@ from torch import nn
 import leopart_mm  # noqa: F401
 from leopart_mm.engine.hooks import StagePicturesHook
 from leopart_mm.palette import distinct_colours
+from leopart_mm.visualization.overlay import darken
 from leopart_mm.visualization.panels import GAP, TITLE_HEIGHT
 from tests.models.postprocessors.scenes import CBFE, CLUSTERING, OBJECT, Scenes, part_map, segmentor, whole_chain
 
@@ -64,16 +65,15 @@ def test_every_stage_of_an_image(tmp_path):
         expected = np.rint(0.4 * GREY + 0.6 * np.asarray(PALETTE)[objects])
         assert (truth == expected).all()
         communities = cells(column(folder / f'scene_{index}.png', 'communities'))
-        assert (communities[objects == 0] == GREY).all()  # the background is not painted
+        assert (communities[objects == 0] == darken(GREY)).all()  # the background is not painted
         assert len(np.unique(communities[objects > 0], axis=0)) == 1
     sheet = cv2.imread(str(folder / 'sheet.png'))  # all six images: fewer than sheet_rows
     rows = [cv2.imread(str(folder / f'scene_{index}.png')) for index in range(6)]
     assert np.array_equal(sheet, np.concatenate([np.pad(row, ((0, GAP), (0, 0), (0, 0)), constant_values=255)
                                                  for row in rows])[:-GAP])
     network = cv2.imread(str(folder / 'community_network.png'))
-    assert network.shape == (1400, 1400, 3)
     shown = {tuple(colour) for colour in network.reshape(-1, 3)[:, ::-1]}
-    assert {tuple(colour) for colour in distinct_colours(4)[1:]} <= shown  # frames of three communities' examples
+    assert {tuple(colour) for colour in distinct_colours(4)[1:]} <= shown  # frames of three communities
     assert not (folder / 'legend.png').exists()
 
 
