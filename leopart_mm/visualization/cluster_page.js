@@ -188,8 +188,8 @@ function showCard(card, members) {
   const share = members.reduce((sum, member) => sum + clusters[member].share, 0);
   const images = clusters[first].images;
   card.querySelector('.facts').textContent = members.length > 1 ?
-    `${members.length} clusters, ${percent(share)} of everything` :
-    `cluster ${first} · ${percent(share)} · in ${images} image${images === 1 ? '' : 's'}`;
+    `${members.length} clusters · ${percent(share)}` :
+    `no. ${first} · ${percent(share)} · ${images} image${images === 1 ? '' : 's'}`;
   card.querySelector('.examples').replaceChildren(...members.map((member) => {
     if (members.length === 1) return pictureOf(member);
     const button = element('button', {textContent: 'Separate', id: `separate-${member}`,

@@ -103,7 +103,7 @@ class ClusterPage(ClusterSheet):
         entry = dict(
             name=names.names[cluster], colour=_hex(names.colours[cluster]), hidden=bool(names.hidden[cluster]),
             background=bool(names.background[cluster]) or cluster == background,
-            own=_hex(distinct_colours(self.num_clusters)[cluster]), share=round(float(shares[cluster]), 6))
+            own=_hex(distinct_colours(self.num_clusters)[cluster]), share=float(shares[cluster]))
         if self._images[cluster]:
             patches = self.patches(cluster)
             entry.update(images=int(self._images[cluster]), examples=_data_url(_strip(patches), 82),

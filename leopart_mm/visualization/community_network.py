@@ -37,7 +37,7 @@ def community_network(network: ClusterNetwork, examples: Mapping[int, np.ndarray
     """Draw every community as a box with an example of each of its clusters; lines join clusters that often touch.
 
     The communities with most clusters come first; those of one or two clusters stand together at the end. A box has its
-    community's colour (as in label maps: `distinct_colours`). An example is the larger, the more pixels the cluster has.
+    community's colour (as in label maps: `distinct_colours`). The more pixels a cluster has, the larger its example.
     Clusters without an edge (background) are left out, but counted. Lines between communities are only counted too.
 
     Args:

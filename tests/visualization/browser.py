@@ -18,7 +18,7 @@ def chromium():
 @contextmanager
 def open_page(file, errors, **options):
     """A page of a file in a browser of its own; what its script complains of is appended to `errors`."""
-    playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed: pip install playwright')
+    playwright = pytest.importorskip('playwright.sync_api', reason='playwright is missing: pip install playwright')
     program = chromium()
     if program is None:
         pytest.skip('There is no browser: install chromium (apt-get install chromium), or name one by CHROMIUM.')

@@ -96,8 +96,8 @@ def test_json_keys_are_words(tmp_path):
     assert ClusterNames.load(tmp_path / 'names.json', 2).names == ['cluster 0', 'sky']
 
 
-ODD_NAMES = ['a "b" \\ \'c\'', '<b>bold</b> & </script>', '🐄 cow', 'שלום עולם', 'قطة', '# no comment', '{x: [y]}', 'a: b',
-             'two\u2028lines', 'next\x85line', '\ufeffmark', 'delete\x7f', 'yes', '~', '1.50', '@data@']
+ODD_NAMES = ['a "b" \\ \'c\'', '<b>bold</b> & </script>', '🐄 cow', 'שלום עולם', 'قطة', '# no comment', '{x: [y]}',
+             'a: b', 'two\u2028lines', 'next\x85line', '\ufeffmark', 'delete\x7f', 'yes', '~', '1.50', '@data@']
 
 
 @pytest.mark.parametrize('file', ['names.yaml', 'names.json'])

@@ -124,6 +124,6 @@ def test_any_stage_is_drawn_by_what_it_says_of_itself(tmp_path):
     things, sharp = (column(folder / 'a.png', title, columns) for title in columns[1:])
     colours = np.rint(0.4 * GREY + 0.6 * distinct_colours(3).astype(float))
     assert things[5, 5].tolist() == colours[0].tolist()
-    assert things[5, 35].tolist() == [GREY] * 3
+    assert things[5, 35].tolist() == [darken(np.array(GREY))] * 3
     assert sharp[5, [5, 35]].tolist() == colours[:2].tolist()
     assert '1 images, 2 clusters; 1 do not occur' in (folder / 'clusters.html').read_text()
