@@ -9,7 +9,7 @@ import numpy as np
 
 from leopart_mm.clustering.network import ClusterNetwork
 from leopart_mm.files import write_image_whole
-from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.cluster_names import BACKGROUND, ClusterNames
 from leopart_mm.visualization.cluster_sheet import ClusterSheet
 from leopart_mm.visualization.community_network import community_network
 from leopart_mm.visualization.layers import Layer
@@ -42,6 +42,7 @@ class ChainPage:
         self.colours = _group_colours(names)
         default = ClusterNames.default(len(names.names)).names
         shown = [str(number) if name == default[number] else name for number, name in enumerate(names.names)]
+        shown[0] = BACKGROUND if shown[0] == '0' else shown[0]  # as ClusterNetwork says
         self.titles = [f'Community {name}' if name.isdecimal() else name for name in shown]
         parts = ClusterNames.default(clusters)
         parts.colours = self.colours[self.network.communities]

@@ -9,9 +9,10 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from leopart_mm.visualization.overlay import label_borders, resize
+from leopart_mm.visualization.overlay import fit_shape, label_borders, resize
 
 FONT_SIZE = 12
+WINDOW_SEARCH = 200  # longest side in pixels of the mask in which a window is looked for
 GAP = 4
 TITLE_HEIGHT = 18
 
@@ -69,16 +70,20 @@ def example_patch(image: np.ndarray, labels: np.ndarray, cluster: int, side: int
 def _window(mask: np.ndarray) -> tuple[int, int, int]:
     """(top, left, side) of a square in a mask (H, W) uint8, around its largest connected part."""
     shortest = min(mask.shape)
-    _, parts, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    shape = fit_shape(mask.shape, WINDOW_SEARCH)
+    scales = np.array(mask.shape) / shape
+    small = mask if shape == mask.shape else (cv2.resize(255 * mask, shape[::-1], interpolation=cv2.INTER_AREA) > 0)
+    small = small.astype(np.uint8)
+    _, parts, boxes, _ = cv2.connectedComponentsWithStats(small, connectivity=8)
     largest = 1 + int(boxes[1:, cv2.CC_STAT_AREA].argmax())
-    x, y, width, height = (int(value) for value in boxes[largest, :4])
+    x, y, width, height = (int(value) for value in np.round(boxes[largest, :4] * [*scales[::-1], *scales[::-1]]))
     window = int(np.clip(1.5 * max(width, height), max(shortest // 5, min(shortest, 8)), shortest))
     if max(width, height) <= window:
         centre = y + height // 2, x + width // 2
     else:  # where it is densest
-        part = cv2.boxFilter((parts == largest).astype(np.float32), -1, (window, window),
-                             borderType=cv2.BORDER_CONSTANT)
-        centre = np.unravel_index(int(part.argmax()), part.shape)
+        size = tuple(max(round(window / scale), 1) for scale in scales[::-1])
+        part = cv2.boxFilter((parts == largest).astype(np.float32), -1, size, borderType=cv2.BORDER_CONSTANT)
+        centre = np.round(np.unravel_index(int(part.argmax()), part.shape) * scales).astype(int)
     top, left = (int(np.clip(middle - window // 2, 0, length - window))
                  for middle, length in zip(centre, mask.shape, strict=True))
     return top, left, window

@@ -115,6 +115,11 @@ def test_small_clusters_are_readable():
     around = patch[~inside & ~(patch == 255).all(-1)]
     assert around.min() > 60  # nothing is nearly black
     assert np.ptp(around, axis=1).max() < 30  # nearly grey
+    large = np.repeat(np.repeat(image, 12, 0), 12, 1)  # searched at a smaller size
+    patch = example_patch(large, labels, 1, 60)
+    rows, columns = (patch == (200, 100, 30)).all(-1).nonzero()
+    assert 25 < (rows.min() + rows.max()) / 2 < 35
+    assert 25 < (columns.min() + columns.max()) / 2 < 35
     whole = example_patch(image, np.zeros_like(labels), 0, 60)
     assert (whole == (200, 100, 30)).all()
 

@@ -1,6 +1,6 @@
 """PictureHook: what was predicted, matched and true, side by side, in one PNG per image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,12 +22,12 @@ from leopart_mm.registry import HOOKS
 from leopart_mm.visualization.chain_page import ChainPage
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.cluster_sheet import legend
-from leopart_mm.visualization.layers import Layer, layer_row, layers_of, truth_of
+from leopart_mm.visualization.layers import Layer, class_palette, layer_row, layers_of, truth_of
 from leopart_mm.visualization.overlay import fit_side
 from leopart_mm.visualization.panels import stack
 from leopart_mm.written_files import WrittenFiles
 
-SUMMARIES = ('sheet.png', 'legend.png', 'clusters.html', 'community_network.png')
+SUMMARIES = ('sheet.png', 'legend.png', 'classes.png', 'clusters.html', 'community_network.png')
 
 
 @dataclass
@@ -66,7 +66,7 @@ class PictureHook(Hook):
         draw_val: Also draw at every validation during training, into ``iter_<iteration>`` below the folder.
         ignore_index: Label of the ground truth that is left unpainted.
         names: Naming file (see `ClusterNames.load`) of the final labels: their names and colours in the pictures, and
-            ``legend.png``.
+            ``legend.png``. The legend of the data set's classes is ``classes.png``.
         sheet_rows: Number of images on ``sheet.png``, which shows the first ones below each other. 0: no sheet.
 
     Attributes:
@@ -193,11 +193,26 @@ class PictureHook(Hook):
         if self._names is not None:
             groups = self._names.merged()[1]
             write_image_whole(folder / 'legend.png', legend(groups, range(len(groups.names))))
+        shown = [image.truth for image in self._images if image.truth is not None]
+        if metainfo.get('classes') and (shown or matching is not None):
+            self._write_classes(folder / 'classes.png', metainfo, matching, shown)
         if self._page is not None:
             self._page.write(folder)
         print_log(f'Drew {len(self._images)} of {len(loop.dataloader.dataset)} images to {printable(folder)} '
                   f'(interval={self.interval}, max_images={self.max_images}).', logger='current')
         self._forget()
+
+
+    def _write_classes(self, file: Path, metainfo: Mapping[str, Any], matching: np.ndarray | None,
+                       truths: Sequence[Layer]) -> None:
+        """The legend of the classes that are matched or occur in the pictures."""
+        values = [*(truth.labels.numpy() for truth in truths), *([] if matching is None else [matching])]
+        found = np.unique(np.concatenate([np.unique(value) for value in values]))
+        classes = list(metainfo['classes'])
+        found = [label for label in found.tolist() if 0 <= label < len(classes) and label != self.ignore_index]
+        if found:
+            colours = class_palette(metainfo, [np.arange(len(classes))], ignore=None)[:len(classes)]
+            write_image_whole(file, legend(ClusterNames(classes, colours), found))
 
 
 @HOOKS.register_module()

@@ -238,3 +238,17 @@ def test_no_picture_of_an_earlier_run_stays(tmp_path):
                                                                                'sheet.png']
     run(ClusterVisualizationHook(draw=True), runner, samples[1:])
     assert sorted(path.name for path in (tmp_path / 'shown').glob('*.png')) == ['b.png', 'mine.png']
+
+
+def test_the_legend_of_classes_that_occur(tmp_path):
+    truth = np.full((HEIGHT, WIDTH), 255)
+    truth[0] = 1
+    samples = [make_sample(tmp_path, 'a.png', clusters=np.zeros((1, 2, 2), int), num_clusters=1, truth=truth)]
+    metainfo = dict(classes=('a', 'b', 'c'), palette=[[0, 0, 0], [9, 99, 199], [1, 1, 1]])
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path, metainfo=metainfo), samples)
+    legend = cv2.imread(str(tmp_path / 'pictures' / 'classes.png'))[..., ::-1]
+    assert legend.shape[0] == 22  # b, and neither the ignored label nor what occurs nowhere
+    assert legend[10, 10].tolist() == [9, 99, 199]
+    run(ClusterVisualizationHook(draw=True), make_runner(tmp_path, np.array([2]), metainfo=metainfo), samples)
+    legend = cv2.imread(str(tmp_path / 'pictures' / 'classes.png'))[..., ::-1]
+    assert legend.shape[0] == 22 + 26  # and c, which a cluster stands for
