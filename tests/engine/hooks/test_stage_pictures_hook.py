@@ -94,7 +94,8 @@ def test_a_naming_file_gives_names_and_colours(tmp_path):
 
 def test_a_chain_without_communities(tmp_path):
     folder = draw(segmentor(CBFE, CLUSTERING), tmp_path, max_images=1, interval=2)
-    assert sorted(path.name for path in folder.glob('[!.]*')) == ['clusters.html', 'scene_0.png', 'sheet.png']
+    assert sorted(path.name for path in folder.glob('[!.]*')) == [
+        'classes.png', 'clusters.html', 'scene_0.png', 'sheet.png']
     page = (folder / 'clusters.html').read_text()
     assert '6 images, 7 clusters' in page  # of all images, not only the drawn one
 
