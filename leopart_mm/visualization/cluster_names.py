@@ -53,8 +53,14 @@ class ClusterNames:
         """'cluster 0', 'cluster 1', ... in the palette's colours; one of them may be called and marked background."""
         result = cls([f'cluster {index}' for index in range(num_clusters)], distinct_colours(num_clusters).copy())
         if background is not None:
-            result.names[background], result.background[background] = BACKGROUND, True
+            result.mark_background(background)
         return result
+
+    def mark_background(self, cluster: int) -> None:
+        """Mark a cluster as background; one that has its number for a name is then called so."""
+        self.background[cluster] = True
+        if self.names[cluster] == f'cluster {cluster}':
+            self.names[cluster] = BACKGROUND
 
     @property
     def shown(self) -> np.ndarray:

@@ -175,3 +175,11 @@ def test_overlays_darken_the_background_and_leave_hidden_clusters_unpainted():
     found = names.overlay(image, labels, 0.5, ignore=4)[1, ::2]
     assert found.tolist() == [[150, 50, 50], [150, 50, 50], [30] * 3, [100] * 3, [30] * 3, [150, 50, 50]]
     assert names.background.tolist() == [False, False, True, False, False]  # `ignore` was for that picture only
+
+
+def test_marking_the_background():
+    names = ClusterNames.default(3, background=0)
+    names.names[2] = 'sky'
+    names.mark_background(2)
+    assert names.names == ['background', 'cluster 1', 'sky']
+    assert names.background.tolist() == [True, False, True]
