@@ -11,6 +11,7 @@ import numpy as np
 from leopart_mm.apis.label_scores import LABELS
 from leopart_mm.apis.maskdistill_run import (
     ANNOTATIONS,
+    CLUSTERED,
     CLUSTERS,
     DETECTOR,
     FILES,
@@ -93,8 +94,8 @@ def write_report(run: MaskDistillRun, outcomes: Mapping[str, Outcome]) -> Path:
     pictures = _chain_pictures(run)
     if pictures:
         parts += [html.heading('The same images after each stage'),
-                  html.paragraph('Black outlines part labels; the label 0, background, is not painted.'),
-                  *[html.image(picture, name) for name, picture in pictures]]
+                  html.paragraph('Black outlines part labels; the label 0, background, is not painted.'), _legend(run),
+                  *[html.figure(picture, name, lossless=False) for name, picture in pictures]]
     clusters = run.folder / CLUSTERS / 'clusters.jpg'
     if clusters.is_file():
         parts += [html.heading('Clusters of masks'), html.image(clusters, 'crops of each cluster')]
@@ -107,8 +108,8 @@ def write_report(run: MaskDistillRun, outcomes: Mapping[str, Outcome]) -> Path:
 
 def _about(run: MaskDistillRun) -> list[str]:
     truth = run.truth
-    lines = [f'{len(run.train_images.names)} images; {run.configs.num_categories} categories beside background; label '
-             f'maps made again by DeepLab: {run.settings.rounds} times.',
+    lines = [f'{len(run.train_images.names)} images; {run.configs.num_categories} categories beside background; '
+             f'rounds of label maps by DeepLab: {run.settings.rounds}.',
              'Each image gives one mask of an object; the masks are clustered, and the clusters are the categories. '
              'Mask R-CNN learns masks and categories and predicts several sure or unsure instances per image, which '
              'become a label map. DeepLab learns the label maps.']
@@ -143,6 +144,14 @@ def _protocol(run: MaskDistillRun) -> list[str]:
         f'{run.configs.num_categories} classes, of which those without a pixel count as 0; 255 is ignored.',
         'mIoU of DeepLab: likewise over the test images; over the classes that occur: the mean over those that their '
         'ground truth holds.']
+
+
+def _legend(run: MaskDistillRun) -> html.Markup:
+    """The colours of the categories."""
+    categories = read_coco(run.folder / CLUSTERS / CLUSTERED).categories
+    colours = pascal_colours(256)
+    return html.paragraph(html.Markup(' '.join(
+        f'{html.swatch(colours[entry["id"] + 1])}{html.escape(entry["name"])}' for entry in categories)))
 
 
 def _cells(result: Mapping[str, Any] | None) -> tuple[str]:
@@ -194,7 +203,7 @@ def _chain_pictures(run: MaskDistillRun) -> list[tuple[str, np.ndarray]]:
 def _test_pictures(folder: Path, title: str) -> Sequence[object]:
     files = sorted(path for path in folder.glob('*') if path.suffix in ('.png', '.jpg') and path.stem not in (
         'sheet', 'legend'))[:SHOWN] if folder.is_dir() else []
-    return [html.heading(title), *[html.image(file, file.stem) for file in files]] if files else []
+    return [html.heading(title), *[html.figure(file, file.stem, lossless=False) for file in files]] if files else []
 
 
 def write_scores(run: MaskDistillRun, outcomes: Mapping[str, Outcome]) -> Path:
