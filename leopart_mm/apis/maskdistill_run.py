@@ -157,14 +157,15 @@ class MaskDistillRun:
         add(CLUSTERS, self._cluster, settings_of(parts['clusters'], ('model', 'mask_clusters'), paths), (CLUSTERED, ),
             **{name: stages[name] for name in (MASKS, SUPPORT) if name in stages}, **named_by)
         add(DETECTOR, partial(train, parts['detector'], self._train_detector),
-            settings_of(parts['detector'], TRAINED_BY, paths), **{CLUSTERS: stages[CLUSTERS]})
+            _training_settings(parts['detector'], paths), **{CLUSTERS: stages[CLUSTERS]})
         add(PREDICTIONS, self._predict, settings_of(parts['detector'], TESTED_BY, paths), (RESULTS, CATALOGUE),
             images=files_fingerprint(self.detected.images), **{DETECTOR: stages[DETECTOR]})
         if self.truth is not None:
             add(INSTANCES, self._score_instances, {}, **{PREDICTIONS: stages[PREDICTIONS], TRUTH: stages[TRUTH]})
         scored_by = {} if self.class_maps is None else dict(class_maps=files_fingerprint(
             file for name in self.train_images.names if (file := self.class_maps / f'{name}.png').is_file()))
-        trained, tested = (settings_of(parts['deeplab'], keys, paths) for keys in (TRAINED_BY, TESTED_BY))
+        trained = _training_settings(parts['deeplab'], paths)
+        tested = settings_of(parts['deeplab'], TESTED_BY, paths)
         images = files_fingerprint(self.train_images.images)
         chosen_by = dict(validation=data_fingerprint(parts['deeplab'], 'val_dataloader')) if save_best(
             parts['deeplab']) else {}
@@ -326,6 +327,15 @@ class MaskDistillRun:
 
 def _percent(share: float) -> float | None:
     return None if share != share else 100 * share
+
+
+def _training_settings(cfg: Config, paths: list[str]) -> dict[str, str]:
+    """What decides a training; how the model is tested does not, unless its scores choose the checkpoint."""
+    if not save_best(cfg):
+        cfg = own_config(cfg, '')
+        for name in ('test_cfg', 'postprocessors'):
+            cfg.model.pop(name, None)
+    return settings_of(cfg, TRAINED_BY, paths)
 
 
 def _masks_settings(cfg: Config, paths: list[str]) -> dict[str, str]:

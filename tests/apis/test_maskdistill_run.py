@@ -97,6 +97,7 @@ def test_every_change_of_the_data_or_an_option_reaches_the_stages_that_it_decide
     changes = {'masks.proposals.topk': 0.3, 'clusters.mask_clusters.seed': 5, 'deeplab.train_cfg.max_epochs': 7}
     assert changed(before, now(dict(label_maps=LabelSettings(threshold=0.4)), **changes)) == {
         'masks', 'clusters', 'labels_0', *training}
+    assert changed(before, now(**{'detector.model.test_cfg.rcnn.score_thr': 0.2})) == {'predictions'}
     assert changed(before, now(**{'deeplab.test_dataloader.dataset.pipeline.1.scale': (64, 64)})) == {
         'labels_1', 'scores_0', 'scores_1'}
     assert changed(before, now(**{f'{part}.num_workers': 1 for part in (
