@@ -22,6 +22,7 @@ def test_wheel_holds_configs_that_others_inherit(tmp_path):
     with zipfile.ZipFile(wheels[0]) as archive:
         archive.extractall(installed)
     assert (installed / 'leopart_mm/.mim/tools/train.py').is_file()
+    assert len(list((installed / 'leopart_mm/visualization').glob('cluster_page.*'))) == 4  # its page is of three files
     assert not list(installed.rglob('benchmark*'))  # benchmarks compare with published code: a checkout's business
     description = next(installed.glob('*.dist-info')).joinpath('METADATA').read_text()
     assert '\nSummary: Dense self-supervised learning and unsupervised segmentation (Leopart, NeCo)' in description

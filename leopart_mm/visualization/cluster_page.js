@@ -27,7 +27,7 @@ function element(tag, properties = {}, ...children) {
 const percent = (share) => (100 * share).toFixed(share < 0.1 ? 2 : 1) + ' %';
 const isDefault = (number) => /^cluster \d+$/.test(state.names[number]);
 // Control characters have no place in a name; half characters cannot be stored.
-const clean = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ').toWellFormed().trim();
+const clean = (text) => (text.toWellFormed?.() ?? text).replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ').trim();
 const status = (number) => (state.hidden[number] ? 'hidden' : state.background[number] ? 'background' : 'shown');
 
 // ---- segments: clusters of one name ---------------------------------------------------------------------------------

@@ -174,7 +174,8 @@ def legend(names: ClusterNames, labels: Sequence[int], shares: np.ndarray | None
 
 
 def legend_labels(names: ClusterNames, shares: np.ndarray, limit: int) -> list[int]:
-    """The labels that a legend has room for: those that occur and are not hidden; with a name first, then by share."""
+    """The labels that a legend has room for, of those that occur and are not hidden: named first, background last."""
     order = np.argsort(-np.asarray(shares), kind='stable')
     found = [int(label) for label in order if shares[label] > 0 and not names.hidden[label]]
-    return sorted(found, key=lambda label: bool(UNNAMED.fullmatch(names.names[label])))[:limit]
+    return sorted(found, key=lambda label: (bool(names.background[label]),
+                                            bool(UNNAMED.fullmatch(names.names[label]))))[:limit]

@@ -143,6 +143,8 @@ def test_what_the_legend_shows_first():
     names.names[1], names.hidden[3] = 'cat', True
     assert legend_labels(names, np.array([0.3, 0.05, 0, 0.5, 0.15]), 2) == [1, 0]
     assert legend_labels(names, np.array([0.3, 0.05, 0, 0.5, 0.15]), 9) == [1, 0, 4]
+    names.background[1] = True
+    assert legend_labels(names, np.array([0.3, 0.05, 0, 0.5, 0.15]), 9) == [0, 4, 1]
 
 
 def test_legend():
