@@ -91,6 +91,7 @@ function unite(members, model, name) {
 }
 
 function mergeSelected() {
+  findGroups();
   const members = groups.filter((group) => selected.has(group[0])).flat();
   const model = members.find((member) => !isDefault(member)) ?? members[0];
   // One that still has its number for a name takes it along: the name is what holds them together.
@@ -250,7 +251,18 @@ function communityHeading(community) {
       percent(share)}), button);
 }
 
+// While a button of the mouse is down nothing moves: a click that ends the typing of a name would miss its aim.
+let pressed = false;
+let late = false;
+
+function release() {
+  pressed = false;
+  if (late) setTimeout(refresh);  // after the click
+}
+
 function refresh() {
+  late = pressed;
+  if (pressed) return;
   findGroups();
   const firsts = new Set(groups.map((group) => group[0]));
   [...selected].filter((number) => !firsts.has(number)).forEach((number) => selected.delete(number));
@@ -279,6 +291,7 @@ function refresh() {
   byId('save').textContent = changed() ? 'Save names …' : 'Names file …';
   const someHidden = order.filter((number) => state.hidden[number]).length;
   byId('hidden-count').textContent = `hidden ones (${someHidden})`;
+  if (byId('save-dialog').open) byId('text').value = namesFile();
   paint();
 }
 
@@ -492,6 +505,11 @@ on('download', 'click', download);
 on('to-folder', 'click', saveToFolder);
 on('copy', 'click', copy);
 on('close', 'click', () => byId('save-dialog').close());
+document.addEventListener('pointerdown', (event) => {
+  pressed = !event.target.closest('select');  // whose list swallows the end of the press
+  setTimeout(release, 2000);
+}, true);
+for (const end of ['pointerup', 'pointercancel', 'dragend']) document.addEventListener(end, release, true);
 document.addEventListener('keydown', (event) => {
   const typing = event.target.matches('input[type=text], input[type=search], textarea');
   if ((event.ctrlKey || event.metaKey) && event.key === 'z' && !typing) {
