@@ -71,6 +71,8 @@ class ClusterSettings:
         for key in ('num_clusters', 'overcluster', 'n_init', 'batch_size'):
             if (value := getattr(settings, key)) is not None and value <= 0:
                 raise ValueError(f'mask_clusters.{key} must be positive, not {value}.')
+        if not isinstance(settings.seed, int) or not 0 <= settings.seed < 2**32:
+            raise ValueError(f'mask_clusters.seed must be a whole number from 0 to 2**32 - 1, not {settings.seed!r}.')
         return settings
 
     def number(self, truth: GroundTruth | None) -> int:

@@ -91,6 +91,7 @@ class MaskDistillRun:
     def __init__(self, configs: ChainConfigs, folder: str | os.PathLike, workers: int | None = None) -> None:
         self.configs, self.settings, self.folder = configs, configs.settings, Path(folder).expanduser()
         self.workers = cpu_count() if workers is None else workers
+        self.settings.check_folders()
         self.train_images = self.settings.train_images()
         self.truth = self.settings.ground_truth
         self.matching = 'hungarian' if self.truth is None else 'direct'

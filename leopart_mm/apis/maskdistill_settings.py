@@ -8,9 +8,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from leopart_mm.apis.image_inputs import ImageList, list_images
+from leopart_mm.apis.cluster_masks import ClusterSettings
+from leopart_mm.apis.image_inputs import ImageList, named_images
 from leopart_mm.apis.listed_images import read_image_list
 from leopart_mm.apis.pseudo_labels import LabelSettings
+from leopart_mm.datasets.file_lists import find_files
+from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.datasets.voc_layout import read_meta
 from leopart_mm.datasets.voc_lists import find_list
 from leopart_mm.engine.cli import check_packages
@@ -129,6 +132,28 @@ class ChainSettings:
         """Folder of the images of the support set."""
         return None if self.support_root is None else Path(self.support_root) / self.image_folder
 
+    def check_folders(self) -> None:
+        """Say before anything runs what of the data is missing.
+
+        Raises:
+            FileNotFoundError: If a folder does not exist; the message names the options.
+        """
+        if not self.images.exists():
+            raise FileNotFoundError(f'There is no folder of images {printable(self.images)}: --images names the data'
+                                    + f', in which {printable(self.image_folder)} is' * bool(self.image_folder) + '.')
+        if self.support_images is not None and not self.support_images.is_dir():
+            raise FileNotFoundError(
+                f'There is no support set {printable(self.support_images)}: --cfg-options support_root=FOLDER names '
+                'another, chain.support=None chain.support_root=None leaves it out.')
+        truth = self.ground_truth
+        for option in () if truth is None else ('class_maps', 'objects', 'objects_from', 'boxes'):
+            folder = getattr(truth, option)
+            if folder not in (None, 'components') and not (self.root / folder).is_dir():
+                cure = ' (components: those of the classes)' if option == 'objects' else ''
+                raise FileNotFoundError(
+                    f'There is no folder {printable(self.root / folder)} of the ground truth: --cfg-options '
+                    f'chain.ground_truth.{option}=NAME names another{cure}, chain.ground_truth=None does without.')
+
     def train_images(self) -> ImageList:
         """Images that label maps are made for.
 
@@ -136,7 +161,10 @@ class ChainSettings:
             FileNotFoundError: If the folder, the list or an image is missing.
         """
         if self.train_list is None:
-            return list_images(self.images)
+            files = find_files(self.images, IMAGE_SUFFIXES)  # no arrays: the networks of the parts read images
+            if not files:
+                raise FileNotFoundError(f'There is no image in {printable(self.images)} or below it.')
+            return named_images(files, self.images)
         listing = self.root / self.train_list
         if not listing.is_file():
             raise FileNotFoundError(f'There is no list {printable(listing)}: --cfg-options chain.train_list=FILE names '
@@ -221,6 +249,7 @@ def load_chain(path: str | os.PathLike, options: Mapping[str, Any] | None = None
                              'with files of your own, use the tools of the parts (configs/maskdistill/README.md).')
         parts[part] = load_config(folder / file, follows[part] | given[part])
     check_packages(parts['detector'])
+    ClusterSettings.from_config(parts['clusters'])  # its errors now, not behind the masks
     return ChainConfigs(settings, parts, config.filename)
 
 

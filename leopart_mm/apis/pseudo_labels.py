@@ -59,8 +59,8 @@ class LabelSettings:
     unpredicted: str = 'leave_out'
 
     def __post_init__(self) -> None:
-        if not self.threshold == self.threshold:
-            raise ValueError('threshold=nan: give a number, scores lie in 0..1.')
+        if not isinstance(self.threshold, int | float) or not self.threshold == self.threshold:
+            raise ValueError(f'threshold={self.threshold!r}: give a number, scores lie in 0..1.')
         for name, known in (('order', ORDERS), ('overlap', OVERLAPS), ('shape', SHAPES), ('unpredicted', UNPREDICTED)):
             if getattr(self, name) not in known:
                 raise ValueError(f'{name}={getattr(self, name)!r} is unknown; known are: {", ".join(known)}.')

@@ -147,6 +147,25 @@ def test_a_missing_list_is_named_with_the_cure(sample, tmp_path):
         run_of(sample, tmp_path, chain=dict(train_list=f'{LISTS}/trainaug.txt'))
 
 
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(class_maps='SegmentationClassAug'), r'ClassAug of the ground truth: .*ground_truth.class_maps=NAME'),
+    (dict(objects='SegmentationObject'), r'objects=NAME names another \(components: those of the classes\)'),
+    (dict(boxes='Annotations'), r'Annotations of the ground truth: .* chain.ground_truth=None does without'),
+])
+def test_missing_folders_of_a_ground_truth_are_named_before_anything_runs(sample, tmp_path, changes, message):
+    truth = dataclasses.replace(chain_of(sample, 'maskdistill_vit-tiny_voc-subset').settings.ground_truth, **changes)
+    with pytest.raises(FileNotFoundError, match=message):
+        run_of(sample, tmp_path, chain=dict(ground_truth=truth))
+
+
+def test_missing_data_are_named(sample, tmp_path):
+    support = dict(support='masks_vit-tiny_voc-subset.py', support_root=str(tmp_path / 'VOC2007'))
+    with pytest.raises(FileNotFoundError, match=r'no support set .*VOC2007/JPEGImages: .* support_root=FOLDER'):
+        run_of(sample, tmp_path, chain=support)
+    with pytest.raises(FileNotFoundError, match=r'no folder of images .*nowhere/JPEGImages: --images names the'):
+        run_of(sample, tmp_path, chain=dict(data_root=str(tmp_path / 'nowhere')))
+
+
 @pytest.mark.parametrize('name', ['report.html', 'scores.json', 'model.pth'])
 def test_a_file_of_the_user_is_never_replaced(sample, tmp_path, name):
     folder = tmp_path / 'run'
@@ -155,6 +174,15 @@ def test_a_file_of_the_user_is_never_replaced(sample, tmp_path, name):
     with pytest.raises(ValueError, match=f'{name} would be replaced, but no run wrote it there'):
         run_of(sample, folder).run()
     assert [path.name for path in folder.iterdir() if not path.name.startswith('.')] == [name]
+
+
+def test_arrays_among_images_are_none(data, tmp_path):
+    np.save(data / 'JPEGImages' / 'a.npy', np.zeros((32, 32, 3), np.uint8))
+    run = run_of(data / 'JPEGImages', tmp_path / 'run', 'maskdistill_dino-vits16_folder')
+    assert len(run.train_images.images) == 6
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match=r'There is no image in .*empty'):
+        run_of(tmp_path / 'empty', tmp_path / 'run', 'maskdistill_dino-vits16_folder')
 
 
 def test_a_run_among_its_images_hides_none_of_them(data):

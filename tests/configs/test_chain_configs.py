@@ -70,6 +70,9 @@ def test_published_settings():
     ({'detector.iteration': 4}, "Did you mean 'iterations'"),
     ({'detector.ann_file': 'x.json'}, 'detector.ann_file: the run itself writes what is read there'),
     ({'detector.test_ann_file': 'x.json'}, 'detector.test_ann_file: the run itself writes'),
+    ({'clusters.mask_clusters.seed': -3}, 'mask_clusters.seed must be a whole number from 0 to'),
+    ({'clusters.mask_clusters.seed': 2**32}, 'mask_clusters.seed must be a whole number from 0 to'),
+    ({'chain.label_maps.threshold': 'abc'}, "threshold='abc': give a number"),
     ({'deeplab.label_folder': 'x'}, 'deeplab.label_folder: the run itself writes'),
 ])
 def test_wrong_options_are_named(options, message):
