@@ -1,14 +1,12 @@
 """Arranging pictures: rows, rows below each other, the example patch of a cluster."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from leopart_mm.visualization.fonts import font_for
 from leopart_mm.visualization.overlay import fit_shape, label_borders, resize
 
 FONT_SIZE = 12
@@ -95,12 +93,6 @@ def _title(text: str, width: int) -> np.ndarray:
     return strip
 
 
-@lru_cache(maxsize=4)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings: Latin, Greek, Cyrillic, Arabic and Hebrew letters, and many signs."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'), size)
-
-
 def _line(text: str) -> str:
     """The text without line breaks."""
     return ' '.join(text.splitlines())
@@ -108,7 +100,7 @@ def _line(text: str) -> str:
 
 def text_width(text: str, size: int = FONT_SIZE) -> int:
     """Width of a text in pixels."""
-    return int(np.ceil(_font(size).getlength(_line(text))))
+    return int(np.ceil(font_for(_line(text), size).getlength(_line(text))))
 
 
 def fitting_text(text: str, width: int, size: int = FONT_SIZE) -> str:
@@ -124,5 +116,5 @@ def write_text(picture: np.ndarray, text: str, place: tuple[int, int], size: int
                colour: tuple[int, int, int] = (20, 20, 20)) -> None:
     """Write a line of text into a picture, in place; `place` (x, y) is the left end of its base line."""
     canvas = Image.fromarray(picture)
-    ImageDraw.Draw(canvas).text(place, _line(text), fill=colour, font=_font(size), anchor='ls')
+    ImageDraw.Draw(canvas).text(place, _line(text), fill=colour, font=font_for(_line(text), size), anchor='ls')
     picture[:] = np.asarray(canvas)
