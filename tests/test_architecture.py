@@ -19,6 +19,7 @@ FLOORS = (
     ('clustering', 'masks', 'retrieval'),
     ('datasets', ),
     ('evaluation', 'visualization'),
+    ('exports', ),
     ('models.backbones', 'models.data_preprocessors'),
     ('models.necks', 'models.losses', 'models.fitting'),
     ('models.selfsup', 'models.decode_heads', 'models.postprocessors'),

@@ -10,8 +10,8 @@ from leopart_mm.written_files import WrittenFiles
 
 MARKER = '.leopart_mm-outputs.json'
 # Of FolderRun; an older version of it left no mark, but 'labels/.model.json'.
-FOLDER_OUTPUTS = ('labels', 'overlays', 'clusters.html', 'legend.png', 'names.yaml', 'report.json', 'sheet.html',
-                  'sheet.png')
+FOLDER_OUTPUTS = ('exports', 'labels', 'overlays', 'clusters.html', 'legend.png', 'names.yaml', 'report.json',
+                  'sheet.html', 'sheet.png')
 
 
 def mark_outputs(folder: str | os.PathLike, outputs: Sequence[str]) -> None:
