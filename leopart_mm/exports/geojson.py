@@ -45,7 +45,7 @@ def export_geojson(job: ExportJob, folder: Path) -> None:
                 json.dump(feature, stream)
             stream.write('\n]}\n')
     if len(pixels) < len(job.folder):
-        job.note(pixels, 'without a CRS have GeoJSON in pixels')
+        job.note(pixels, 'GeoJSON in pixels of images without a CRS')
     else:
         job.notes.append('No image has a CRS: GeoJSON holds pixels, y downwards.')
 
@@ -83,7 +83,8 @@ def _on_earth(geometry: dict[str, Any], affine: Any, crs: Any) -> dict[str, Any]
     polygons = [geometry['coordinates']] if geometry['type'] == 'Polygon' else geometry['coordinates']
     rings = [np.array(ring, np.float64) for rings in polygons for ring in rings]
     columns, rows = np.concatenate(rings).T
-    xs, ys = affine * (columns, rows)
+    xs = affine.a * columns + affine.b * rows + affine.c
+    ys = affine.d * columns + affine.e * rows + affine.f
     points = np.round(np.column_stack(rasterio.warp.transform(crs, WGS84, xs, ys)), DECIMALS).tolist()
     placed = iter(points)
     found = [[[next(placed) for _ in ring] for ring in rings] for rings in polygons]

@@ -19,10 +19,17 @@ def import_rasterio() -> ModuleType:
         import rasterio.warp
         import rasterio.windows
     except ImportError as error:
-        raise ImportError("GeoJSON and GeoTIFF need rasterio, which is not installed: pip install 'leopart_mm[geo]', or "
-                          'pip install rasterio') from error
-    warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)  # we say it ourselves
+        raise ImportError("GeoJSON and GeoTIFF need rasterio, which is not installed: pip install 'leopart_mm[geo]'"
+                          ) from error
     return rasterio
+
+
+def open_raster(path: str | os.PathLike) -> Any:
+    """`rasterio.open`, silent about files without coordinates."""
+    rasterio = import_rasterio()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(path)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def read_georeference(path: str | os.PathLike) -> Georeference | None:
     """The georeference of an image file; None if rasterio cannot open it."""
     rasterio = import_rasterio()
     try:
-        with rasterio.open(path) as raster:
+        with open_raster(path) as raster:
             gcps, crs = raster.gcps
             has_gcps = raster.transform.is_identity and bool(gcps)
             return Georeference(crs if has_gcps else raster.crs, raster.transform, tuple(gcps) if has_gcps else (),

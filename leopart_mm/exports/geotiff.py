@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from leopart_mm.evaluation.label_writer import no_data_label
-from leopart_mm.exports.georeference import Georeference, import_rasterio, read_georeference
+from leopart_mm.exports.georeference import Georeference, import_rasterio, open_raster, read_georeference
 from leopart_mm.exports.job import ExportJob
 from leopart_mm.exports.segmented_folder import SegmentedImage
 from leopart_mm.files import write_whole
@@ -40,9 +40,9 @@ def export_geotiff(job: ExportJob, folder: Path) -> None:
     if len(bare) == len(job.folder):
         raise ValueError(f'None of the {len(job.folder)} images is georeferenced (GeoTIFF, or a world file beside it): '
                          'take another format, such as coco.')
-    job.note(bare, 'without coordinates have no GeoTIFF')
-    job.note(without_crs, 'with a transform but without a CRS have GeoTIFFs without a CRS')
-    job.note(turned, 'whose label maps have another size (turned by EXIF) have no GeoTIFF')
+    job.note(bare, 'No GeoTIFF of images without coordinates')
+    job.note(without_crs, 'GeoTIFFs without a CRS, since their images have a transform only')
+    job.note(turned, 'No GeoTIFF of images that their EXIF orientation turns')
 
 
 def _write(job: ExportJob, image: SegmentedImage, place: Georeference, file: Path) -> bool:
@@ -53,7 +53,7 @@ def _write(job: ExportJob, image: SegmentedImage, place: Georeference, file: Pat
     values = np.full(2**16, nodata, np.uint8 if nodata < 256 else np.uint16)
     for category in job.categories.entries:
         values[list(category.clusters)] = category.first
-    with rasterio.open(image.file) as labels:
+    with open_raster(image.file) as labels:
         if labels.shape != place.size:
             return False
         height, width = labels.shape

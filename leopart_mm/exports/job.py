@@ -50,8 +50,7 @@ class ExportJob:
 
         Args:
             names: Names of images.
-            text: What goes for them, as the end of a sentence.
+            text: What goes for them, a sentence without its end.
         """
         if names:
-            noun = 'image' if len(names) == 1 else 'images'
-            self.notes.append(f'{len(names)} {noun} {text}: {shorten(map(printable, names))}.')
+            self.notes.append(f'{text} ({len(names)}: {shorten(map(printable, names))}).')

@@ -57,12 +57,12 @@ def fitted_checkpoint(path, **kwargs):
 class BrightnessSegmentor(BaseSegmentor):
     """Each pixel by itself: label = value of the first band // step. Tiles cannot differ from the whole."""
 
-    num_labels = 512
     is_fitted = True
 
-    def __init__(self, backbone=None, step=1, data_preprocessor=None, **kwargs):
+    def __init__(self, backbone=None, step=1, data_preprocessor=None, num_labels=512, **kwargs):
         super().__init__(data_preprocessor=data_preprocessor or dict(type='mmseg.SegDataPreProcessor'))
         self.step = step
+        self.num_labels = num_labels
         self.sizes = []
 
     def predict(self, inputs, data_samples=None):
