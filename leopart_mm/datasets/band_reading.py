@@ -13,6 +13,7 @@ from leopart_mm.datasets.image_reading import (
     valid_pixels,
     without_data,
 )
+from leopart_mm.datasets.raster_windows import RasterWindows, raster_windows
 
 ARRAY_SUFFIXES = ('.npy', )
 TIFF_SUFFIXES = ('.tif', '.tiff')
@@ -20,12 +21,12 @@ ROWS_AT_ONCE = 1024
 
 
 def read_bands(image: str | np.ndarray, bands: int = 3, value_range: tuple[float, float] | None = None,
-               nodata: float | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+               nodata: float | None = None) -> tuple[np.ndarray | RasterWindows, np.ndarray | None]:
     """An image as (H, W, bands), and a bool array (H, W) of its pixels without data, None if all have some.
 
     A file of three bands is 8-bit BGR, as mmcv loads it; everything else are the numbers as they are stored, for
-    `prepare_bands`. `.npy` files and TIFFs without compression are memory maps: of a large one only the current tile is
-    read.
+    `prepare_bands`. `.npy` files and TIFFs without compression are memory maps, and large TIFFs of any kind
+    `RasterWindows` where rasterio is installed: of a large image only the current tile is read.
 
     Args:
         image: A file, or an array (H, W), (H, W, C) or (C, H, W); of three bands in BGR order.
@@ -39,6 +40,9 @@ def read_bands(image: str | np.ndarray, bands: int = 3, value_range: tuple[float
     tag, name = None, '<array>'
     if isinstance(image, str):
         name, suffix = image, os.path.splitext(image)[1].lower()
+        windows = raster_windows(image, bands, value_range, nodata) if suffix in TIFF_SUFFIXES else None
+        if windows is not None:
+            return windows, windows.missing()
         if bands == 3 and suffix not in ARRAY_SUFFIXES:
             return read_with_missing(image, value_range=value_range, nodata=nodata)
         array, tag = _read_array(image, suffix)

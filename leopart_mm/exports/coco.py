@@ -41,7 +41,7 @@ def export_cvat(job: ExportJob, folder: Path) -> None:
                for category in job.categories.entries]
     write_text_whole(folder / 'labels.json', json.dumps(entries, indent=1) + '\n')
     _write(job, folder / 'instances_default.json')
-    with write_whole(folder / 'coco.zip') as temporary, zipfile.ZipFile(temporary, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with write_whole(folder / 'coco.zip') as file, zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.write(folder / 'instances_default.json', 'annotations/instances_default.json')
 
 

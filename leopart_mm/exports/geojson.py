@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from leopart_mm.exports.georeference import Georeference, import_rasterio, read_georeference
+from leopart_mm.datasets.raster_windows import import_rasterio
+from leopart_mm.exports.georeference import Georeference, read_georeference
 from leopart_mm.exports.job import ExportJob
 from leopart_mm.exports.segments import Segments
 from leopart_mm.files import write_whole

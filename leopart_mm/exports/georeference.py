@@ -1,35 +1,10 @@
 """Where on Earth the pixels of a raster are, read by rasterio (the extra [geo])."""
 
 import os
-import warnings
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
-
-def import_rasterio() -> ModuleType:
-    """rasterio.
-
-    Raises:
-        ImportError: If it is not installed; the message says how to get it.
-    """
-    try:
-        import rasterio
-        import rasterio.features
-        import rasterio.warp
-        import rasterio.windows
-    except ImportError as error:
-        raise ImportError("GeoJSON and GeoTIFF need rasterio, which is not installed: pip install 'leopart_mm[geo]'"
-                          ) from error
-    return rasterio
-
-
-def open_raster(path: str | os.PathLike) -> Any:
-    """`rasterio.open`, silent about files without coordinates."""
-    rasterio = import_rasterio()
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-        return rasterio.open(path)
+from leopart_mm.datasets.raster_windows import import_rasterio, open_raster
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from leopart_mm.datasets.raster_windows import import_rasterio, open_raster
 from leopart_mm.evaluation.label_writer import no_data_label
-from leopart_mm.exports.georeference import Georeference, import_rasterio, open_raster, read_georeference
+from leopart_mm.exports.georeference import Georeference, read_georeference
 from leopart_mm.exports.job import ExportJob
 from leopart_mm.exports.segmented_folder import SegmentedImage
 from leopart_mm.files import write_whole

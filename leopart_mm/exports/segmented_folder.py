@@ -133,7 +133,8 @@ class SegmentedFolder:
         found[:self.num_clusters] = found[no_data_label(self.num_clusters)] = False
         if found.any():
             raise ValueError(f'{printable(image.file)} holds the label {found.argmax()}, but there are only the '
-                             f'clusters 0 to {self.num_clusters - 1}: the map is not of this run. Segment again (--overwrite).')
+                             f'clusters 0 to {self.num_clusters - 1}: the map is not of this run. Segment again '
+                             '(--overwrite).')
 
     def __iter__(self) -> Iterator[SegmentedImage]:
         return iter(self.images)
