@@ -192,6 +192,6 @@ class OverclusterHead(FittableHead):
 
 def project(vectors: Tensor, mean: Tensor, projection: Tensor) -> Tensor:
     """(vectors - mean) @ projection.T, (n, C) to (n, D), a part at a time."""
-    if len(vectors) <= CHUNK:
+    if torch.compiler.is_compiling() or len(vectors) <= CHUNK:  # an exported graph has no such choice
         return (vectors - mean) @ projection.T
     return torch.cat([(part - mean) @ projection.T for part in vectors.split(CHUNK)])

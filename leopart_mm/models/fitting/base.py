@@ -12,6 +12,7 @@ from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.fitting.state import FittedState
+from leopart_mm.models.fitting.tensor_stages import TensorStage
 
 GRID, PIXEL = 'grid', 'pixel'
 LEVELS = (GRID, PIXEL)
@@ -126,6 +127,10 @@ class Postprocessor(BaseModule):
     @abstractmethod
     def forward(self, prediction: Prediction, batch: FeatureBatch) -> Prediction:
         """The prediction of the stage before to a new one; S, h and w may change, the images not."""
+
+    def as_tensors(self) -> TensorStage | None:
+        """The fitted stage as a function of tensors, for export; None where it is none."""
+        return None
 
     def pictures(self, batch: FeatureBatch) -> dict[str, Tensor]:
         """Maps (B, h, w) of small ids to look at beside the stage's labels, by title."""

@@ -26,6 +26,7 @@ from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
 from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.models.fitting.tensor_stages import LookUpLabels, TensorStage
 from leopart_mm.models.postprocessors.mask_sources import build_mask_source, mask_inputs
 from leopart_mm.registry import MODELS
 
@@ -260,8 +261,7 @@ class CBFE(FittedPostprocessor):
         if len(labels) != len(self.thresholds):
             raise ValueError(f'CBFE was fitted on {len(self.thresholds)} label maps per image, but the stage before '
                              f'gives {len(labels)}: fit again.')
-        # 1e-9: a threshold that was a precision itself must not lose its cluster to rounding
-        foreground = (self.precisions >= self.thresholds[:, None] - 1e-9).long().to(labels.device)
+        foreground = self._foreground().to(labels.device)
         masks = torch.stack([of_cluster[maps] for of_cluster, maps in zip(foreground[0], labels, strict=True)])
         groups = self.info['groups']
         for index, split in enumerate(self._splits(batch)):
@@ -269,6 +269,15 @@ class CBFE(FittedPostprocessor):
                 for variant, of_cluster in enumerate(foreground[groups.index(split)]):
                     masks[variant, index] = of_cluster[labels[variant, index]]
         return prediction.with_labels(masks, self.num_labels)
+
+    def _foreground(self) -> Tensor:
+        """(G, S, K) int64: 1 for clusters of the foreground."""
+        # 1e-9: a threshold that was a precision itself must not lose its cluster to rounding
+        return (self.precisions >= self.thresholds[:, None] - 1e-9).long()
+
+    def as_tensors(self) -> TensorStage:
+        """Foreground or not, by the precisions of all images."""
+        return LookUpLabels(self._foreground()[0, 0])
 
     def pictures(self, batch: FeatureBatch) -> dict[str, Tensor]:
         """The noisy masks."""

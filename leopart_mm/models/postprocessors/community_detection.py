@@ -17,6 +17,7 @@ from leopart_mm.models.fitting.base import FittedPostprocessor
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
+from leopart_mm.models.fitting.tensor_stages import LookUpLabels, TensorStage
 from leopart_mm.registry import MODELS
 
 
@@ -187,6 +188,10 @@ class CommunityDetection(FittedPostprocessor):
                              f'image, but the stage before gives {len(labels)}: fit again.')
         merged = torch.stack([mapping[labels[index // number]] for index, mapping in enumerate(self.communities)])
         return prediction.with_labels(merged, self.num_labels)
+
+    def as_tensors(self) -> TensorStage:
+        """The community of every cluster."""
+        return LookUpLabels(self.communities[0])
 
 
 def _report(network: dict[str, Any], num_clusters: int) -> None:

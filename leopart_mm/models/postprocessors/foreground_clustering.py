@@ -15,6 +15,7 @@ from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
 from leopart_mm.models.fitting.requests import Requests
+from leopart_mm.models.fitting.tensor_stages import ClusterForeground, TensorStage
 from leopart_mm.registry import MODELS
 
 
@@ -161,3 +162,7 @@ class ForegroundClustering(FittedPostprocessor):
                 variants = slice(index * number, (index + 1) * number)
                 result[variants][:, mask] = assign(vectors[mask], self.centroids[variants], self.kmeans.spherical)
         return prediction.with_labels(result, self.num_labels)
+
+    def as_tensors(self) -> TensorStage:
+        """Clusters of the first mask and seed."""
+        return ClusterForeground(self.centroids[0], self.kmeans.spherical)

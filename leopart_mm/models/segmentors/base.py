@@ -278,7 +278,11 @@ class FittableSegmentor(BaseSegmentor):
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: Any = None) -> Tensor:
         """The head's scores (B, K, h, w) of the first seed on its grid."""
-        return self.decode_head(self.extract_feat(inputs))
+        return self.scores_of(self.extract_feat(inputs))
+
+    def scores_of(self, maps: Sequence[Tensor]) -> Tensor:
+        """The scores of `encode_decode` from the maps that the head reads."""
+        return self.decode_head(maps)
 
     def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
         """`encode_decode`, as mode 'tensor'."""

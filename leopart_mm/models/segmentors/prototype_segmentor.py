@@ -317,9 +317,9 @@ class PrototypeSegmentor(StudentTeacher, FittableSegmentor):
         _put_variants(sample, prediction, index, size, f'_{stages[-1]}' if stages else '')
         sample.set_metainfo(dict(num_clusters=prediction.num_labels))
 
-    def encode_decode(self, inputs: Tensor, batch_data_samples: Any = None) -> Tensor:
+    def scores_of(self, maps: Sequence[Tensor]) -> Tensor:
         """Scores (B, K, h, w) of the momentum prototypes on the patch grid."""
-        return self.teacher.decode_head(self.extract_feat(inputs)[self.decode_head.in_index])
+        return self.teacher.decode_head(maps[self.decode_head.in_index])
 
     def _complete_counter(self, state_dict: dict, prefix: str, *args: Any) -> None:
         """Files of prototypes alone, such as published ones, hold no counter."""
