@@ -22,7 +22,7 @@ $(VENV)/.installed: setup.py pyproject.toml leopart_mm/version.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet -e '.[mmcv-lite,mmdet,search,tests]'
+	$(BIN)/python -m pip install --quiet -e '.[mmcv-lite,mmdet,search,geo,onnx,tests]'
 	$(BIN)/python -m leopart_mm.doctor
 	touch $@
 

@@ -23,6 +23,8 @@ EXTRAS = {
     'mmdet': ['mmdet==3.3.0'],  # Mask R-CNN, Mask2Former
     'search': ['optuna'],
     'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright'],
+    'geo': ['rasterio>=1.3'],  # GeoTIFF, GeoJSON, large rasters by windows
+    'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
 }
 
 

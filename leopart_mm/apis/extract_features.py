@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from leopart_mm.apis.backbone_source import BackboneSource
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images
@@ -19,7 +19,7 @@ from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.datasets.output_marks import mark_outputs, refuse_images_among
 from leopart_mm.datasets.transforms.resizing import resize_image
 from leopart_mm.devices import best_device
-from leopart_mm.files import write_text_whole, write_whole
+from leopart_mm.files import printable, write_bytes_whole, write_text_whole, write_whole
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.models.fitting.networks import weights_fingerprint
 from leopart_mm.progress import progress
@@ -89,7 +89,7 @@ class FeatureRun:
                         suffix=self.suffix, mean=list(source.mean), std=list(source.std))
         lock = lock_folder(self.out)
         self.images = ImageRun(self.out / FOLDER, settings, self.suffix, overwrite, refusal=lambda claim: (
-            f'{self.out} holds features of another network, size, block or format.'))
+            f'{printable(self.out)} holds features of another network, size, block or format.'))
         mark_outputs(self.out, (FOLDER, INDEX))
         del lock
 
@@ -147,13 +147,12 @@ class FeatureRun:
 
     def _write(self, file: Path, found: ImageFeatures) -> None:
         tensors = dict(features=found.features, class_token=found.class_token)
-        with write_whole(file) as temporary:
-            if self.suffix == '.npz':
-                with open(temporary, 'wb') as stream:
-                    np.savez(stream, **tensors, size=np.array(found.size))
-            else:
-                size = ' '.join(map(str, found.size))
-                save_file(tensors, temporary, dict(size=size, name=str(file.relative_to(self.out / FOLDER))))
+        if self.suffix == '.npz':
+            with write_whole(file) as temporary, open(temporary, 'wb') as stream:
+                np.savez(stream, **tensors, size=np.array(found.size))
+        else:
+            name = printable(file.relative_to(self.out / FOLDER))
+            write_bytes_whole(file, save(tensors, dict(size=' '.join(map(str, found.size)), name=name)))
 
     def _read_back(self, image: str | np.ndarray, name: str, file: Path) -> tuple[tuple, tuple]:
         return read_sizes(file)

@@ -153,12 +153,13 @@ def _network(checkpoint: str, size: tuple[int, int], head: bool, arch: str | Non
         return (ExportableNetwork(_at_size(source.network, size), source.mean, source.std, size),
                 notes if source.guessed else [])
     from leopart_mm.apis.inferencer import LeopartInferencer
-    model = LeopartInferencer(loaded, device='cpu').model
+    inferencer = LeopartInferencer(loaded, device='cpu')
+    model = inferencer.model
     if not isinstance(model, FittableSegmentor):
         raise ValueError(f"The checkpoint holds a {type(model).__name__}: mmseg's own models are exported by mmdeploy, "
                          'and their backbone by --backbone-only.')
     model = copy.deepcopy(model)
-    colours, turns = _colours(model)
+    colours, turns = _colours(model, inferencer.bands)
     model.backbone = _at_size(model.backbone, size)
     model.decode_head.require_fitted = lambda: None  # it was checked; a graph cannot ask
     stages, needs_reduced = [], False
@@ -177,10 +178,9 @@ def _network(checkpoint: str, size: tuple[int, int], head: bool, arch: str | Non
                              model.decode_head.reduce if needs_reduced else None, stages), notes
 
 
-def _colours(model: FittableSegmentor) -> tuple[list[tuple[float, ...]], bool]:
+def _colours(model: FittableSegmentor, bands: int) -> tuple[list[tuple[float, ...]], bool]:
     """Mean and standard deviation of a model, 0..255, and whether its network sees RGB."""
     settings = colour_settings(model.data_preprocessor)
-    bands = model.backbone.in_chans if hasattr(model.backbone, 'in_chans') else 3
     colours = [tuple(255 * value for value in settings[name]) if settings[name] else (default, ) * bands
                for name, default in (('mean', 0.), ('std', 1.))]
     return colours, settings['bgr_to_rgb'] or len(colours[0]) != 3

@@ -126,8 +126,9 @@ def raster_windows(path: str, bands: int, value_range: tuple[float, float] | Non
                    nodata: float | None = None) -> RasterWindows | None:
     """A large TIFF to be read in windows; None where it has to be read as a whole.
 
-    That is: without rasterio, up to `WHOLE_PIXELS`, turned by EXIF, palettes and other colours than RGB, numbers whose
-    range is to be found in the image itself, and files that rasterio does not know.
+    That is: without rasterio, up to `WHOLE_PIXELS`, turned by EXIF, palettes and other colours than RGB, of three bands
+    integers of more than 8 bits (as `read_image` reads them) and numbers whose range is to be found in the image
+    itself, and files that rasterio does not know.
 
     Args:
         path: The file.
@@ -144,7 +145,7 @@ def raster_windows(path: str, bands: int, value_range: tuple[float, float] | Non
         return None
     try:
         raster = open_raster(path)
-    except rasterio.errors.RasterioError:
+    except (rasterio.errors.RasterioError, UnicodeError):  # rasterio takes no name that is not UTF-8
         return None
     same_type = len(set(raster.dtypes)) == 1
     if raster.width * raster.height <= WHOLE_PIXELS or not same_type or _is_turned(path):
@@ -153,7 +154,8 @@ def raster_windows(path: str, bands: int, value_range: tuple[float, float] | Non
     if bands != 3:
         return RasterWindows(raster, list(range(1, bands + 1)), None, numbers, False) if raster.count == bands else None
     plain = all(colour.name in PLAIN for colour in raster.colorinterp)
-    ranged = raster.dtypes[0] == 'uint8' or value_range is not None
+    kind = np.dtype(raster.dtypes[0])
+    ranged = kind == np.uint8 or (kind.kind == 'f' and value_range is not None)
     if not plain or not ranged or raster.count > 4:
         return None
     return RasterWindows(raster, [3, 2, 1] if raster.count >= 3 else [1, 1, 1], value_range, numbers, True)

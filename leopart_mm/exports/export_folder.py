@@ -8,7 +8,7 @@ from pathlib import Path
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
 from leopart_mm.exports.categories import Categories
 from leopart_mm.exports.coco import export_coco, export_cvat
-from leopart_mm.exports.geojson import export_geojson
+from leopart_mm.exports.geojson import export_geojson, geojson_file
 from leopart_mm.exports.geotiff import export_geotiff
 from leopart_mm.exports.job import ExportJob
 from leopart_mm.exports.label_studio import export_label_studio
@@ -37,7 +37,7 @@ FORMATS = dict(
     coco=Format(export_coco, lambda names: ['coco.json']),
     cvat=Format(export_cvat, lambda names: ['cvat/labels.json', 'cvat/instances_default.json', 'cvat/coco.zip']),
     label_studio=Format(export_label_studio, lambda names: ['label_studio/tasks.json', 'label_studio/interface.xml']),
-    geojson=Format(export_geojson, lambda names: [f'geojson/{name}.geojson' for name in names]),
+    geojson=Format(export_geojson, lambda names: [geojson_file(name) for name in names]),
     geotiff=Format(export_geotiff, lambda names: [f'geotiff/{name}.tif' for name in names]))
 
 

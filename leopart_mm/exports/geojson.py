@@ -11,9 +11,10 @@ from leopart_mm.datasets.raster_windows import import_rasterio
 from leopart_mm.exports.georeference import Georeference, read_georeference
 from leopart_mm.exports.job import ExportJob
 from leopart_mm.exports.segments import Segments
-from leopart_mm.files import write_whole
+from leopart_mm.files import fitting_name, write_whole
 
 WGS84 = 'OGC:CRS84'  # longitude first
+SUFFIX = '.geojson'
 DECIMALS = 9  # of a degree: a tenth of a millimetre
 
 
@@ -36,7 +37,7 @@ def export_geojson(job: ExportJob, folder: Path) -> None:
         if place is None or not place.on_earth or place.size != segments.size:
             place = None
             pixels.append(image.name)
-        file = folder / 'geojson' / f'{image.name}.geojson'
+        file = folder / geojson_file(image.name)
         with write_whole(file) as temporary, open(temporary, 'w', encoding='utf-8') as stream:
             stream.write('{"type": "FeatureCollection", ')
             stream.write('"crs": null, "coordinates": "pixels, y downwards", ' if place is None else '')
@@ -49,6 +50,11 @@ def export_geojson(job: ExportJob, folder: Path) -> None:
         job.note(pixels, 'GeoJSON in pixels of images without a CRS')
     else:
         job.notes.append('No image has a CRS: GeoJSON holds pixels, y downwards.')
+
+
+def geojson_file(name: str) -> str:
+    """The file of an image of this name."""
+    return f'geojson/{fitting_name(name, len(SUFFIX))}{SUFFIX}'
 
 
 def _features(job: ExportJob, segments: Segments, place: Georeference | None) -> Iterator[dict[str, Any]]:

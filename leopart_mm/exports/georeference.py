@@ -49,5 +49,5 @@ def read_georeference(path: str | os.PathLike) -> Georeference | None:
             has_gcps = raster.transform.is_identity and bool(gcps)
             return Georeference(crs if has_gcps else raster.crs, raster.transform, tuple(gcps) if has_gcps else (),
                                 raster.shape)
-    except rasterio.errors.RasterioError:
+    except (rasterio.errors.RasterioError, UnicodeError):  # rasterio takes no name that is not UTF-8
         return None

@@ -236,3 +236,20 @@ def test_maps_without_their_images_are_left_out(tmp_path):
     (tmp_path / 'in' / 'a' / '2.png').unlink()
     with pytest.raises(ValueError, match=r'no label map of an image that is there \(a/1: its image .* is gone'):
         export_folder(out, ['coco'])
+
+
+def test_odd_names(tmp_path):
+    pytest.importorskip('rasterio')
+    names = ['caf\udce9.png', 'n' * 251 + '.png', 'two\nlines.png', 'v1.2 "x".png']
+    write_picture(tmp_path / 'plain.png', LABELS)
+    (tmp_path / 'in').mkdir()
+    for name in names:
+        shutil.copy(tmp_path / 'plain.png', tmp_path / 'in' / name)
+    out = segment(tmp_path / 'in', tmp_path / 'out')
+    report = export_folder(out, ['coco', 'cvat', 'label_studio', 'geojson'])
+    assert report.num_images == len(report.files['geojson']) == 4
+    content = json.loads((out / 'exports' / 'coco.json').read_text())
+    assert {image['file_name'] for image in content['images']} == set(names)
+    assert 'caf\\xe9' in report.summary()
+    tasks = json.loads((out / 'exports' / 'label_studio' / 'tasks.json').read_text())
+    assert '/data/local-files/?d=caf%E9.png' in {task['data']['image'] for task in tasks}
