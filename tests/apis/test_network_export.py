@@ -15,7 +15,7 @@ from tests.models.backbones.builders import TINY, tiny_vit
 STAGES = dict(
     foreground=dict(type='leopart_mm.CBFE', threshold=0.3, map_size=None),
     clusters=dict(type='leopart_mm.ForegroundClustering', num_clusters=5, niter=5, nredo=1, map_size=None),
-    communities=dict(type='leopart_mm.CommunityDetection', weight_threshold=0., seeds=2, map_size=None,
+    communities=dict(type='leopart_mm.CommunityDetection', weight_threshold=1e-4, seeds=2, map_size=None,
                      markov_time=1.))
 
 

@@ -239,7 +239,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                 prefix = torch.cat([prefix[:, :n] + self.pos_embed[:, :n], prefix[:, n:]], dim=1)
         tokens = patches
         if prefix is not None:
-            tokens = torch.cat([prefix.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
+            tokens = torch.cat([prefix.expand(patches.shape[0], -1, -1).to(patches.dtype), patches], dim=1)
         return self.norm_pre(self.pos_drop(tokens)), grid
 
     def _pass(self, index: int, tokens: Tensor, grid: tuple[int, int], outputs: dict[int, Tensor] | None) -> Tensor:
