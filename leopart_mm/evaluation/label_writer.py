@@ -20,6 +20,8 @@ from leopart_mm.geometry.image_part import Part, part_pixels
 from leopart_mm.geometry.patch_grid import upsample_labels
 from leopart_mm.written_files import WrittenFiles
 
+ROWS_AT_ONCE = 1024
+
 
 def unique_names(paths: Sequence[str]) -> list[str]:
     """A file stem for each path: its own stem, with as many folders in front as tell it from the others.
@@ -72,11 +74,13 @@ def write_labels(path: str | os.PathLike, labels: np.ndarray, num_labels: int) -
     labels = np.asarray(labels)
     if num_labels > 2**16:
         raise ValueError(f'{num_labels} labels do not fit in a 16-bit PNG.')
-    known = labels[labels != no_data_label(num_labels)] if num_labels < 2**16 else labels
-    if known.size and not 0 <= known.min() <= known.max() < num_labels:
-        raise ValueError(f'Labels reach from {known.min()} to {known.max()}, but only 0..{num_labels - 1} exist.')
+    for top in range(0, len(labels), ROWS_AT_ONCE):  # few rows in memory beside the map
+        rows = labels[top:top + ROWS_AT_ONCE]
+        known = rows[rows != no_data_label(num_labels)] if num_labels < 2**16 else rows
+        if known.size and not 0 <= known.min() <= known.max() < num_labels:
+            raise ValueError(f'Labels reach from {known.min()} to {known.max()}, but only 0..{num_labels - 1} exist.')
     small = num_labels <= 256 and (not labels.size or labels.max() <= 255)
-    write_image_whole(path, labels.astype(np.uint8 if small else np.uint16))
+    write_image_whole(path, labels.astype(np.uint8 if small else np.uint16, copy=False))
 
 
 def read_labels(path: str | os.PathLike) -> np.ndarray:
