@@ -123,7 +123,14 @@ def export_network(checkpoint: str, path: str | os.PathLike, size: tuple[int, in
     with torch.no_grad():
         expected = [network(image) for image in images]
     with write_whole(path) as temporary:
-        found = (_onnx if path.suffix == '.onnx' else _torch)(network, images, temporary)
+        try:
+            found = (_onnx if path.suffix == '.onnx' else _torch)(network, images, temporary)
+        except OSError:
+            raise
+        except Exception as error:  # the exporters raise many kinds
+            reason = str(error).partition('\n')[0] or type(error).__name__
+            raise ValueError(f'The network of {checkpoint} cannot be exported ({reason}). --backbone-only leaves its '
+                             'head out.') from error
     outputs = {}
     for place, name in enumerate(network.outputs):
         pairs = [(ours[place], theirs[place]) for ours, theirs in zip(expected, found, strict=True)]

@@ -36,6 +36,44 @@ def fit_chain(path, stages):
     return path
 
 
+def other_heads(kind, path):
+    """A fitted model with another head on random features."""
+    cfg = config()
+    if kind == 'retrieval':
+        cfg.model.type = 'leopart_mm.RetrievalSegmentor'
+        cfg.model.decode_head = dict(type='leopart_mm.RetrievalHead', num_classes=3, k=5)
+    else:
+        cfg.model.type = 'leopart_mm.PrototypeSegmentor'
+        cfg.model.decode_head = dict(type='leopart_mm.PrototypeHead', num_prototypes=4)
+        cfg.model.objective = dict(type='leopart_mm.CosineKMeans')
+    torch.manual_seed(0)
+    model = MODELS.build(dict(cfg.model, data_preprocessor=None)).eval()
+    model.backbone._awaits_weights = False
+    if kind == 'retrieval':
+        keys = torch.nn.functional.normalize(torch.randn(100, 32), dim=1)
+        counts = torch.randint(0, 60, (100, 3), dtype=torch.uint8)
+        model.decode_head.keep(dict(keys=keys, counts=counts), dict(rows=100, channels=32, images=2, patches=100))
+    else:
+        model._start_at(torch.randn(4, 32))
+    save_fitted_checkpoint(model, path, cfg)
+    return path
+
+
+@pytest.mark.parametrize('kind', ['retrieval', 'prototypes'])
+def test_other_heads(tmp_path, kind):
+    fitted = other_heads(kind, tmp_path / 'fitted.pth')
+    export_network(str(fitted), tmp_path / 'model.pt2', (32, 48))
+    model = LeopartInferencer(str(fitted)).model
+    image = torch.rand(2, 3, 32, 48) * 255
+    normal = (image - model.data_preprocessor.mean) / model.data_preprocessor.std
+    _, scores, labels = torch.export.load(tmp_path / 'model.pt2').module()(image)
+    with torch.no_grad():
+        expected = model.encode_decode(normal)
+        batch = model.extract_batch(normal, None)
+    assert torch.allclose(scores, expected, atol=1e-5)
+    assert torch.equal(labels, model.run_stages(batch).hard_labels[0])
+
+
 def run_onnx(path, image):
     onnxruntime = pytest.importorskip('onnxruntime')
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])

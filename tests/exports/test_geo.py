@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from leopart_mm.apis.folder_run import FolderRun
+from leopart_mm.datasets import raster_windows
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.exports import export_folder
 from leopart_mm.exports.geojson import segment_polygons
 from leopart_mm.exports.segments import find_segments
-from tests.exports.builders import LABELS, random_map, segment, segmented, write_names
+from tests.exports.builders import LABELS, random_map, segment, segmented, segmenter, write_names
 
 rasterio = pytest.importorskip('rasterio')
 UTM = 'EPSG:32632'
@@ -160,3 +162,25 @@ def test_label_maps_of_exported_rasters_are_untouched(tmp_path):
     assert np.array_equal(read_labels(out / 'labels' / '1.png'), LABELS)
     segment(tmp_path, tmp_path / 'out')  # the GeoTIFFs are outputs, no images
     assert len(list((out / 'labels').rglob('*.png'))) == 1
+
+
+def test_a_large_raster_is_never_in_memory_as_a_whole(tmp_path, monkeypatch):
+    labels = random_map(2, (90, 110), cell=10)
+    write_raster(tmp_path / 'in' / '1.tif', labels, tiled=True, blockxsize=16, blockysize=16)
+    monkeypatch.setattr(raster_windows, 'WHOLE_PIXELS', 1000)
+    monkeypatch.setattr(raster_windows, 'ROWS_AT_ONCE', 8)
+    read, sizes = raster_windows.RasterWindows._read, []
+
+    def counted(self, top, bottom, left, right):
+        sizes.append((bottom - top) * (right - left))
+        return read(self, top, bottom, left, right)
+
+    monkeypatch.setattr(raster_windows.RasterWindows, '_read', counted)
+    run = FolderRun(segmenter(tile_size=32, overlap=8), tmp_path / 'out', overlays=True, sheet=True)
+    assert run.run(tmp_path / 'in').num_done == 1
+    assert np.array_equal(read_labels(tmp_path / 'out' / 'labels' / '1.png'), labels)
+    assert max(sizes) <= 8 * 110
+    report = export_folder(tmp_path / 'out', ['geotiff'])
+    with rasterio.open(report.files['geotiff'][0]) as raster:
+        assert np.array_equal(raster.read(1), labels)
+        assert raster.transform == TRANSFORM
