@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from leopart_mm.apis.backbone_source import BackboneSource
@@ -255,10 +254,10 @@ def _onnx(network: ExportableNetwork, images: Sequence[Tensor], file: Path) -> l
     program = torch.onnx.export(network, (images[0], ), dynamo=True, input_names=['image'],
                                 output_names=network.outputs, dynamic_shapes=({0: torch.export.Dim('batch')}, ),
                                 verbose=False)
+    for node in program.model.graph.all_nodes():  # lines of source and paths of this machine
+        node.metadata_props.clear()
     program.save(str(file), external_data=False)
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=['CPUExecutionProvider'])
-    print_log(f'Checking {file.suffix} with onnxruntime {onnxruntime.__version__}', logger='current',
-              level=logging.DEBUG)
     return [[torch.from_numpy(output) for output in session.run(network.outputs, {'image': image.numpy()})]
             for image in images]
 

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from leopart_mm.files import write_text_whole
 from tests.odd_inputs import (
+    cases_exports,
     cases_images,
     cases_lists,
     cases_masks,
@@ -17,7 +18,8 @@ from tests.odd_inputs import (
 from tests.odd_inputs.case import CASES, Case
 from tests.paths import REPO
 
-MODULES = cases_images, cases_numbers, cases_masks, cases_lists, cases_runs, cases_stego, cases_published_labels
+MODULES = (cases_images, cases_numbers, cases_masks, cases_lists, cases_runs, cases_stego, cases_published_labels,
+           cases_exports)
 PAGE = REPO / 'docs' / 'odd_inputs.md'
 HEAD = '''# Odd inputs and their answers
 
