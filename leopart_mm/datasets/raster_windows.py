@@ -12,7 +12,7 @@ from leopart_mm.datasets.image_reading import ImageReadError, image_size, scale,
 
 WHOLE_PIXELS = 2**24  # smaller images are read as a whole
 ROWS_AT_ONCE = 1024
-CACHE_MIB = 256  # GDAL takes a twentieth of the memory otherwise
+CACHE_MIB = 128  # GDAL takes a twentieth of the memory otherwise
 ORIENTATION = 274
 PLAIN = ('red', 'green', 'blue', 'gray', 'alpha', 'undefined')
 
