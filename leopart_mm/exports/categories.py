@@ -51,19 +51,17 @@ class Categories:
         """The categories of a naming file.
 
         Args:
-            names: Names and colours.
+            names: Names, colours and marks.
             background: Keep clusters that are marked as background.
 
         Raises:
             ValueError: If no cluster is left.
         """
         group_of, groups = names.merged()
-        left_out = _marked(names, 'hidden')
-        if not background:
-            left_out |= _marked(names, 'background')
+        kept = ~names.hidden if background else names.shown
         entries, lookup = [], np.full(2**16, NONE, np.int32)
         for group, (name, colour) in enumerate(zip(groups.names, groups.colours.tolist(), strict=True)):
-            clusters = np.flatnonzero((group_of == group) & ~left_out)
+            clusters = np.flatnonzero((group_of == group) & kept)
             if len(clusters):
                 lookup[clusters] = len(entries)
                 entries.append(Category(name, tuple(clusters.tolist()), tuple(colour)))
@@ -73,12 +71,3 @@ class Categories:
 
     def __len__(self) -> int:
         return len(self.entries)
-
-
-def _marked(names: ClusterNames, mark: str) -> np.ndarray:
-    """(K,) bool: the clusters that carry a mark."""
-    marked = np.zeros(len(names.names), bool)
-    flags = getattr(names, mark, None)
-    if flags is not None:
-        marked |= np.asarray(flags, bool)
-    return marked
