@@ -52,6 +52,7 @@ setup(
     packages=find_packages(include=['leopart_mm', 'leopart_mm.*']),
     package_data={'leopart_mm.visualization': ['*.css', '*.html', '*.js']},
     cmdclass={'build_py': BuildWithConfigs},
+    entry_points=dict(console_scripts=['leopart_mm = leopart_mm.cli.command:main']),
     python_requires='>=3.11',
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from leopart_mm.cli.shipped import shipped_folder
+
 # Patterns of old paths below configs/, and what they are called now. Evaluations that differed in their checkpoint
 # became one file; where the checkpoint is a default of the config (probes), `CHECKPOINTS` keeps it for the old name.
 _NETWORK = r'(?:dino|sup|random|leopart|leopart-sup|leopart-mae|mae)-'
@@ -37,17 +39,34 @@ CHECKPOINTS = {
 def find_config(path: str | Path) -> tuple[Path, dict[str, str]]:
     """The config file at `path`, or the one that an old name of ours means now, and options that the old name implies.
 
+    A name `configs/...` or `leopart_mm::...` that is no file here is looked up in the checkout or the installed wheel.
+
     Raises:
         FileNotFoundError: If there is neither; the message names close files of the folder.
     """
     path = Path(path).expanduser()
     if path.is_file():
         return path, {}
-    new = new_name(path.as_posix())
+    shipped = shipped_config(path.as_posix())
+    if shipped is not None and shipped.is_file():
+        return shipped, {}
+    new = new_name((shipped or path).as_posix())
     if new is not None and Path(new).is_file():
         print_log(f'{path} is called {new} now.', logger='current', level=logging.WARNING)
         return Path(new), {'checkpoint': CHECKPOINTS[path.stem]} if path.stem in CHECKPOINTS else {}
     raise FileNotFoundError(f'There is no config file {path}. Configs lie under configs/; give the path to one.')
+
+
+def shipped_config(path: str) -> Path | None:
+    """Where a config of ours lies that is named from another folder: `configs/...` or `leopart_mm::...`.
+
+    Returns:
+        The path below the configs of the checkout or the wheel, whether there is a file or not; None for other names.
+    """
+    for prefix in ('leopart_mm::', 'configs/'):
+        if path.startswith(prefix):
+            return shipped_folder('configs') / path.removeprefix(prefix)
+    return None
 
 
 def new_name(path: str) -> str | None:
