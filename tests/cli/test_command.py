@@ -1,6 +1,5 @@
 """The command `leopart_mm`: tools and configs of this installation from any folder."""
 
-import subprocess
 import sys
 
 import pytest
@@ -21,18 +20,24 @@ def test_every_tool_is_listed_with_what_it_does():
     assert text.count('\n') == len(tools) + 1
 
 
-def test_a_tool_gets_its_arguments_and_its_status_is_the_commands(tmp_path):
-    def run(*arguments):
-        return subprocess.run([sys.executable, '-m', 'leopart_mm.cli', *arguments], cwd=tmp_path, capture_output=True,
-                              text=True, check=False)
+def test_a_tool_gets_its_arguments_and_its_status_is_the_commands(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['leopart_mm'])  # put back afterwards
+    monkeypatch.chdir(tmp_path)
 
-    done = run('generate_sample', 'scenes', '--images', '2', '--size', '32')
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith('Wrote 1 training and 1 validation images of 32 x 32 pixels to scenes')
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            command.main(list(arguments))
+        return stop.value.code, *capsys.readouterr()
+
+    status, out, _ = run('generate_sample', 'scenes', '--images', '2', '--size', '32')
+    assert status == 0
+    assert out.startswith('Wrote 1 training and 1 validation images of 32 x 32 pixels to scenes')
     assert len(list((tmp_path / 'scenes/JPEGImages').iterdir())) == 2
-    done = run('generate_sample.py', 'scenes', '--images', '1')
-    assert (done.returncode, done.stderr) == (
-        1, 'generate_sample.py: The sample needs at least 2 images (train and val), not 1.\n')
+    assert run('generate_sample.py', 'scenes', '--images', '1') == (
+        1, '', 'generate_sample.py: The sample needs at least 2 images (train and val), not 1.\n')
+    status, out, _ = run('dist_train')
+    assert status == 2
+    assert run('--help')[:2] == (0, command.overview(command.find_tools()) + '\n')
 
 
 def test_an_unknown_tool_is_refused_with_the_nearest(capsys):
