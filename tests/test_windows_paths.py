@@ -11,12 +11,11 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from leopart_mm.apis import image_inputs
 from leopart_mm.apis.checkpoint_config import parse_config_text
 from leopart_mm.cli.arguments import TypedText
 from leopart_mm.cli.errors import FRAMEWORKS, OUR_FILES
 from leopart_mm.cli.open_files import raise_open_files_limit, too_many_open_files
-from leopart_mm.datasets import UnlabelledImages
+from leopart_mm.datasets import UnlabelledImages, image_names
 from leopart_mm.engine.cli import config_name
 from leopart_mm.engine.config import load_config
 from leopart_mm.engine.options import interpret, is_path
@@ -52,9 +51,9 @@ def test_names_of_configs():
 
 
 def test_names_of_images_and_their_keys_are_those_of_other_machines(monkeypatch):
-    monkeypatch.setattr(image_inputs, 'os', ON_WINDOWS)
-    monkeypatch.setattr(image_inputs, 'Path', PureWindowsPath)
-    assert image_inputs._choices(r'C:\images\a\1.jpg', r'C:\images')[0] == 'a/1'
+    monkeypatch.setattr(image_names, 'os', ON_WINDOWS)
+    monkeypatch.setattr(image_names, 'Path', PureWindowsPath)
+    assert image_names._choices(r'C:\images\a\1.jpg', r'C:\images')[0] == 'a/1'
     monkeypatch.setattr(sample_keys, 'os', ON_WINDOWS)
     monkeypatch.setattr(sample_keys, 'Path', PureWindowsPath)
     infos = [dict(img_path=rf'C:\data\{name}') for name in (r'a\1.jpg', r'b\2.jpg')]
