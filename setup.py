@@ -22,7 +22,8 @@ EXTRAS = {
     'mmcv-lite': ['mmcv-lite==2.1.0'],
     'mmdet': ['mmdet==3.3.0'],  # Mask R-CNN, Mask2Former
     'search': ['optuna'],
-    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright'],
+    'tensorboard': ['tensorboard'],  # tools/train.py --tensorboard
+    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright', 'tensorboard'],
     'geo': ['rasterio>=1.3'],  # GeoTIFF, GeoJSON, large rasters by windows
     'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
 }

@@ -53,6 +53,7 @@ def main(args: argparse.Namespace) -> int:
     path = args.config or CONFIGS / f'vits16_{"small" if args.small else "voc"}.py'
     announce(f'Reading config {path} ...')
     from leopart_mm.apis.table5 import choose_rows, parse_checkpoints, row_config
+    from leopart_mm.apis.table5_report import small_data_words
     from leopart_mm.apis.table5_run import check_chain, inspect_data, run_rows
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.engine.config import load_config
@@ -69,9 +70,10 @@ def main(args: argparse.Namespace) -> int:
     results, failed = run_rows(configs, data.fingerprint, args.out, args.samples,
                                None if args.cache == 'none' else args.cache, tell)
     left_out.update(failed)
-    about = [f'data: {args.data_root} ({len(data.classes)} classes)', f'protocol: {args.protocol}',
+    about = [f'data: {args.data_root} ({len(data.classes)} classes, {data.tested} images scored, {data.fitted} fitted '
+             'on)', f'protocol: {args.protocol}',
              f'config: {path.name}', *[f'checkpoint {name}: {file}' for name, file in checkpoints.items()]]
-    write(args.out, results, left_out, about)
+    write(args.out, results, left_out, about, small_data_words(data.tested, data.fitted, results))
     return 0 if len(results) == len(rows) else 1
 
 
@@ -83,14 +85,14 @@ def tell(row: 'Row', result: 'RowResult | ValueError', resumed: bool) -> None:
               flush=True)
 
 
-def write(out: Path, results: dict, left_out: dict, about: list[str]) -> None:
+def write(out: Path, results: dict, left_out: dict, about: list[str], small: list[str]) -> None:
     from leopart_mm.apis.table5_report import html_page, markdown
     from leopart_mm.files import write_text_whole
-    text = markdown(results, left_out, about)
+    text = markdown(results, left_out, about, small)
     record = dict(about=about, rows={name: asdict(result) for name, result in results.items()}, left_out=left_out)
     write_text_whole(out / 'table5.json', json.dumps(record, indent=1) + '\n')
     write_text_whole(out / 'table5.md', text)
-    write_text_whole(out / 'table5.html', html_page(results, left_out, about, out / 'rows'))
+    write_text_whole(out / 'table5.html', html_page(results, left_out, about, out / 'rows', small))
     print(text)
     print(f'Wrote table5.json, table5.md and table5.html to {out}')
 

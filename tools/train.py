@@ -4,6 +4,8 @@
     python tools/train.py configs/leopart/leopart_dino-vits16_folder.py --cfg-options data_root=my/images
     bash tools/dist_train.sh CONFIG 4            # 4 GPUs
     python tools/train.py CONFIG --resume        # continue an interrupted run
+
+training.html in the work folder shows the curves of the run, while it runs too.
 """
 
 import argparse
@@ -19,6 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--no-validate', action='store_true', help='no evaluation during training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument('--seed', type=int, help='random seed (short for --cfg-options randomness.seed=N)')
+    parser.add_argument('--tensorboard', action='store_true',
+                        help='write the curves for TensorBoard too (tensorboard --logdir WORK_DIR)')
     add_common_arguments(parser)
     return parser
 
@@ -28,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     from mmengine.registry import RUNNERS
 
     from leopart_mm.compat import tune_cpu_allocator
-    from leopart_mm.engine.cli import config_from_args
+    from leopart_mm.engine.cli import add_tensorboard, add_training_page, config_from_args
     from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = config_from_args(args)
     if cfg.get('train_cfg') is None:
@@ -47,6 +51,9 @@ def main(args: argparse.Namespace) -> None:
         cfg.auto_scale_lr.enable = True
     if args.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+    add_training_page(cfg)
+    if args.tensorboard:
+        add_tensorboard(cfg)
     tune_cpu_allocator()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else ConsoleRunner.from_cfg(cfg)
     runner.train()

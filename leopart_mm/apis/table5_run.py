@@ -58,10 +58,14 @@ class TableData:
         classes: Names of the classes.
         fingerprint: Fingerprint of the classes, and of all images and masks that are fitted or tested on, see
             `files_fingerprint`.
+        tested: Number of images that are scored.
+        fitted: Number of images that the stages are fitted on.
     """
 
     classes: tuple[str, ...]
     fingerprint: str
+    tested: int = 0
+    fitted: int = 0
 
 
 def check_chain(base: Config) -> None:
@@ -90,7 +94,8 @@ def inspect_data(base: Config) -> TableData:
     return TableData(tuple(tested.metainfo['classes']),
                      text_fingerprint(' '.join([*map(str, tested.metainfo['classes']),
                                                 files_fingerprint(dataset_files(tested)),
-                                                files_fingerprint(dataset_files(fitted))])))
+                                                files_fingerprint(dataset_files(fitted))])),
+                     len(tested), len(fitted))
 
 
 def row_stage(cfg: Config, row: Row, data: str, samples: int, features: Callable[[], NetworkCaches]) -> Stage:

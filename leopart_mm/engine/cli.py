@@ -83,3 +83,26 @@ def complete_loaders(cfg: Config, pin_memory: bool = True, persistent_workers: b
         if not persistent_workers or not merged.get('num_workers', 0):
             merged['persistent_workers'] = False  # torch refuses persistent workers where there are none
         cfg[name] = merged
+
+
+def add_training_page(cfg: Config) -> None:
+    """Let a training write the page of its curves (`TrainingPageHook`), in place; one that the config has stays."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    if not any(str(hook.get('type', '')).endswith('TrainingPageHook') for hook in hooks if isinstance(hook, dict)):
+        cfg.custom_hooks = [*hooks, dict(type='leopart_mm.TrainingPageHook')]
+
+
+def add_tensorboard(cfg: Config) -> None:
+    """Let a run write its scalars for TensorBoard too, in place.
+
+    Raises:
+        RuntimeError: If TensorBoard is not installed.
+    """
+    if find_spec('tensorboard') is None:
+        raise RuntimeError("--tensorboard needs TensorBoard, which is not installed: pip install 'leopart_mm"
+                           "[tensorboard]'. Without it, training.html in the work folder shows the same curves.")
+    visualizer = dict(cfg.get('visualizer') or dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]))
+    backends = list(visualizer.get('vis_backends') or [])
+    if not any('TensorboardVisBackend' in str(backend.get('type')) for backend in backends):
+        visualizer['vis_backends'] = [*backends, dict(type='TensorboardVisBackend')]
+    cfg.visualizer = visualizer

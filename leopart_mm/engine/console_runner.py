@@ -53,6 +53,14 @@ class ConsoleRunner(Runner):
         built = super().build_test_loop(loop)
         return built if built is loop else self._tell('Evaluation', built)
 
+    def train(self) -> torch.nn.Module:
+        """Train; hooks with `after_failure` hear of an error or an interruption that ends it early."""
+        try:
+            return super().train()
+        except BaseException as error:
+            self.call_hook('after_failure', error=error)
+            raise
+
     def load_or_resume(self) -> None:
         """Load or resume; says what the schedules leave out, and what is not as it was."""
         if self._resume and self._load_from is None:

@@ -3,9 +3,10 @@
 import argparse
 
 import pytest
+from mmengine.config import Config
 
 from leopart_mm.cli.arguments import add_common_arguments
-from leopart_mm.engine.cli import config_from_args
+from leopart_mm.engine.cli import add_tensorboard, add_training_page, config_from_args
 
 CONFIG = """
 data_root = 'data/x'
@@ -44,3 +45,34 @@ def test_mistakes_end_in_one_line(parse, capsys):
     with pytest.raises(SystemExit):
         parse('--cfg-options', 'data_root=My', 'Pictures')
     assert "'Pictures' is not KEY=VALUE" in capsys.readouterr().err
+
+
+def test_every_training_gets_one_page_of_curves():
+    cfg = Config(dict(custom_hooks=[dict(type='a')]))
+    add_training_page(cfg)
+    add_training_page(cfg)
+    assert cfg.custom_hooks == [dict(type='a'), dict(type='leopart_mm.TrainingPageHook')]
+    cfg = Config(dict(custom_hooks=[dict(type='TrainingPageHook', interval=3)]))
+    add_training_page(cfg)
+    assert cfg.custom_hooks == [dict(type='TrainingPageHook', interval=3)]
+    cfg = Config({})
+    add_training_page(cfg)
+    assert len(cfg.custom_hooks) == 1
+
+
+def test_tensorboard_is_a_second_backend(monkeypatch):
+    monkeypatch.setattr('leopart_mm.engine.cli.find_spec', lambda name: True)
+    cfg = Config(dict(visualizer=dict(type='mmseg.SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])))
+    add_tensorboard(cfg)
+    add_tensorboard(cfg)
+    assert cfg.visualizer.type == 'mmseg.SegLocalVisualizer'
+    assert [backend['type'] for backend in cfg.visualizer.vis_backends] == ['LocalVisBackend', 'TensorboardVisBackend']
+    cfg = Config({})
+    add_tensorboard(cfg)
+    assert [backend['type'] for backend in cfg.visualizer.vis_backends] == ['LocalVisBackend', 'TensorboardVisBackend']
+
+
+def test_tensorboard_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr('leopart_mm.engine.cli.find_spec', lambda name: None)
+    with pytest.raises(RuntimeError, match=r"pip install 'leopart_mm\[tensorboard\]'.*training.html"):
+        add_tensorboard(Config({}))

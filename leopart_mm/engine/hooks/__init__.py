@@ -11,10 +11,12 @@ from leopart_mm.engine.hooks.prototype_hook import PrototypeHook
 from leopart_mm.engine.hooks.resnet_checkpoint_hook import ResNetCheckpointHook
 from leopart_mm.engine.hooks.self_sup_step_hook import EMATeacherHook, SelfSupStepHook
 from leopart_mm.engine.hooks.step_seed_hook import StepSeedHook
+from leopart_mm.engine.hooks.training_page_hook import TrainingPageHook
 from leopart_mm.engine.hooks.value_range_hook import ValueRangeHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'ClusterVisualizationHook', 'Detectron2CheckpointHook',
     'DivergenceError', 'EMATeacherHook', 'FreshClassifierHook', 'HealthHook', 'PictureHook', 'ProposalsHook',
-    'PrototypeHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook', 'ValueRangeHook'
+    'PrototypeHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook',
+    'TrainingPageHook', 'ValueRangeHook'
 ]

@@ -73,7 +73,9 @@ class HealthHook(Hook):
             return
         means = {name: sum(map(float, values)) / len(values) for name, values in self.history.items()}
         settled = self.count >= self.patience * self.window
-        for message in model.health_findings(means, settled, self.limits):
+        found = model.health_findings(means, settled, self.limits)
+        runner.message_hub.update_info('health_findings', dict(step=runner.iter + 1, messages=found))  # for the page
+        for message in found:
             runner.logger.warning(f'iteration {runner.iter + 1}: {message}')
 
     def _check_finite(self, runner: Runner, loss: float) -> None:

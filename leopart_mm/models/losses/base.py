@@ -56,10 +56,12 @@ class SelfSupLoss(BaseModule):
     Attributes:
         kernel: k; every overlap of a crop pair becomes k x k cells.
         health_limits: The thresholds of `health_findings` by name; arguments of `HealthHook` override them.
+        health_notes: What the numbers of the log mean, by name, for the page of a training.
     """
 
     kernel: int
     health_limits: Mapping[str, float] = {}
+    health_notes: Mapping[str, str] = {}
 
     def __init__(self, init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)

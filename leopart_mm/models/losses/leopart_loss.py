@@ -66,6 +66,10 @@ class LeopartLoss(SelfSupLoss):
     """
 
     health_limits = dict(min_usage=0.2, max_ce_over_log_k=0.98)
+    health_notes = dict(
+        prototype_usage='1: all prototypes are used alike; near 0: collapse to a few.',
+        ce_over_log_k='1: the student has learnt nothing yet; it should fall.',
+        agreement='Share of patches for which student and teacher name the same prototype; it should rise.')
 
     def __init__(self,
                  embed_dims: int = 256,

@@ -88,6 +88,10 @@ class NeCoLoss(SelfSupLoss):
     """
 
     health_limits = dict(max_target_entropy=0.98, min_rank_agreement=0.1)
+    health_notes = dict(
+        target_entropy='1: the teacher cannot tell references apart; it should stay below.',
+        rank_agreement='1: the student orders references as the teacher does; it should rise.',
+        similarity_spread='Spread of the similarities; near 0: all patches become alike.')
 
     def __init__(self,
                  kernel: int = 7,

@@ -107,6 +107,11 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
         """The thresholds of `health_findings` by name."""
         return self.head.health_limits
 
+    @property
+    def health_notes(self) -> Mapping[str, str]:
+        """What the numbers of the log mean, by name."""
+        return self.head.health_notes
+
     def health_findings(self,
                         means: Mapping[str, float],
                         settled: bool = True,

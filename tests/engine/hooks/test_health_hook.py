@@ -16,7 +16,8 @@ def _runner(value=0., model=None, **wrapper):
         torch.nn.init.constant_(model.weight, value)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.25)
     return SimpleNamespace(
-        model=model, iter=6, optim_wrapper=SimpleNamespace(optimizer=optimizer, **wrapper), logger=logging.getLogger())
+        model=model, iter=6, optim_wrapper=SimpleNamespace(optimizer=optimizer, **wrapper), logger=logging.getLogger(),
+        message_hub=SimpleNamespace(update_info=lambda name, value: None))
 
 
 def _outputs(loss=1., **numbers):
