@@ -3,7 +3,8 @@
 
     python tools/maskdistill.py configs/maskdistill/maskdistill_dino-vits16_folder.py --images my/images \
         --work-dir work_dirs/mine --cfg-options num_clusters=27 masks.backbone=timm://vit_small_patch16_224.dino \
-        clusters.backbone=timm://vit_small_patch8_224.dino
+        clusters.backbone=timm://vit_small_patch8_224.dino detector.checkpoint=moco.pth.tar \
+        deeplab.checkpoint=moco.pth.tar
     python tools/segment_folder.py other/images --checkpoint work_dirs/mine/model.pth --out out --overlay
 
 Each stage has a folder of its own in the work folder; report.html shows them all. An interrupted run resumes; a stage

@@ -2,7 +2,7 @@
 # last checkpoint counts. Usage:
 #   python tools/maskdistill.py THIS_FILE --images my/images --work-dir work_dirs/mine --cfg-options num_clusters=27 \
 #       masks.backbone=timm://vit_small_patch16_224.dino clusters.backbone=timm://vit_small_patch8_224.dino \
-#       detector.iterations=6000
+#       detector.checkpoint=moco.pth.tar deeplab.checkpoint=moco.pth.tar detector.iterations=6000
 # A few thousand images need fewer iterations than the default; for a few hundred add deeplab.batch_size=8.
 num_clusters = 27
 data_root = 'data/images'

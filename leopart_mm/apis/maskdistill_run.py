@@ -106,11 +106,13 @@ class MaskDistillRun:
 
         Raises:
             FolderInUseError: If another run writes there.
+            FileNotFoundError: If weights are missing.
             ValueError: If the folder holds files that no run wrote where this one writes.
         """
         lock = lock_folder(self.folder)
         if not any((self.folder / stage.name).is_dir() for stage in self.stages):
             refuse_strangers(self.folder, [REPORT, SCORES, MODEL])
+        self.configs.check_weights()
         # of all that is written none is an image, should the folder lie among the images
         mark_outputs(self.folder, [REPORT, SCORES, MODEL, *(stage.name for stage in self.stages)])
         outcomes = run_stages(self.stages, self.folder)

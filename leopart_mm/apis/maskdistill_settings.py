@@ -12,6 +12,7 @@ from leopart_mm.apis.cluster_masks import ClusterSettings
 from leopart_mm.apis.image_inputs import ImageList, named_images
 from leopart_mm.apis.listed_images import read_image_list
 from leopart_mm.apis.pseudo_labels import LabelSettings
+from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.datasets.file_lists import find_files
 from leopart_mm.datasets.image_reading import IMAGE_SUFFIXES
 from leopart_mm.datasets.voc_layout import read_meta
@@ -194,6 +195,19 @@ class ChainConfigs:
             return len(read_meta(self.settings.root)['classes']) - 1
         overcluster = (self.parts['clusters'].get('mask_clusters') or {}).get('overcluster', 1)
         return max(round(self.settings.num_clusters * overcluster), 1)
+
+    def check_weights(self) -> None:
+        """Say before anything runs which weights are missing, however late they are read.
+
+        Raises:
+            FileNotFoundError: If a file of weights does not exist; the message names the option.
+        """
+        for part, cfg in self.parts.items():
+            source = cfg.model.backbone.get('checkpoint')
+            if isinstance(source, str) and not is_remote(source) and not Path(source).expanduser().is_file():
+                random = f'; {part}.checkpoint=None starts from random weights' * (part in ('detector', 'deeplab'))
+                raise FileNotFoundError(f'There is no checkpoint file {printable(source)} for the part {part}: '
+                                        f'--cfg-options {part}.checkpoint=FILE names yours{random}.')
 
 
 def load_chain(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> ChainConfigs:

@@ -176,6 +176,19 @@ def test_a_file_of_the_user_is_never_replaced(sample, tmp_path, name):
     assert [path.name for path in folder.iterdir() if not path.name.startswith('.')] == [name]
 
 
+def test_missing_weights_of_late_parts_are_named_before_anything_runs(sample, tmp_path):
+    weights = tmp_path / 'w.pth'
+    weights.write_bytes(b'')
+    here = {'masks.model.backbone.checkpoint': str(weights), 'clusters.model.backbone.checkpoint': 'timm://some.name'}
+    config = 'maskdistill_dino-vits16_folder'
+    with pytest.raises(FileNotFoundError, match=r'for the part detector: .* detector.checkpoint=FILE names yours'):
+        run_of(sample / 'JPEGImages', tmp_path / 'run', config, **here).run()
+    here['detector.model.backbone.checkpoint'] = None
+    with pytest.raises(FileNotFoundError, match=r'for the part deeplab: .*; deeplab.checkpoint=None starts'):
+        run_of(sample / 'JPEGImages', tmp_path / 'run', config, **here).run()
+    assert not any(path.is_dir() for path in (tmp_path / 'run').iterdir())
+
+
 def test_arrays_among_images_are_none(data, tmp_path):
     np.save(data / 'JPEGImages' / 'a.npy', np.zeros((32, 32, 3), np.uint8))
     run = run_of(data / 'JPEGImages', tmp_path / 'run', 'maskdistill_dino-vits16_folder')
