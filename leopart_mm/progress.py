@@ -13,7 +13,7 @@ Item = TypeVar('Item')
 
 
 def progress(items: Iterable[Item], phase: str, total: int, lines: int = 10,
-             time_left: bool = False) -> Iterator[Item]:
+             time_left: bool = False, first_after: float = 10.) -> Iterator[Item]:
     """Yield the items, and show on the main process how many are done.
 
     Args:
@@ -22,6 +22,7 @@ def progress(items: Iterable[Item], phase: str, total: int, lines: int = 10,
         total: Number of items.
         lines: Number of lines to log where the output is no terminal.
         time_left: Whether these lines say how long the rest will take; a terminal always does.
+        first_after: Seconds after which, with `time_left`, a first line comes in any case.
     """
     if not is_main_process():
         yield from items
@@ -30,10 +31,12 @@ def progress(items: Iterable[Item], phase: str, total: int, lines: int = 10,
         from rich.progress import track
         yield from track(items, description=phase, total=total, console=Console(stderr=True))
     else:
-        step, start = max(1, -(-total // lines)), time.monotonic()
+        step, start, said = max(1, -(-total // lines)), time.monotonic(), False
         for number, item in enumerate(items, 1):
             yield item
-            if number % step == 0 or number == total:
-                seconds = (time.monotonic() - start) / number * (total - number)
+            passed = time.monotonic() - start
+            if number % step == 0 or number == total or (time_left and not said and passed > first_after):
+                said = True
+                seconds = passed / number * (total - number)
                 rest = f', {timedelta(seconds=round(seconds))} left' if time_left and number < total else ''
                 print_log(f'{phase}: {number}/{total}{rest}', logger='current')

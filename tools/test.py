@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Evaluate a model: `python tools/test.py CONFIG CHECKPOINT`.
 
-Models that fit something on the data first (overclustering, ...) do so here, then predict and are scored.
+Models that fit something on the data first (overclustering, ...) do so here, then predict and are scored. A config
+without a metric, for images without masks, is only described: how many labels occur, and how evenly.
 
     python tools/test.py CONFIG CHECKPOINT --show-dir pictures --out predictions
     python tools/test.py CONFIG CHECKPOINT --save-fitted fitted.pth   # keep the fitted model for new images
@@ -50,11 +51,10 @@ def main(args: argparse.Namespace) -> None:
         cfg.test_cfg.fp16 = True
     if args.tta:
         _augment(cfg, args)
+    if not cfg.get('test_evaluator'):  # there is no ground truth to score with
+        cfg.test_evaluator = dict(type='leopart_mm.LabelFreeMetric')
     if args.out is not None:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        if not evaluators:
-            raise ValueError(f'--out: {args.config} has no metric, which would write the label maps. Keep the fitted '
-                             'model with --save-fitted FILE; tools/segment_folder.py --checkpoint FILE writes them.')
         for evaluator in evaluators:
             prefix = evaluator.get('prefix')  # of metrics that each score a prediction of their own
             evaluator['output_dir'] = str(Path(args.out, prefix)) if prefix and len(evaluators) > 1 else args.out

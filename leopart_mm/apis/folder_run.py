@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from leopart_mm.apis.image_run import ImageRun, Report
 from leopart_mm.apis.inferencer import LeopartInferencer, Segmentation, model_digest
 from leopart_mm.datasets.band_reading import read_bands
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_images_among, refuse_strangers
+from leopart_mm.evaluation.label_free import describe_labels
 from leopart_mm.evaluation.label_writer import no_data_label, read_labels, write_labels
 from leopart_mm.files import printable, write_image_whole, write_text_whole
 from leopart_mm.fingerprints import text_fingerprint
@@ -46,6 +48,9 @@ class FolderRun:
         overwrite: Segment all images again, also where `out` holds label maps of another model.
         read_names: Take names and colours from ``names.yaml`` in `out`, if it exists.
 
+    Attributes:
+        description: Of the latest run, see `describe_labels`.
+
     A ``names.yaml`` of another model does not fit this model's clusters: it is kept as ``names.<model>.yaml``, and
     comes back with its model.
 
@@ -64,6 +69,10 @@ class FolderRun:
         settings = dict(model=self.model, tile_size=inferencer.tile_size, overlap=inferencer.overlap,
                         max_side=inferencer.max_side, config=config_digest(inferencer),
                         numbers=[inferencer.value_range and list(inferencer.value_range), inferencer.nodata])
+        if getattr(inferencer.model, 'segments', 'blocks') != 'blocks':
+            settings['segments'] = inferencer.model.segments
+        if inferencer.crf is not None:
+            settings['crf'] = asdict(inferencer.crf)
         lock = lock_folder(self.out)  # released at the end of this block; `run` takes it again
         refuse_strangers(self.out, ['report.json', *['overlays', 'legend.png'] * overlays,
                                     *['clusters.html', 'sheet.png'] * sheet])
@@ -73,6 +82,7 @@ class FolderRun:
         self._keep_names_of_another_model()
         if read_names and self.names_file.exists():
             inferencer.names = ClusterNames.load(self.names_file, inferencer.num_clusters)
+        self.description: dict[str, float] = {}
         self.sheet = ClusterPage(inferencer.num_clusters, inferencer.names, inferencer.communities) if sheet else None
         del lock
 
@@ -117,12 +127,17 @@ class FolderRun:
             self._remove_summaries()
         for name in self.images.forgotten:
             self._overlay(name).unlink(missing_ok=True)
-        pixels = np.zeros(self.inferencer.num_clusters, np.int64)
-        for found in progress(results, 'Segmenting', len(images.images)):
+        pixels, occurring = (np.zeros(self.inferencer.num_clusters, np.int64) for _ in range(2))
+        segmented = 0
+        for found in progress(results, 'Segmenting', len(images.images), time_left=True):
             if found is None:
                 continue
-            pixels += found.counts()
+            counts = found.counts()
+            pixels += counts
+            occurring += counts > 0
+            segmented += 1
             self._write_pictures(found)
+        self.description = describe_labels(pixels, occurring, segmented)
         shares = pixels / max(pixels.sum(), 1)
         if not self.names_file.exists():
             self.inferencer.names.save(self.names_file, shares, self.model)
@@ -187,7 +202,7 @@ class FolderRun:
             segmented=report.num_done, present=report.num_present, replaced=report.num_replaced,
             skipped=report.num_skipped, others=report.others,
             corrupt=[dict(path=path, reason=reason) for path, reason in report.corrupt],
-            shares=[round(float(share), 6) for share in shares])
+            shares=[round(float(share), 6) for share in shares], without_ground_truth=self.description)
         write_text_whole(self.out / 'report.json', json.dumps(content, indent=1) + '\n')
 
 

@@ -28,8 +28,13 @@ from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.datasets.band_reading import prepare_bands, read_bands
 from leopart_mm.datasets.value_range import noted_range
 from leopart_mm.devices import best_device
+from leopart_mm.engine.loops.fit_loops import predict
 from leopart_mm.evaluation.label_writer import no_data_label
 from leopart_mm.files import printable, shorten
+from leopart_mm.masks.crf import CRFSettings
+from leopart_mm.masks.label_refinement import refine_labels
+from leopart_mm.models.fitting.base import GRID
+from leopart_mm.models.fitting.stream import FeatureStream
 from leopart_mm.registry import INFERENCERS, MODELS
 from leopart_mm.visualization.cluster_names import ClusterNames
 
@@ -116,6 +121,10 @@ class LeopartInferencer:
         overlap: Least number of pixels that tiles share; None: a quarter of a tile.
         max_side: Longest side in pixels that is segmented as a whole, without `tile_size`.
         parts: Return the clusters before they are merged to communities, of a model with CommunityDetection.
+        segments: 'smooth': outlines from up-sampled features, for people; 'blocks': labels of the nearest patch, as in
+            published numbers; see FittableSegmentor. None: as the model's config says. Models that give scores have
+            smooth outlines in any case.
+        crf: Draw outlines to the edges of the image by `refine_labels` with these settings; None: do not.
 
     Attributes:
         model: The segmentor.
@@ -142,7 +151,9 @@ class LeopartInferencer:
                  tile_size: int | None = None,
                  overlap: int | None = None,
                  max_side: int = 2048,
-                 parts: bool = False) -> None:
+                 parts: bool = False,
+                 segments: str | None = None,
+                 crf: CRFSettings | None = None) -> None:
         title = 'the checkpoint' if isinstance(checkpoint, dict) else f'The checkpoint {checkpoint}'
         loaded = checkpoint if isinstance(checkpoint, dict) else load_checkpoint_file(checkpoint)
         name = 'CHECKPOINT' if isinstance(checkpoint, dict) else os.fspath(checkpoint)
@@ -157,11 +168,15 @@ class LeopartInferencer:
         except MisfitError as error:
             raise MisfitError(first) if role == WEIGHTS else error from None
         self.communities = self._stop_before_communities() if parts else None
+        self.crf = crf
+        if segments is not None and hasattr(self.model, 'segments'):
+            self.model.segments = segments
         self.num_clusters = _num_labels(self.model)
         self.names = self._read_names(names, loaded)
         backbone = self.config.model.backbone
         self.bands: int = backbone.get('in_chans', backbone.get('in_channels', 3))
         self.value_range, self.nodata = noted_range(loaded)
+        self.stream: FeatureStream | None = None
         self._pipeline = self._build_pipeline()
         self._scaled_from = self.value_range if self.bands == 3 or _loads_by_ours(self.config) else None
         self.max_side = max_side
@@ -171,6 +186,26 @@ class LeopartInferencer:
         if not 0 <= self.overlap < self._tile:
             raise ValueError(f'overlap={self.overlap} must be smaller than the tiles of {self._tile} px.')
         self.report = Report()
+
+    def read_from(self, stream: FeatureStream) -> None:
+        """Take features from the stream that the model was just fitted on: no image goes through the network twice.
+
+        Raises:
+            ValueError: If its model is another one.
+        """
+        if model_digest(stream.model) != model_digest(self.model):
+            raise ValueError('The stream was read by another model than the one of this inferencer.')
+        stream.model.segments = self.model.segments
+        self.model, self.stream = stream.model, stream
+
+    @property
+    def background(self) -> int | None:
+        """The label that is no object, if there is one: of the model's last stage, or the class of that name."""
+        stages = list(getattr(self.model, 'postprocessors', {}).values())
+        found = next((stage.background for stage in reversed(stages) if stage.level == GRID), None)
+        if found is None and getattr(self.model, 'predicts_classes', True):  # as mmseg's models do
+            return next((index for index, name in enumerate(self.names.names) if name == 'background'), None)
+        return found
 
     def _build_model(self, checkpoint: dict, title: str) -> nn.Module:
         from mmseg.utils import register_all_modules
@@ -300,7 +335,13 @@ class LeopartInferencer:
 
     def _predict(self, path: str | None, image: np.ndarray, missing: np.ndarray | None = None) -> np.ndarray:
         """(H, W, bands) to labels (H, W); arrays of three bands hold 0..255 already."""
-        return self._test(path, self._prepare(path, image, missing)).pred_sem_seg.data[0].cpu().numpy()
+        image = self._prepare(path, image, missing)
+        labels = self._test(path, image).pred_sem_seg.data[0].cpu()
+        if self.crf is not None:
+            picture = np.ascontiguousarray(preview(image, self.bands, None, missing))
+            labels = refine_labels(labels, torch.from_numpy(picture), settings=self.crf,
+                                   missing=None if missing is None else torch.from_numpy(missing))
+        return labels.numpy()
 
     def _prepare(self, path: str | None, image: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
         return prepare_bands(image, missing, None if path is None and self.bands == 3 else self._scaled_from)
@@ -312,9 +353,10 @@ class LeopartInferencer:
                                    ori_shape=image.shape[:2]))
         if network_size:
             data['data_samples'].set_metainfo(dict(ori_shape=data['data_samples'].img_shape))
-        # stages behind the network, such as a CRF, take the image at its own size
-        step = self.model.val_step if network_size else self.model.test_step
-        return step(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))[0]
+        data = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+        if network_size:  # stages behind the network, such as a CRF, take the image at its own size
+            return self.model.val_step(data)[0]
+        return (self.model.test_step(data) if self.stream is None else predict(self.stream, data))[0]
 
 
 def _load(model: nn.Module, state: dict, title: str) -> None:

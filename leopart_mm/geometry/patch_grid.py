@@ -1,7 +1,7 @@
 """The patch grid of an image: where the image lies on it, and the way from maps on the grid to pixels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -122,6 +122,38 @@ def upsample_scores(scores: Tensor, size: tuple[int, int], extent: Extent | None
     columns = (left + (torch.arange(size[1]) + 0.5) * ((right - left) / size[1])) * (2 / width) - 1
     points = torch.stack(torch.meshgrid(columns, rows, indexing='xy'), -1).to(scores)
     return F.grid_sample(scores[None], points[None], mode='bilinear', padding_mode='border', align_corners=False)[0]
+
+
+def upsample_strips(scores: Tensor, size: tuple[int, int], extent: Extent | None = None,
+                    pixels: int = 2**15) -> Iterator[tuple[slice, Tensor]]:
+    """`upsample_scores` some rows at a time, so that maps of many channels are never held at full size.
+
+    Args:
+        scores: (C, h, w).
+        size: (H, W) of the whole.
+        extent: As for `upsample_scores`.
+        pixels: Number of pixels per strip; at least one row.
+
+    Yields:
+        Rows of the whole, and (C, rows, W).
+    """
+    grid = scores.shape[-2:]
+    top, bottom, left, right = extent or (0, grid[0], 0, grid[1])
+    above, below, down = (part.to(scores.device) for part in _neighbours(size[0], top, bottom, grid[0]))
+    before, after, along = (part.to(scores.device) for part in _neighbours(size[1], left, right, grid[1]))
+    wide = torch.lerp(scores[..., before], scores[..., after], along.to(scores))
+    step = max(1, pixels // size[1])
+    for start in range(0, size[0], step):
+        rows = slice(start, min(start + step, size[0]))
+        yield rows, torch.lerp(wide[:, above[rows]], wide[:, below[rows]], down[rows, None].to(scores))
+
+
+def _neighbours(pixels: int, start: float, end: float, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Per pixel of an axis the cells whose centres lie before and behind its own, and how far it is between them."""
+    position = start + (torch.arange(pixels, dtype=torch.float64) + 0.5) * ((end - start) / pixels) - 0.5
+    position = position.clamp(0, cells - 1)
+    first = position.floor().long()
+    return first, (first + 1).clamp(max=cells - 1), position - first
 
 
 def nearest_cells(grid: tuple[int, int],

@@ -23,7 +23,8 @@ class LoadMask(LoadAnnotations):
 
     Our data sets read with it where a pipeline says ``LoadAnnotations``. Where the image has no data (`LoadImage`),
     the label is the ignored one of the data set. A data set may ask for masks of the size of their image
-    (``fit_mask`` of the sample): others are resized then (nearest), which is said once per folder.
+    (``fit_mask`` of the sample): others are resized then (nearest), which is said once per folder. The sample's
+    ``mask_reader``, a function of the path, reads masks that hold no ids (`ExampleImages`).
 
     Args:
         orientation: How masks of photos with an EXIF tag lie: 'auto', 'upright' or 'sensor', see `fit_to_image`.
@@ -43,7 +44,7 @@ class LoadMask(LoadAnnotations):
 
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']
-        mask = read_mask(path)
+        mask = (results.get('mask_reader') or read_mask)(path)
         if 'ori_shape' in results:
             if results.get('fit_mask'):
                 mask = self._resized(mask, results)

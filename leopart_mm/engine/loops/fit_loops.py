@@ -66,9 +66,11 @@ class FitTestLoop(TestLoop):
         cache: Where features wait, so that no image goes through the network twice: neither in the fits of the head
             and the stages, nor in the test of images that were fitted on. 'auto', 'memory', 'disk', None (compute them
             each time), or a dict of the arguments of FeatureCache. Results are the same.
+        only_fit: Predict and score nothing; `stream` then stays open for others who predict these images.
 
     Attributes:
         features: Caches that outlive the loop, such as those of a table's rows; None: the loop makes its own.
+        stream: What the model was fitted on; None before, where it was fitted already, and after a test.
     """
 
     def __init__(self,
@@ -79,7 +81,8 @@ class FitTestLoop(TestLoop):
                  fit_dataloader: DataLoader | dict | None = None,
                  refit: bool = False,
                  save_fitted: str | None = None,
-                 cache: str | dict | None = 'auto') -> None:
+                 cache: str | dict | None = 'auto',
+                 only_fit: bool = False) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         if isinstance(fit_dataloader, dict):
             fit_dataloader = runner.build_dataloader(fit_dataloader, seed=runner.seed)
@@ -87,20 +90,24 @@ class FitTestLoop(TestLoop):
         self.refit = refit
         self.save_fitted = save_fitted
         self.cache = cache
+        self.only_fit = only_fit
         self.features: NetworkCaches | None = None
-        self._stream: FeatureStream | None = None
+        self.stream: FeatureStream | None = None
 
     def run(self) -> dict:
         """Fit, save what was fitted, test; returns the metrics."""
         self.runner.model.eval()
+        if self.only_fit:
+            self.fit()
+            return {}
         try:
             self.fit()
             return super().run()
         finally:
-            if self._stream is not None:
-                print_log(f'{self._stream.computed} images went through a network.', logger='current')
-                self._stream.close()
-                self._stream = None
+            if self.stream is not None:
+                print_log(f'{self.stream.computed} images went through a network.', logger='current')
+                self.stream.close()
+                self.stream = None
 
     def fit(self) -> None:
         """Fit the model unless it is fitted; write `save_fitted`."""
@@ -112,9 +119,9 @@ class FitTestLoop(TestLoop):
             print_log('The checkpoint holds a fitted model: it is tested without fitting (refit=True fits again).',
                       logger='current')
         else:
-            self._stream = fit_stream(model, self.fit_dataloader, self.dataloader, self.features or self.cache,
-                                      self.fp16)
-            model.fit(self._stream)
+            self.stream = fit_stream(model, self.fit_dataloader, self.dataloader, self.features or self.cache,
+                                     self.fp16)
+            model.fit(self.stream)
         if model.runs_in_step:
             self._check_steps()
         if self.save_fitted is not None:
@@ -125,8 +132,8 @@ class FitTestLoop(TestLoop):
         """Predict and process one batch."""
         self.runner.call_hook('before_test_iter', batch_idx=idx, data_batch=data_batch)
         pictures = draws_stages(self.runner, 'draw')
-        if self._stream is not None:
-            outputs = predict(self._stream, data_batch, pictures)
+        if self.stream is not None:
+            outputs = predict(self.stream, data_batch, pictures)
         else:
             model = unwrap(self.runner.model)
             with autocast(enabled=self.fp16):

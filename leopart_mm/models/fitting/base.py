@@ -92,6 +92,8 @@ class Postprocessor(BaseModule):
         background: Label that is no object and not painted in pictures; None: there is none.
         level: 'grid': `forward` gets maps on the patch grid; 'pixel': it gets single images at the size of their
             pixels, after all stages on the grid, and `batch.inputs` (if requested) is the image at that size.
+        pointwise: Whether the label of a cell follows from the label and the reduced features of this cell alone. Such
+            a stage can also run on the features of pixels, see `smooth_prediction`.
         num_labels: Number of labels of its maps (ids 0..num_labels-1); None: that of the stage before.
     """
 
@@ -99,6 +101,7 @@ class Postprocessor(BaseModule):
     title: str | None = None
     background: int | None = None
     level: ClassVar[str] = GRID
+    pointwise: ClassVar[bool] = False
     num_labels: int | None = None
 
     def requests(self, fitting: bool = False, pictures: bool = False) -> Requests:

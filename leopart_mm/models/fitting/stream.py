@@ -171,9 +171,9 @@ class FeatureStream:
                 self._is_kept(key, requests, reduced) and self.networks.has(key, requests)
                 for record in self._records for key in record.cache_keys):
             batches = (self._replay(record, requests, reduced) for record in self._records)
-            yield from progress(batches, phase, len(self._records))
+            yield from progress(batches, phase, len(self._records), time_left=True)
         else:
-            yield from progress(self._load(requests, reduced), phase, len(self.dataloader))
+            yield from progress(self._load(requests, reduced), phase, len(self.dataloader), time_left=True)
 
     def extract(self, data: dict, requests: Requests, reduced: bool = False) -> FeatureBatch:
         """Features of a batch of a data loader, from the cache or else from the network; arguments as in `read`."""

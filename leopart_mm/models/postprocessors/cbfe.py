@@ -97,6 +97,7 @@ class CBFE(FittedPostprocessor):
     name = 'foreground'
     title = 'foreground'
     background = 0
+    pointwise = True
     num_labels = 2
 
     def __init__(self,

@@ -65,6 +65,7 @@ class CommunityDetection(FittedPostprocessor):
     name = 'communities'
     title = 'communities'
     background = 0
+    pointwise = True
 
     def __init__(self,
                  weight_threshold: float = 0.09,

@@ -63,6 +63,7 @@ class ForegroundClustering(FittedPostprocessor):
     STATE = ('centroids', )
     name = 'clusters'
     title = 'foreground clusters'
+    pointwise = True
 
     def __init__(self,
                  num_clusters: int,

@@ -21,8 +21,11 @@ from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.models.fitting.stage_stream import StageStream
 from leopart_mm.models.fitting.stream import FeatureStream
+from leopart_mm.models.segmentors.smooth import smooth_prediction
 from leopart_mm.models.segmentors.stage_maps import StageMaps, grid_stage_maps
 from leopart_mm.registry import MODELS
+
+SEGMENTS = ('blocks', 'smooth')
 
 
 class FittableSegmentor(BaseSegmentor):
@@ -40,6 +43,9 @@ class FittableSegmentor(BaseSegmentor):
         test_cfg: Unused; mmseg's configs may have it.
         data_preprocessor: Config of the data preprocessor, or a built one.
         init_cfg: MMEngine's initialisation config.
+        segments: How labels of the patch grid come to pixels: 'blocks' (default): from the nearest cell, as in
+            published numbers; 'smooth': from bilinearly up-sampled features, see `smooth_prediction`. Scores are
+            up-sampled bilinearly in any case.
 
     Attributes:
         predicts_classes: Whether labels are the classes of the data set that it is fitted on, not clusters.
@@ -57,7 +63,10 @@ class FittableSegmentor(BaseSegmentor):
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | nn.Module | None = None,
                  init_cfg: dict | list | None = None,
-                 stage_order: Sequence[str] | None = None) -> None:
+                 stage_order: Sequence[str] | None = None,
+                 segments: str = 'blocks') -> None:
+        if segments not in SEGMENTS:
+            raise ValueError(f'segments={segments!r} is unknown; known are: {", ".join(SEGMENTS)}.')
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
         if neck is not None:
@@ -66,6 +75,7 @@ class FittableSegmentor(BaseSegmentor):
         self.postprocessors = StageChain(postprocessors, stage_order)
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg
+        self.segments = segments
         self.fit_id = uuid.uuid4().hex
         if self.postprocessors.requests(fitting=True).reduced and not self.decode_head.can_reduce:
             self.decode_head.reduce(())  # raises
@@ -206,11 +216,15 @@ class FittableSegmentor(BaseSegmentor):
         latest = self.run_stages(batch)
         size = pixel_size(batch, index)
         single = replace(batch.select(slice(index, index + 1)), inputs=self._image(batch, index, size))
-        single.predictions = {GRID: latest.to_pixels(index, size)}
+        single.predictions = {GRID: smooth_prediction(self, batch, index, size) if self._smooths(latest) else
+                              latest.to_pixels(index, size)}
         for name, stage in self.postprocessors.before(before).items():
             if stage.level == PIXEL:
                 single.predictions[name] = stage(single.prediction, single)
         return single
+
+    def _smooths(self, prediction: Prediction) -> bool:
+        return self.segments == 'smooth' and prediction.scores is None
 
     def _image(self, batch: FeatureBatch, index: int, size: tuple[int, int]) -> Tensor | None:
         """(1, C, H, W) float: the image without padding and normalisation, at `size`."""
@@ -255,7 +269,7 @@ class FittableSegmentor(BaseSegmentor):
             if sample.metainfo.get('flip'):
                 raise NotImplementedError(f'{type(self).__name__} cannot predict flipped images: remove RandomFlip (or '
                                           '--tta) from the test pipeline.')
-            single = self.run_pixel_stages(batch, index) if at_pixels else None
+            single = self.run_pixel_stages(batch, index) if at_pixels or self._smooths(prediction) else None
             if single is None:
                 self.write(sample, prediction, index, pixel_size(batch, index))
             else:

@@ -18,9 +18,11 @@ class UnsupervisedSegmentor(FittableSegmentor):
     `predict` writes into every data sample:
 
     - ``pred_sem_seg`` PixelData (1, H, W) int64: the label map of the first seed at the size of the original image
-      (metainfo ``ori_shape``), padding removed; labels of the patch grid are taken from the nearest cell;
+      (metainfo ``ori_shape``), padding removed; labels of the patch grid are taken from the nearest cell, or, with
+      segments='smooth', found from up-sampled features (`smooth_prediction`);
     - ``pred_clusters`` PixelData (S, h, w) int64: the label maps of all seeds on the patch grid, or at pixels where a
-      stage works on pixels. Cells that hold at least one pixel of the image are kept, cells of padding are cut away;
+      stage works on pixels, or with segments='smooth'. Cells that hold at least one pixel of the image are kept, cells
+      of padding are cut away;
     - metainfo ``cluster_extent``: the Extent of the image on that grid: what `upsample_labels` needs to bring the maps
       to any size exactly;
     - metainfo ``num_clusters``: ids are 0..num_clusters-1; and ``cluster_seeds``, one entry per seed;

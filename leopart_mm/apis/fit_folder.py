@@ -1,0 +1,220 @@
+"""Fitting on a bare folder of images: the config that flags choose, and a fitted checkpoint that is kept."""
+
+import gc
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from leopart_mm.apis.checkpoint_config import config_of, has_config
+from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images
+from leopart_mm.apis.runner_stages import own_config
+from leopart_mm.checkpoints.roles import FITTED, IN_WORDS, role_of
+from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
+from leopart_mm.datasets.examples import Examples, read_examples
+from leopart_mm.engine.cli import complete_loaders
+from leopart_mm.engine.config import load_config
+from leopart_mm.files import printable, write_text_whole
+from leopart_mm.fingerprints import files_fingerprint, settings_fingerprint
+
+if TYPE_CHECKING:
+    from leopart_mm.models.fitting.stream import FeatureStream
+
+PACKAGE = Path(__file__).resolve().parent.parent
+BACKBONE = 'timm://vit_small_patch16_224.dino'  # where none is named: 87 MB, loaded once
+CLUSTERS = 'leopart/overcluster/vits16_folder.py'
+OBJECTS = 'leopart/fully_unsup/vits16_folder.py'
+EXAMPLES = 'neco/retrieval/vits16_folder.py'
+FITTED_FILE, RECORD, LIST, LOGS = 'fitted.pth', 'fit.json', 'images.txt', 'fit'
+OF_NETWORK = ('type', 'arch', 'model_kwargs', 'pos_interp', 'in_chans', 'class_position', 'drop_registers', 'depth',
+              'in_channels')
+
+
+@dataclass
+class FolderFit:
+    """What is to be fitted.
+
+    Args:
+        config: The config, with the images in it.
+        images: The images.
+        examples: Images with masks, if it learns from such.
+    """
+
+    config: Config
+    images: ImageList
+    examples: Examples | None = None
+
+    def settings(self) -> dict[str, str]:
+        """Fingerprints of all that decides the fit beside the images, by what people call it."""
+        cfg, model = self.config, self.config.model
+        parts = dict(network=(model.get('backbone'), model.get('data_preprocessor'), model.get('neck'),
+                              cfg.get('load_from')),
+                     clusters=(model.get('type'), model.get('decode_head')), stages=model.get('postprocessors'),
+                     transforms=cfg.test_dataloader.dataset.pipeline)
+        found = {name: settings_fingerprint(_plain(part)) for name, part in parts.items()}
+        if self.examples is not None:
+            found['examples'] = files_fingerprint(file for pair in self.examples.pairs for file in pair)
+        return found
+
+
+def configs_folder() -> Path:
+    """The configs: of the checkout, or of the installed wheel.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    for folder in (PACKAGE.parent / 'configs', PACKAGE / '.mim' / 'configs'):
+        if (folder / '_base_').is_dir():
+            return folder
+    raise FileNotFoundError(f'The configs are neither in {PACKAGE.parent} nor in {PACKAGE / ".mim"}: name one by '
+                            '--config.')
+
+
+def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, backbone: str | None = None,
+             checkpoint: str | os.PathLike | None = None, arch: str | None = None, clusters: int | None = None,
+             objects: bool = False, examples: str | os.PathLike | None = None, config: str | Path | None = None,
+             options: Mapping[str, Any] | None = None) -> FolderFit:
+    """Choose the config, and put images, examples and network into it.
+
+    Args:
+        inputs: A folder, or a list of folders and files.
+        out: Folder of the run; a list of files is kept there.
+        backbone: Weights of a network, see ``backbone=`` of `load_config`. None: DINO's ViT-S/16.
+        checkpoint: Instead, a checkpoint of a training run of ours, which says what network it holds.
+        arch: timm's name of the network in a file.
+        clusters: Number of clusters of CLUSTERS; None: that of the config.
+        objects: Foreground and communities (OBJECTS) instead of clusters.
+        examples: Folder of images with masks (EXAMPLES).
+        config: A config instead of these three.
+        options: Further options of the config.
+
+    Raises:
+        FileNotFoundError: If there is no image, no example, or no config.
+        ValueError: If options exclude each other, or the checkpoint is fitted already.
+    """
+    images = list_images(inputs)
+    chosen = [name for name, value in (('--clusters', clusters), ('--objects', objects), ('--examples', examples))
+              if value]
+    if len(chosen) > 1:
+        raise ValueError(f'{" and ".join(chosen)}: choose one of them.')
+    if clusters is not None and clusters < 2:
+        raise ValueError(f'--clusters {clusters}: at least 2 are needed.')
+    if backbone is not None and checkpoint is not None:
+        raise ValueError('--backbone and --checkpoint both name a network: give one of them.')
+    given: dict[str, Any] = dict(_image_options(inputs, images, Path(out)))
+    found = None if examples is None else read_examples(examples)
+    if found is not None:
+        given.update(examples=os.fspath(Path(examples).expanduser()), num_classes=len(found.classes))
+    if clusters is not None:
+        given.update(num_clusters=clusters)
+    trained = None if checkpoint is None else _trained_network(checkpoint)
+    if trained is None:
+        given.update(backbone=os.fspath(checkpoint or backbone or BACKBONE))
+        given.update({} if arch is None else dict(arch=arch))
+    path = config or configs_folder() / (EXAMPLES if examples else OBJECTS if objects else CLUSTERS)
+    cfg = load_config(path, given | dict(options or {}))
+    if cfg.get('test_cfg') is None or cfg.get('model', {}).get('decode_head') is None:
+        raise ValueError(f'{printable(path)} is no evaluation that is fitted: take one such as configs/{CLUSTERS}.')
+    if trained is not None:
+        cfg.model.backbone = {**cfg.model.backbone, 'model_kwargs': None, **trained['backbone']}
+        cfg.model.data_preprocessor.update(trained['colours'])
+        cfg.load_from = os.fspath(checkpoint)
+    return FolderFit(cfg, images, found)
+
+
+def _image_options(inputs: Any, images: ImageList, out: Path) -> dict[str, str]:
+    entries = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    if len(entries) == 1 and os.path.isdir(os.path.expanduser(entries[0])):
+        return dict(data_root=os.path.expanduser(os.fspath(entries[0])))
+    paths = [os.path.abspath(image) for image in images.images]
+    (out / LOGS).mkdir(parents=True, exist_ok=True)
+    listing = out / LOGS / LIST
+    write_text_whole(listing, ''.join(f'{path}\n' for path in paths))
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return {'data_root': root, 'test_dataloader.dataset.ann_file': str(listing.absolute()),
+            'test_cfg.fit_dataloader.dataset.ann_file': str(listing.absolute())}
+
+
+def _trained_network(path: str | os.PathLike) -> dict[str, Any] | None:
+    """Network and colour statistics of a checkpoint of ours; None for a file of weights, which does not say them."""
+    loaded = load_checkpoint_file(os.path.expanduser(path))
+    role = role_of(loaded)
+    if role == FITTED:
+        raise ValueError(f'{printable(path)} holds {IN_WORDS[FITTED]}: leave --fit out to segment with it, or name the '
+                         'network that it was fitted on by --backbone.')
+    if not has_config(loaded):
+        return None
+    model = config_of(loaded, f'The checkpoint {path}').model
+    colours = {name: list(model.data_preprocessor[name]) for name in ('mean', 'std')
+               if model.get('data_preprocessor', {}).get(name)}
+    return dict(backbone={key: value for key, value in model.backbone.items() if key in OF_NETWORK}, colours=colours)
+
+
+def fit_folder(fit: FolderFit, out: str | os.PathLike, overwrite: bool = False) -> 'tuple[Path, FeatureStream | None]':
+    """Fit and keep the model in ``out/fitted.pth``, or take the one that was fitted there with the same settings.
+
+    Images that came later do not count: they are segmented by the model that was fitted before, so that names of
+    clusters stay.
+
+    Args:
+        fit: What is to be fitted.
+        out: Folder of the run.
+        overwrite: Fit in any case.
+
+    Returns:
+        The file, and the stream that it was fitted on, None where it was fitted before. The stream holds what is known
+        of the images until it is closed.
+
+    Raises:
+        ValueError: If `out` holds a model of other settings and `overwrite` is off, or the images cannot be fitted on.
+    """
+    folder, settings = Path(out).expanduser(), fit.settings()
+    file, record = folder / FITTED_FILE, folder / LOGS / RECORD
+    before = _read_record(record) if file.is_file() else None
+    if before is not None and not overwrite:
+        changed = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+        if changed:
+            raise ValueError(f'{printable(file)} was fitted with other settings ({", ".join(changed)}): choose another '
+                             'folder, or fit again with --overwrite.')
+        print_log(f'Using {printable(file)}, which was fitted with these settings before (--overwrite fits again).',
+                  logger='current')
+        return file, None
+    (folder / LOGS).mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    stream = _fit(fit.config, folder, file)
+    write_text_whole(record, json.dumps(settings, indent=1) + '\n')
+    return file, stream
+
+
+def _fit(cfg: Config, folder: Path, file: Path) -> 'FeatureStream':
+    from leopart_mm.engine.console_runner import ConsoleRunner
+    cfg = own_config(cfg, LOGS)
+    cfg.launcher, cfg.work_dir = 'none', str(folder / LOGS)
+    cfg.test_evaluator = []
+    cfg.test_cfg = dict(cfg.test_cfg, type='leopart_mm.FitTestLoop', only_fit=True, save_fitted=str(file))
+    complete_loaders(cfg)
+    runner = ConsoleRunner.from_cfg(cfg)
+    runner.test()
+    stream = runner.test_loop.stream
+    del runner
+    gc.collect()  # data workers
+    return stream
+
+
+def _read_record(path: Path) -> dict[str, str] | None:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

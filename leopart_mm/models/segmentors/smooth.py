@@ -1,0 +1,79 @@
+"""Labels of pixels from bilinearly up-sampled features: segments with the outlines of things, not of patches."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from leopart_mm.geometry.patch_grid import Extent, upsample_strips
+from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.base import GRID
+from leopart_mm.models.fitting.feature_batch import FeatureBatch
+from leopart_mm.models.fitting.prediction import Prediction
+
+if TYPE_CHECKING:
+    from leopart_mm.models.segmentors.base import FittableSegmentor
+
+
+def smooth_prediction(model: 'FittableSegmentor', batch: FeatureBatch, index: int, size: tuple[int, int]) -> Prediction:
+    """Labels of image `index` at (H, W) pixels, for people to look at.
+
+    The head's scores (its distances to the centroids) are affine in its reduced features, so the label of largest
+    up-sampled score is the one nearest to the up-sampled features. Hence the reduced features are brought to pixels
+    bilinearly, and head and stages run on them, some rows at a time: a stage that merges or exchanges labels
+    (`Postprocessor.pointwise`: CBFE, ForegroundClustering, CommunityDetection) gives every pixel what it would give a
+    cell of these features.
+
+    Where that is not possible, the final labels are up-sampled instead, each as a map of 0 and 1, and the largest wins:
+    outlines are rounded, but only patches were looked at. This is so after a stage that is not `pointwise`, since
+    what it makes of a cell may depend on the cells around it, and for heads that do not reduce features.
+
+    Args:
+        model: A fitted segmentor whose last stage on the grid gives labels.
+        batch: A batch that `model.run_stages` takes.
+        index: Index of the image.
+        size: (H, W) of the whole image, without padding.
+
+    Returns:
+        Labels (S, 1, H, W).
+    """
+    prediction = model.run_stages(batch)
+    stages = model.postprocessors.at_level(GRID).values()
+    if model.decode_head.can_reduce and all(stage.pointwise for stage in stages):
+        labels = _by_features(model, batch, index, size)
+    else:
+        labels = torch.stack([_by_votes(*_cut(maps[index][None], prediction.content(index)), size)
+                              for maps in prediction.hard_labels])
+    return Prediction(labels[:, None], [Extent(0, size[0], 0, size[1])], prediction.num_labels)
+
+
+def _cut(maps: Tensor, content: tuple[slice, slice, Extent]) -> tuple[Tensor, Extent]:
+    rows, columns, extent = content
+    return maps[:, rows, columns], extent
+
+
+def _by_features(model: 'FittableSegmentor', batch: FeatureBatch, index: int, size: tuple[int, int]) -> Tensor:
+    """(S, H, W) from the reduced features of pixels."""
+    reduced = batch.features.reduced[index]
+    features, extent = _cut(reduced, batch.content(index, tuple(reduced.shape[-2:])))
+    samples = None if batch.data_samples is None else [batch.data_samples[index]]
+    labels = None
+    for rows, strip in upsample_strips(features.float(), size, extent):
+        grid = tuple(strip.shape[-2:])
+        part = FeatureBatch(DenseFeatures((), grid, reduced=strip[None]), samples, [batch.names[index]],
+                            [Extent(0, grid[0], 0, grid[1])], keys=[batch.keys[index]], fit_id=model.fit_id)
+        found = model.run_stages(part).hard_labels[:, 0]
+        if labels is None:
+            labels = found.new_empty(len(found), *size)
+        labels[:, rows] = found
+    return labels
+
+
+def _by_votes(maps: Tensor, extent: Extent, size: tuple[int, int]) -> Tensor:
+    """(H, W) from labels (1, h, w): the label of most weight among the four nearest cells."""
+    present, places = maps.unique(return_inverse=True)
+    votes = torch.nn.functional.one_hot(places[0], len(present)).permute(2, 0, 1).float()
+    labels = maps.new_empty(size)
+    for rows, strip in upsample_strips(votes, size, extent):
+        labels[rows] = present[strip.argmax(0)]
+    return labels
