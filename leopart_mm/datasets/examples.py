@@ -111,7 +111,7 @@ def find_pairs(root: Path) -> list[tuple[str, str]]:
     for stem, same in sorted(by_stem.items()):
         if stem.endswith('_mask'):
             if stem.removesuffix('_mask') not in by_stem:
-                raise FileNotFoundError(f'The mask {printable(same[0])} has no image: beside it there is none called '
+                raise FileNotFoundError(f'The mask {printable(same[0])} has no image: beside it is none called '
                                         f'{Path(stem).name.removesuffix("_mask")}.')
             continue
         masks = by_stem.get(f'{stem}_mask') or [file for file in same if file.lower().endswith('.png')]

@@ -27,9 +27,12 @@ SIDE = 32
 
 
 def named(task):
-    """Path, network, data set and the rest of the name of every config of a task, of both methods."""
+    """Path, network, data set and the rest of the name of every config of a task on data with masks, of both methods;
+    those for folders without are in test_folder_configs.py."""
     for path in sorted(CONFIGS.glob(f'*/{task}/*.py')):
         net, data, *rest = path.stem.split('_')
+        if data == 'folder':
+            continue
         yield pytest.param(path, net, data, rest[0] if rest else '', id=f'{path.parent.parent.name}-{path.stem}')
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from leopart_mm.geometry import patch_grid
 from leopart_mm.geometry.patch_grid import Extent, upsample_labels, upsample_scores, upsample_strips
@@ -40,11 +41,17 @@ def test_strips_are_the_whole(extent, pixels):
     torch.testing.assert_close(found, upsample_scores(scores, SIZE, extent), atol=2e-6, rtol=0)
 
 
+def test_blur_is_a_gaussian_with_the_border_continued():
+    maps = torch.rand(3, 5, 1, generator=torch.Generator().manual_seed(0))  # a single column
+    expected = ndimage.gaussian_filter(maps.double().numpy(), (0, smooth.SIGMA, smooth.SIGMA), mode='nearest', radius=2)
+    torch.testing.assert_close(smooth.blur(maps).double(), torch.from_numpy(expected), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize('spherical', [False, True])
 def test_labels_are_those_of_the_largest_upsampled_score(spherical):
     model = fitted(segmentor(spherical=spherical, seeds=2))
     batch = sized([0, 1])
-    scores = model.decode_head(batch.features.maps)
+    scores = torch.stack([smooth.blur(scores) for scores in model.decode_head(batch.features.maps)])
     for index, sample in enumerate(model.predict_batch(batch)):
         expected = F.interpolate(scores[index:index + 1], SIZE, mode='bilinear', align_corners=False)[0]
         best = expected.topk(2, 0).values
@@ -61,7 +68,8 @@ def test_the_chain_runs_on_the_features_of_pixels(monkeypatch):
     monkeypatch.setattr(smooth, 'upsample_strips', lambda *args: patch_grid.upsample_strips(*args, pixels=1))
     again = [sample.pred_sem_seg.data[0] for sample in model.predict_batch(sized([2, 5]))]
     assert all(map(torch.equal, found, again))  # strips of one row
-    reduced = F.interpolate(model.decode_head.reduce(batch.features.maps), SIZE, mode='bilinear', align_corners=False)
+    reduced = torch.stack([smooth.blur(maps) for maps in model.decode_head.reduce(batch.features.maps)])
+    reduced = F.interpolate(reduced, SIZE, mode='bilinear', align_corners=False)
     pixels = replace(sized([2, 5]), extents=[Extent(0, 37, 0, 50)] * 2)
     pixels.features = replace(pixels.features, maps=(), grid=SIZE, reduced=reduced)
     pixels.fit_id = model.fit_id
@@ -97,7 +105,8 @@ def test_after_a_stage_that_looks_around_cells_vote():
     batch = sized([4])
     sample, = model.predict_batch(batch)
     grid = model.run_stages(batch).hard_labels[0, 0]
-    votes = F.interpolate(F.one_hot(grid, PARTS).permute(2, 0, 1)[None].float(), SIZE, mode='bilinear')[0]
+    votes = smooth.blur(F.one_hot(grid, PARTS).permute(2, 0, 1).float())
+    votes = F.interpolate(votes[None], SIZE, mode='bilinear')[0]
     clear = votes.amax(0) > 0.5
     assert clear.float().mean() > 0.8
     assert torch.equal(sample.pred_sem_seg.data[0][clear], votes.argmax(0)[clear])

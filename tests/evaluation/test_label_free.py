@@ -1,0 +1,50 @@
+"""LabelFreeMetric: numbers of hand-made maps, in batches and in parts, and words that claim no score."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from leopart_mm.evaluation import LabelFreeMetric
+from leopart_mm.evaluation.label_free import LabelTable, describe_labels
+from leopart_mm.evaluation.label_writer import read_labels
+from tests.datasets.test_examples import photo
+
+
+def sample(labels, path='a.jpg', number=4):
+    data = torch.as_tensor(labels)[None]
+    return dict(img_path=path, pred_sem_seg=dict(data=data), num_clusters=number)
+
+
+def test_numbers_of_two_maps():
+    metric = LabelFreeMetric()
+    metric.process(None, [sample([[0, 0], [1, 1]]), sample([[1, 1], [1, 3]])])
+    found = metric.evaluate(2)
+    shares = np.array([2, 5, 1]) / 8
+    assert found == dict(labels=3., effective_labels=pytest.approx(np.exp(-(shares * np.log(shares)).sum()), abs=1e-4),
+                         labels_per_image=2., largest_share=62.5)
+
+
+def test_tables_add_up_in_any_order():
+    maps = [np.random.default_rng(seed).integers(0, 5, (4, 6)) for seed in range(3)]
+    parts = [LabelTable.of(labels, 5) for labels in maps]
+    one, other = parts[0] + parts[1] + parts[2], parts[2] + (parts[1] + parts[0])
+    assert np.array_equal(one.pixels, np.bincount(np.stack(maps).ravel(), minlength=5))
+    assert describe_labels(**vars(one)) == describe_labels(**vars(other))
+    assert LabelTable.of(np.array([[0, 255]]), 5).pixels.tolist() == [1, 0, 0, 0, 0]  # without data
+
+
+def test_it_says_that_it_is_no_score_and_writes_the_maps(tmp_path, caplog):
+    image = tmp_path / 'in' / 'a.png'
+    photo(image, (2, 2))
+    metric = LabelFreeMetric(output_dir=str(tmp_path / 'out'))
+    with caplog.at_level(logging.INFO):
+        metric.process(None, [sample([[0, 3], [1, 1]], str(image))])
+        metric.evaluate(1)
+    assert read_labels(tmp_path / 'out' / 'a.png').tolist() == [[0, 3], [1, 1]]
+
+
+def test_a_model_without_label_maps_is_refused():
+    with pytest.raises(ValueError, match=r'a.jpg: the model gives no label map'):
+        LabelFreeMetric().process(None, [dict(img_path='a.jpg')])
