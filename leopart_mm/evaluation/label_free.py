@@ -20,8 +20,8 @@ NO_SCORE = ('These numbers describe the label maps. They say nothing of how righ
 class LabelFreeMetric(BaseMetric):
     """Describes label maps without ground truth: how many labels occur, and how evenly. It is no score.
 
-    Reads ``pred_sem_seg`` and the metainfo ``num_clusters``. Memory is a table of labels, whatever the number of
-    images. Results, see `describe_labels`: ``labels``, ``effective_labels``, ``labels_per_image``, ``largest_share``.
+    Reads ``pred_sem_seg`` and the metainfo ``num_clusters`` (else the number of classes, or of logits). Memory is a
+    table of labels, whatever the number of images. Results, see `describe_labels`: ``labels``, ``effective_labels``, ``labels_per_image``, ``largest_share``.
 
     tools/test.py takes it where a config has no metric (``test_evaluator = []``).
 
@@ -50,11 +50,11 @@ class LabelFreeMetric(BaseMetric):
             if 'pred_sem_seg' not in sample:
                 raise ValueError(f'{name}: the model gives no label map (pred_sem_seg) to describe.')
             labels = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
-            number = sample.get('num_clusters') or len((self.dataset_meta or {}).get('classes') or ()) or None
-            if number is None:
-                number = int(labels.max()) + 1
-                if self.writer is not None:
-                    raise ValueError(f'{name}: the model does not say how many labels it has (metainfo num_clusters).')
+            number = sample.get('num_clusters') or len((self.dataset_meta or {}).get('classes') or ())
+            if not number and 'seg_logits' in sample:
+                number = len(sample['seg_logits']['data'])
+            if not number:
+                raise ValueError(f'{name}: the model does not say how many labels it has (metainfo num_clusters).')
             self._table.add(LabelTable.of(labels, number))
             if self.writer is not None:
                 self.writer.add(name, labels, number, self.nodata, sample.get('crop_box'))

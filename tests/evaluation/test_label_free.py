@@ -1,13 +1,12 @@
 """LabelFreeMetric: numbers of hand-made maps, in batches and in parts, and words that claim no score."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from leopart_mm.evaluation import LabelFreeMetric
-from leopart_mm.evaluation.label_free import LabelTable, describe_labels
+from leopart_mm.evaluation.label_free import NO_SCORE, LabelTable, describe_labels
 from leopart_mm.evaluation.label_writer import read_labels
 from tests.datasets.test_examples import photo
 
@@ -35,16 +34,24 @@ def test_tables_add_up_in_any_order():
     assert LabelTable.of(np.array([[0, 255]]), 5).pixels.tolist() == [1, 0, 0, 0, 0]  # without data
 
 
-def test_it_says_that_it_is_no_score_and_writes_the_maps(tmp_path, caplog):
+def test_it_says_that_it_is_no_score_and_writes_the_maps(tmp_path, capsys):
     image = tmp_path / 'in' / 'a.png'
     photo(image, (2, 2))
     metric = LabelFreeMetric(output_dir=str(tmp_path / 'out'))
-    with caplog.at_level(logging.INFO):
-        metric.process(None, [sample([[0, 3], [1, 1]], str(image))])
-        metric.evaluate(1)
+    metric.process(None, [sample([[0, 3], [1, 1]], str(image))])
+    MMLogger.get_instance('label_free')
+    metric.evaluate(1)
+    said = capsys.readouterr()
+    assert ('Label maps of 1 images: 3 of 4 labels occur, as even as 2.8 labels of equal size; the largest covers 50.0 '
+            '% of all pixels; an image has 3.0 labels on average. ' + NO_SCORE) in said.out + said.err
     assert read_labels(tmp_path / 'out' / 'a.png').tolist() == [[0, 3], [1, 1]]
 
 
 def test_a_model_without_label_maps_is_refused():
     with pytest.raises(ValueError, match=r'a.jpg: the model gives no label map'):
         LabelFreeMetric().process(None, [dict(img_path='a.jpg')])
+    with pytest.raises(ValueError, match=r'a.jpg: the model does not say how many labels it has'):
+        LabelFreeMetric().process(None, [sample([[0]], number=None)])
+    metric = LabelFreeMetric()
+    metric.process(None, [dict(sample([[0, 1]], number=None), seg_logits=dict(data=torch.zeros(3, 1, 2)))])
+    assert metric.evaluate(1)['labels'] == 2

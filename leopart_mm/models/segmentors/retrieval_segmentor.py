@@ -15,7 +15,7 @@ class RetrievalSegmentor(UnsupervisedSegmentor):
 
     `predict` writes into every data sample ``pred_sem_seg`` PixelData (1, H, W) int64, the most likely class of each
     pixel at the size ``ori_shape``: soft labels of the patches are resized bilinearly, padding left out, one image at a
-    time.
+    time; and the metainfo ``num_clusters``, the number of classes.
 
     The arguments are those of FittableSegmentor; `decode_head` is a RetrievalHead.
     """
@@ -38,4 +38,5 @@ class RetrievalSegmentor(UnsupervisedSegmentor):
 
     def write(self, sample: SegDataSample, prediction: Prediction, index: int, size: tuple[int, int]) -> None:
         """Classes of the pixels."""
+        sample.set_metainfo(dict(num_clusters=prediction.num_labels))
         sample.pred_sem_seg = PixelData(data=prediction.to_pixels(index, size).hard_labels[0])
