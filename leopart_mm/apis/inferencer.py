@@ -121,9 +121,8 @@ class LeopartInferencer:
         overlap: Least number of pixels that tiles share; None: a quarter of a tile.
         max_side: Longest side in pixels that is segmented as a whole, without `tile_size`.
         parts: Return the clusters before they are merged to communities, of a model with CommunityDetection.
-        segments: 'smooth': outlines from up-sampled features, for people; 'blocks': labels of the nearest patch, as in
-            published numbers; see FittableSegmentor. None: as the model's config says. Models that give scores have
-            smooth outlines in any case.
+        segments: 'smooth': outlines from smoothed, up-sampled features, for people; 'blocks': labels of the nearest
+            patch, as in published numbers; see FittableSegmentor. None: as the model's config says.
         crf: Draw outlines to the edges of the image by `refine_labels` with these settings; None: do not.
 
     Attributes:

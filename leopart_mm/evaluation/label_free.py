@@ -21,7 +21,8 @@ class LabelFreeMetric(BaseMetric):
     """Describes label maps without ground truth: how many labels occur, and how evenly. It is no score.
 
     Reads ``pred_sem_seg`` and the metainfo ``num_clusters`` (else the number of classes, or of logits). Memory is a
-    table of labels, whatever the number of images. Results, see `describe_labels`: ``labels``, ``effective_labels``, ``labels_per_image``, ``largest_share``.
+    table of labels, whatever the number of images. Results are those of `describe_labels`: ``labels``,
+    ``effective_labels``, ``labels_per_image``, ``largest_share``.
 
     tools/test.py takes it where a config has no metric (``test_evaluator = []``).
 

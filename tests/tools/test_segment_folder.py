@@ -21,7 +21,7 @@ def test_a_folder_twice_then_names_then_faults(tmp_path, monkeypatch, capsys):
     status, out, error = segment(*arguments)
     assert status == 0, error
     assert '2 label maps existed already' in out
-    (tmp_path / 'out' / 'names.yaml').write_text('clusters: {0: "<sky>"}')
+    (tmp_path / 'out' / 'names.yaml').write_text('clusters: ["<sky>", "<sky>", "<sky>", "<sky>"]')
     status, out, error = segment(*arguments)
     assert status == 0, error
     assert '"name":"\\u003csky\\u003e"' in (tmp_path / 'out' / 'clusters.html').read_text()

@@ -44,8 +44,8 @@ class FittableSegmentor(BaseSegmentor):
         data_preprocessor: Config of the data preprocessor, or a built one.
         init_cfg: MMEngine's initialisation config.
         segments: How labels of the patch grid come to pixels: 'blocks' (default): from the nearest cell, as in
-            published numbers; 'smooth': from bilinearly up-sampled features, see `smooth_prediction`. Scores are
-            up-sampled bilinearly in any case.
+            published numbers; 'smooth': from smoothed, bilinearly up-sampled features, see `smooth_prediction`. Scores
+            are up-sampled bilinearly in any case, with 'smooth' after the same smoothing.
 
     Attributes:
         predicts_classes: Whether labels are the classes of the data set that it is fitted on, not clusters.
@@ -216,15 +216,12 @@ class FittableSegmentor(BaseSegmentor):
         latest = self.run_stages(batch)
         size = pixel_size(batch, index)
         single = replace(batch.select(slice(index, index + 1)), inputs=self._image(batch, index, size))
-        single.predictions = {GRID: smooth_prediction(self, batch, index, size) if self._smooths(latest) else
+        single.predictions = {GRID: smooth_prediction(self, batch, index, size) if self.segments == 'smooth' else
                               latest.to_pixels(index, size)}
         for name, stage in self.postprocessors.before(before).items():
             if stage.level == PIXEL:
                 single.predictions[name] = stage(single.prediction, single)
         return single
-
-    def _smooths(self, prediction: Prediction) -> bool:
-        return self.segments == 'smooth' and prediction.scores is None
 
     def _image(self, batch: FeatureBatch, index: int, size: tuple[int, int]) -> Tensor | None:
         """(1, C, H, W) float: the image without padding and normalisation, at `size`."""
@@ -269,7 +266,7 @@ class FittableSegmentor(BaseSegmentor):
             if sample.metainfo.get('flip'):
                 raise NotImplementedError(f'{type(self).__name__} cannot predict flipped images: remove RandomFlip (or '
                                           '--tta) from the test pipeline.')
-            single = self.run_pixel_stages(batch, index) if at_pixels or self._smooths(prediction) else None
+            single = self.run_pixel_stages(batch, index) if at_pixels or self.segments == 'smooth' else None
             if single is None:
                 self.write(sample, prediction, index, pixel_size(batch, index))
             else:

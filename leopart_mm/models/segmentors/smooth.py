@@ -1,5 +1,6 @@
 """Labels of pixels from bilinearly up-sampled features: segments with the outlines of things, not of patches."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,13 +21,14 @@ REACH = 2
 
 
 def smooth_prediction(model: 'FittableSegmentor', batch: FeatureBatch, index: int, size: tuple[int, int]) -> Prediction:
-    """Labels of image `index` at (H, W) pixels, for people to look at.
+    """The prediction of image `index` at (H, W) pixels, for people to look at: scores where the stages give scores.
 
-    The head's scores (its distances to the centroids) are affine in its reduced features, so the label of largest
-    up-sampled score is the one nearest to the up-sampled features. Hence the reduced features, weighted with those of
-    the neighbouring cells (a Gaussian of SIGMA cells), are brought to pixels bilinearly, and head and stages run on
-    them, some rows at a time: a stage that merges or exchanges labels (`Postprocessor.pointwise`: CBFE,
-    ForegroundClustering, CommunityDetection) gives every pixel what it would give a cell of these features.
+    Scores, weighted with those of the neighbouring cells (a Gaussian of SIGMA cells), are brought to pixels
+    bilinearly. Where the stages give labels, the scores are those of the head, its distances to the centroids. They are
+    affine in its reduced features, so the label of largest up-sampled score is the one nearest to the up-sampled
+    features. Hence the reduced features come to pixels in this way, and head and stages run on them, some rows at a
+    time: a stage that merges or exchanges labels (`Postprocessor.pointwise`: CBFE, ForegroundClustering,
+    CommunityDetection) gives every pixel what it would give a cell of these features.
 
     Where that is not possible, the final labels are brought to pixels the same way, each as a map of 0 and 1, and the
     largest wins: outlines are rounded, but only patches were looked at. This is so after a stage that is not
@@ -40,15 +42,20 @@ def smooth_prediction(model: 'FittableSegmentor', batch: FeatureBatch, index: in
     nearest cell.
 
     Args:
-        model: A fitted segmentor whose last stage on the grid gives labels.
+        model: A fitted segmentor.
         batch: A batch that `model.run_stages` takes.
         index: Index of the image.
         size: (H, W) of the whole image, without padding.
 
     Returns:
-        Labels (S, 1, H, W).
+        Labels (S, 1, H, W), or scores (S, 1, K, H, W).
     """
     prediction = model.run_stages(batch)
+    if prediction.scores is not None:
+        single = prediction.select([index])
+        rows, columns, extent = single.content(0)
+        scores = torch.stack([blur(maps[0]) for maps in single.scores[..., rows, columns]])[:, None]
+        return replace(single, labels=None, scores=scores, extents=[extent]).to_pixels(0, size)
     stages = model.postprocessors.at_level(GRID).values()
     if model.decode_head.can_reduce and all(stage.pointwise for stage in stages):
         labels = _by_features(model, batch, index, size)

@@ -111,3 +111,23 @@ def test_after_a_stage_that_looks_around_cells_vote():
     assert clear.float().mean() > 0.8
     assert torch.equal(sample.pred_sem_seg.data[0][clear], votes.argmax(0)[clear])
     assert np.isin(sample.pred_sem_seg.data, grid.unique()).all()
+
+
+class Scores(Postprocessor):
+    """A stage that gives scores: hard labels as 0 and 1."""
+
+    def forward(self, prediction, batch):
+        scores = F.one_hot(prediction.hard_labels, prediction.num_labels).movedim(-1, 2).float()
+        return replace(prediction, labels=None, scores=scores)
+
+
+def test_scores_are_smoothed_and_come_to_pixels_as_before():
+    model = fitted(segmentor(Scores()))
+    batch = sized([4, 5])
+    found = [model.run_pixel_stages(batch, index).prediction for index in range(2)]
+    grid = model.run_stages(batch).scores[0]
+    for index, prediction in enumerate(found):
+        expected = F.interpolate(smooth.blur(grid[index])[None], SIZE, mode='bilinear')
+        torch.testing.assert_close(prediction.scores[0], expected)
+    sample = model.predict_batch(batch)[1]
+    assert torch.equal(sample.pred_sem_seg.data, found[1].hard_labels[0])
