@@ -17,10 +17,12 @@ from leopart_mm.apis.runner_stages import own_config
 from leopart_mm.checkpoints.roles import FITTED, IN_WORDS, role_of
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.datasets.examples import Examples, read_examples
+from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_strangers
 from leopart_mm.engine.cli import complete_loaders
 from leopart_mm.engine.config import load_config
 from leopart_mm.files import printable, write_text_whole
 from leopart_mm.fingerprints import files_fingerprint, settings_fingerprint
+from leopart_mm.folder_lock import lock_folder
 
 if TYPE_CHECKING:
     from leopart_mm.models.fitting.stream import FeatureStream
@@ -43,11 +45,13 @@ class FolderFit:
         config: The config, with the images in it.
         images: The images.
         examples: Images with masks, if it learns from such.
+        listing: The list of images that the config names, to be written before the fit; None: it names a folder.
     """
 
     config: Config
     images: ImageList
     examples: Examples | None = None
+    listing: Path | None = None
 
     def settings(self) -> dict[str, str]:
         """Fingerprints of all that decides the fit beside the images, by what people call it."""
@@ -83,7 +87,7 @@ def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, 
 
     Args:
         inputs: A folder, or a list of folders and files.
-        out: Folder of the run; a list of files is kept there.
+        out: Folder of the run, which stays as it is; a list of files will be kept there.
         backbone: Weights of a network, see ``backbone=`` of `load_config`. None: DINO's ViT-S/16.
         checkpoint: Instead, a checkpoint of a training run of ours, which says what network it holds.
         arch: timm's name of the network in a file.
@@ -106,7 +110,7 @@ def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, 
         raise ValueError(f'--clusters {clusters}: at least 2 are needed.')
     if backbone is not None and checkpoint is not None:
         raise ValueError('--backbone and --checkpoint both name a network: give one of them.')
-    given: dict[str, Any] = dict(_image_options(inputs, images, Path(out)))
+    given, listing = _image_options(inputs, images, Path(out).expanduser())
     found = None if examples is None else read_examples(examples)
     if found is not None:
         given.update(examples=os.fspath(Path(examples).expanduser()), num_classes=len(found.classes))
@@ -124,20 +128,18 @@ def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, 
         cfg.model.backbone = {**cfg.model.backbone, 'model_kwargs': None, **trained['backbone']}
         cfg.model.data_preprocessor.update(trained['colours'])
         cfg.load_from = os.fspath(checkpoint)
-    return FolderFit(cfg, images, found)
+    return FolderFit(cfg, images, found, listing)
 
 
-def _image_options(inputs: Any, images: ImageList, out: Path) -> dict[str, str]:
+def _image_options(inputs: Any, images: ImageList, out: Path) -> tuple[dict[str, Any], Path | None]:
+    """Options that name the images, and the list of them that these need."""
     entries = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if len(entries) == 1 and os.path.isdir(os.path.expanduser(entries[0])):
-        return dict(data_root=os.path.expanduser(os.fspath(entries[0])))
-    paths = [os.path.abspath(image) for image in images.images]
-    (out / LOGS).mkdir(parents=True, exist_ok=True)
-    listing = out / LOGS / LIST
-    write_text_whole(listing, ''.join(f'{path}\n' for path in paths))
-    root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return {'data_root': root, 'test_dataloader.dataset.ann_file': str(listing.absolute()),
-            'test_cfg.fit_dataloader.dataset.ann_file': str(listing.absolute())}
+        return dict(data_root=os.path.expanduser(os.fspath(entries[0]))), None
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(image)) for image in images.images])
+    listing = (out / LOGS / LIST).absolute()
+    return {'data_root': root, 'test_dataloader.dataset.ann_file': str(listing),
+            'test_cfg.fit_dataloader.dataset.ann_file': str(listing)}, listing
 
 
 def _trained_network(path: str | os.PathLike) -> dict[str, Any] | None:
@@ -171,7 +173,9 @@ def fit_folder(fit: FolderFit, out: str | os.PathLike, overwrite: bool = False) 
         of the images until it is closed.
 
     Raises:
-        ValueError: If `out` holds a model of other settings and `overwrite` is off, or the images cannot be fitted on.
+        FolderInUseError: If another run writes there.
+        ValueError: If `out` holds a model of other settings and `overwrite` is off, or files that no run wrote where
+            this one writes; or if the images cannot be fitted on.
     """
     folder, settings = Path(out).expanduser(), fit.settings()
     file, record = folder / FITTED_FILE, folder / LOGS / RECORD
@@ -184,10 +188,17 @@ def fit_folder(fit: FolderFit, out: str | os.PathLike, overwrite: bool = False) 
         print_log(f'Using {printable(file)}, which was fitted with these settings before (--overwrite fits again).',
                   logger='current')
         return file, None
+    refuse_strangers(folder, [FITTED_FILE, LOGS, *(name for name in FOLDER_OUTPUTS if name != 'names.yaml')])
     (folder / LOGS).mkdir(parents=True, exist_ok=True)
-    record.unlink(missing_ok=True)
+    lock = lock_folder(folder)
+    mark_outputs(folder, [FITTED_FILE, LOGS])
+    for old in (record, file):
+        old.unlink(missing_ok=True)
+    if fit.listing is not None:
+        write_text_whole(fit.listing, ''.join(f'{os.path.abspath(image)}\n' for image in fit.images.images))
     stream = _fit(fit.config, folder, file)
     write_text_whole(record, json.dumps(settings, indent=1) + '\n')
+    del lock
     return file, stream
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from leopart_mm.apis.fit_folder import BACKBONE, configs_folder, plan_fit
+from leopart_mm.apis.fit_folder import BACKBONE, configs_folder, fit_folder, plan_fit
+from leopart_mm.registry import DATASETS
 from tests.apis.builders import fitted_checkpoint, write_images
 from tests.datasets.test_examples import ids, photo, write
 from tests.paths import REPO
@@ -46,9 +47,10 @@ def test_single_files_are_fitted_on_alone(tmp_path):
     write_images(tmp_path / 'in', ['a b.png', 'c.png', 'd.png'])
     chosen = [tmp_path / 'in' / 'a b.png', tmp_path / 'in' / 'd.png']
     found = plan(tmp_path, inputs=chosen, clusters=3)
-    loaders = found.config.test_dataloader, found.config.test_cfg.fit_dataloader
-    for loader in loaders:
-        from leopart_mm.registry import DATASETS
+    assert not (tmp_path / 'out').exists()
+    found.listing.parent.mkdir(parents=True)
+    found.listing.write_text(''.join(f'{path}\n' for path in found.images.images))
+    for loader in (found.config.test_dataloader, found.config.test_cfg.fit_dataloader):
         data = DATASETS.build(dict(loader.dataset, pipeline=[]))
         assert [data.get_data_info(index)['img_path'] for index in range(len(data))] == list(map(str, chosen))
 
@@ -68,6 +70,14 @@ def test_what_excludes_itself_or_is_missing_is_said(tmp_path):
             plan(tmp_path, **wrong)
     with pytest.raises(ValueError, match=r'fitted.pth holds a fitted model: leave --fit out to segment with it'):
         plan(tmp_path, checkpoint=fitted_checkpoint(tmp_path / 'fitted.pth'))
+
+
+def test_files_of_the_user_are_not_replaced(tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'fitted.pth').write_text('mine')
+    with pytest.raises(ValueError, match=r'fitted.pth would be replaced, but no run wrote it there'):
+        fit_folder(plan(tmp_path, clusters=5), tmp_path / 'out', overwrite=True)
+    assert (tmp_path / 'out' / 'fitted.pth').read_text() == 'mine'
 
 
 def test_a_training_run_says_its_network(tmp_path):
