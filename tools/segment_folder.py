@@ -100,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
         images = list_images(inputs)  # before OUT is touched
     inferencer = LeopartInferencer(checkpoint, config, names, args.device, args.tile_size, args.overlap,
                                    args.max_side, args.parts, args.segments, CRFSettings() if args.crf else None)
-    if stream is not None and not args.parts:
+    if stream is not None and not args.parts and args.device is None:
         inferencer.read_from(stream)
     run = FolderRun(inferencer, args.out, args.overlay or args.fit, args.sheet or args.fit, args.overwrite,
                     read_names=names is None)

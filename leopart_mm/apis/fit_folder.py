@@ -3,7 +3,7 @@
 import gc
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,7 @@ def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, 
     given, listing = _image_options(inputs, images, Path(out).expanduser())
     found = None if examples is None else read_examples(examples)
     if found is not None:
+        images = _without(images, (mask for _, mask in found.pairs))
         given.update(examples=os.fspath(Path(examples).expanduser()), num_classes=len(found.classes))
     if clusters is not None:
         given.update(num_clusters=clusters)
@@ -140,6 +141,14 @@ def _image_options(inputs: Any, images: ImageList, out: Path) -> tuple[dict[str,
     listing = (out / LOGS / LIST).absolute()
     return {'data_root': root, 'test_dataloader.dataset.ann_file': str(listing),
             'test_cfg.fit_dataloader.dataset.ann_file': str(listing)}, listing
+
+
+def _without(images: ImageList, files: Iterable[str]) -> ImageList:
+    """A list of images without the masks of examples, which may lie among the images."""
+    masks = set(map(os.path.realpath, files))
+    kept = [index for index, image in enumerate(images.images) if os.path.realpath(image) not in masks]
+    return ImageList([images.images[index] for index in kept], [images.names[index] for index in kept],
+                     images.num_skipped + len(images.images) - len(kept))
 
 
 def _trained_network(path: str | os.PathLike) -> dict[str, Any] | None:

@@ -38,6 +38,9 @@ def test_flags_choose_the_config(tmp_path):
     found = plan(tmp_path, examples=tmp_path / 'examples')
     assert (head(found).type, head(found).num_classes) == ('leopart_mm.RetrievalHead', 3)
     assert found.config.test_cfg.fit_dataloader.dataset.data_root == str(tmp_path / 'examples')
+    inside = plan(tmp_path, inputs=tmp_path, examples=tmp_path / 'examples').images
+    assert inside.names == ['examples/a', 'in/a', 'in/sub/b']  # the mask beside the example is no image
+    assert inside.num_skipped == 1
     found = plan(tmp_path, config=REPO / 'configs/neco/overcluster/vits14_folder.py',
                  backbone='timm://vit_small_patch14_dinov2', options={'model.decode_head.niter': 3})
     assert (found.config.model.backbone.arch, head(found).niter) == ('vit_small_patch14_dinov2.lvd142m', 3)
