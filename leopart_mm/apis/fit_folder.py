@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from leopart_mm.apis.checkpoint_config import config_of, has_config
-from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images
+from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, named_images
 from leopart_mm.apis.runner_stages import own_config
 from leopart_mm.checkpoints.roles import FITTED, IN_WORDS, role_of
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
@@ -113,7 +113,7 @@ def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, 
     given, listing = _image_options(inputs, images, Path(out).expanduser())
     found = None if examples is None else read_examples(examples)
     if found is not None:
-        images = _without(images, (mask for _, mask in found.pairs))
+        images = _without(images, (mask for _, mask in found.pairs), given['data_root'])
         given.update(examples=os.fspath(Path(examples).expanduser()), num_classes=len(found.classes))
     if clusters is not None:
         given.update(num_clusters=clusters)
@@ -143,12 +143,15 @@ def _image_options(inputs: Any, images: ImageList, out: Path) -> tuple[dict[str,
             'test_cfg.fit_dataloader.dataset.ann_file': str(listing)}, listing
 
 
-def _without(images: ImageList, files: Iterable[str]) -> ImageList:
-    """A list of images without the masks of examples, which may lie among the images."""
+def _without(images: ImageList, files: Iterable[str], root: str) -> ImageList:
+    """A list of images below a folder without the masks of examples, which may lie among the images."""
     masks = set(map(os.path.realpath, files))
-    kept = [index for index, image in enumerate(images.images) if os.path.realpath(image) not in masks]
-    return ImageList([images.images[index] for index in kept], [images.names[index] for index in kept],
-                     images.num_skipped + len(images.images) - len(kept))
+    kept = [image for image in images.images if os.path.realpath(image) not in masks]
+    if len(kept) == len(images.images):
+        return images
+    found = named_images(kept, root)
+    found.num_skipped = images.num_skipped + len(images.images) - len(kept)
+    return found
 
 
 def _trained_network(path: str | os.PathLike) -> dict[str, Any] | None:
