@@ -36,7 +36,7 @@ from leopart_mm.masks.label_refinement import refine_labels
 from leopart_mm.models.fitting.base import GRID
 from leopart_mm.models.fitting.stream import FeatureStream
 from leopart_mm.registry import INFERENCERS, MODELS
-from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.cluster_names import BACKGROUND, ClusterNames
 
 ONLY_FOR_SCORES = ('Load', 'CentreCrop', 'KeepNetworkSize')  # beginnings of the names of transforms
 
@@ -197,14 +197,15 @@ class LeopartInferencer:
         stream.model.segments = self.model.segments
         self.model, self.stream = stream.model, stream
 
-    @property
-    def background(self) -> int | None:
-        """The label that is no object, if there is one: of the model's last stage, or the class of that name."""
+    def _mark_background(self, names: ClusterNames) -> ClusterNames:
+        """Mark the label that is no object, if there is one: of the model's last stage, or the class of that name."""
         stages = list(getattr(self.model, 'postprocessors', {}).values())
-        found = next((stage.background for stage in reversed(stages) if stage.level == GRID), None)
-        if found is None and getattr(self.model, 'predicts_classes', True):  # as mmseg's models do
-            return next((index for index, name in enumerate(self.names.names) if name == 'background'), None)
-        return found
+        label = next((stage.background for stage in reversed(stages) if stage.level == GRID), None)
+        if label is None and BACKGROUND in names.names:
+            label = names.names.index(BACKGROUND)
+        if label is not None:
+            names.mark_background(label)
+        return names
 
     def _build_model(self, checkpoint: dict, title: str) -> nn.Module:
         from mmseg.utils import register_all_modules
@@ -257,8 +258,8 @@ class LeopartInferencer:
         meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
         classes, palette = meta.get('classes') or (), meta.get('palette')
         if len(classes) == self.num_clusters and palette is not None and len(palette) == self.num_clusters:
-            return ClusterNames(list(classes), np.asarray(palette, np.uint8))
-        return ClusterNames.default(self.num_clusters)
+            return self._mark_background(ClusterNames(list(classes), np.asarray(palette, np.uint8)))
+        return self._mark_background(ClusterNames.default(self.num_clusters))
 
     def __call__(self, inputs: ImageInput | Sequence[ImageInput] | ImageList) -> Iterator[Segmentation]:
         """Segment images one by one; those that cannot be read are left out and named in `report`.

@@ -378,3 +378,10 @@ def test_pixels_without_data_are_marked_and_unpainted(fitted, tmp_path):
     assert found.counts().sum() == 800
     assert (found.overlay()[:19] == 0).all()
     assert (found.groups[0][:20] == 255).all()
+
+
+def test_the_background_is_marked(fitted):
+    loaded = torch.load(fitted, weights_only=False)
+    assert not LeopartInferencer(loaded).names.background.any()
+    loaded['meta']['dataset_meta']['classes'] = ['cat', 'background', 'cow', 'dog']  # of a model that predicts classes
+    assert LeopartInferencer(loaded).names.background.tolist() == [False, True, False, False]

@@ -59,7 +59,7 @@ def test_a_folder_then_again_then_with_a_new_image(place, fit, tmp_path, passes)
     found = labels_of(tmp_path / 'out')
     assert {name: labels.shape for name, labels in found.items()} == {
         'tiny': (5, 7), **{image.stem: (96, 96) for image in images[:4]}}
-    assert {'fitted.pth', 'names.yaml', 'overlays', 'sheet.html', 'legend.png', 'report.json'} <= {
+    assert {'fitted.pth', 'names.yaml', 'overlays', 'clusters.html', 'legend.png', 'report.json'} <= {
         path.name for path in (tmp_path / 'out').iterdir()}
     (folder / images[5].name).write_bytes(images[5].read_bytes())
     status, out, error = fit(folder, tmp_path / 'out', '--clusters', '5')
@@ -107,6 +107,7 @@ def test_examples_of_colours(place, fit, tmp_path):
     assert set(np.unique(np.stack(list(labels_of(tmp_path / 'out').values())))) <= {0, 1}
     names = (tmp_path / 'out' / 'names.yaml').read_text()
     assert '"name": "background", "colour": "#090909"' in names
+    assert '\nbackground: [0]\n' in names
     assert '"name": "thing", "colour": "#c80000"' in names
     (tmp_path / 'examples' / 'legend.txt').write_text('background 9 9 9\n')
     status, _, error = fit(place / 'images', tmp_path / 'other', '--examples', tmp_path / 'examples')
@@ -130,3 +131,16 @@ def test_what_cannot_be_fitted_is_said(place, fit, tmp_path, monkeypatch, capsys
                                     *arguments)
         assert status == 1
         assert words in error
+
+
+def test_objects_lie_on_a_background(place, fit, tmp_path):
+    status, out, error = fit(place / 'images', tmp_path / 'out', '--objects', options=(
+        *QUICK, 'num_clusters=12', 'model.decode_head.num_clusters=20', 'model.postprocessors.communities.seeds=1',
+        'model.postprocessors.communities.weight_threshold=0.001'))
+    assert status == 0, error
+    assert '6 images segmented' in out
+    names = (tmp_path / 'out' / 'names.yaml').read_text()
+    assert '\nbackground: [0]\n' in names
+    assert '0: {"name": "background"' in names
+    found = np.stack(list(labels_of(tmp_path / 'out').values()))
+    assert found.max() < names.count('"name"') <= 13
