@@ -58,7 +58,7 @@ def test_data_and_network_reach_every_place(path):
     root = (loader.dataset if loader else cfg.mask_clusters).data_root
     assert root in ('/elsewhere', '/elsewhere/JPEGImages')
     roots = {text for text in strings(cfg._cfg_dict.to_dict()) if text.startswith('data/')}
-    assert roots <= {cfg.get('val_data_root')}
+    assert roots <= {cfg.get('val_data_root'), cfg.get('examples')}
     if 'ViT' not in kind:
         return
     backbone = cfg.model.backbone

@@ -1,5 +1,22 @@
-# Fully unsupervised segmentation of any folder of images with ViT-S/14 features, without lists, masks and scores, as
-# configs/leopart/fully_unsup/vits16_folder.py.
-_base_ = '../../leopart/fully_unsup/vits16_folder.py'
+# Fully unsupervised segmentation of any folder of images with ViT-S/14 features, without lists, masks and scores; the
+# settings are those of configs/leopart/fully_unsup/vits16_folder.py.
+_base_ = '../../leopart/_base_/fully_unsup.py'
+data_root = 'data/images'
+image_size = (448, 448)
+fit_images = 2000  # at most: a random choice of them
+num_clusters = 100
 arch = 'vit_small_patch14_dinov2'
-model = dict(backbone=dict(arch=arch))
+model = dict(
+    backbone=dict(arch=arch),
+    postprocessors=dict(
+        clusters=dict(num_clusters=num_clusters), communities=dict(weight_threshold=0.02, markov_time=0.5)))
+pipeline = [
+    dict(type='leopart_mm.LoadImage'),
+    dict(type='Resize', scale=image_size, keep_ratio=False),
+    dict(type='PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor')),
+]
+images = dict(type='leopart_mm.UnlabelledImages', data_root=data_root, pipeline=pipeline)
+test_dataloader = dict(dataset=dict(_delete_=True, **images))
+test_cfg = dict(
+    fit_dataloader=dict(dataset=dict(_delete_=True, num_samples=fit_images, subset_seed=0, **images)))
+test_evaluator = []  # there is no ground truth to score with
