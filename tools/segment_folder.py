@@ -63,6 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--parts', action='store_true',
                         help='of a model with communities, the clusters before they are merged; the sheet names the '
                         'community of each')
+    parser.add_argument('--export', nargs='+', metavar='FORMAT', default=[],
+                        choices=['coco', 'cvat', 'label_studio', 'geojson', 'geotiff'],
+                        help='also write OUT/exports for other programs: coco, cvat, label_studio, geojson, geotiff '
+                        '(tools/export_segments.py does it later, with more options)')
     parser.add_argument('--overwrite', action='store_true',
                         help='segment all images again, also where OUT holds the label maps of another model; with '
                         '--fit, fit again too')
@@ -83,6 +87,7 @@ def main(args: argparse.Namespace) -> int:
     from leopart_mm.apis.inferencer import LeopartInferencer
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.evaluation.label_free import NO_SCORE, in_words
+    from leopart_mm.exports import export_folder
     from leopart_mm.files import printable
     from leopart_mm.masks.crf import CRFSettings
     tune_cpu_allocator()
@@ -113,6 +118,8 @@ def main(args: argparse.Namespace) -> int:
     segmented = report.num_done + run.num_present
     if args.fit and segmented:
         print(f'{in_words(run.description, segmented, inferencer.num_clusters)} {NO_SCORE}')
+    if args.export and segmented:
+        print(export_folder(run.out, args.export, names).summary())
     return 0 if segmented else 1
 
 

@@ -16,6 +16,7 @@ from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images, nam
 from leopart_mm.apis.runner_stages import own_config
 from leopart_mm.checkpoints.roles import FITTED, IN_WORDS, role_of
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
+from leopart_mm.cli.shipped import shipped_folder
 from leopart_mm.datasets.examples import Examples, read_examples
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_strangers
 from leopart_mm.engine.cli import complete_loaders
@@ -27,7 +28,6 @@ from leopart_mm.folder_lock import lock_folder
 if TYPE_CHECKING:
     from leopart_mm.models.fitting.stream import FeatureStream
 
-PACKAGE = Path(__file__).resolve().parent.parent
 BACKBONE = 'timm://vit_small_patch16_224.dino'  # where none is named: 87 MB, loaded once
 CLUSTERS = 'leopart/overcluster/vits16_folder.py'
 OBJECTS = 'leopart/fully_unsup/vits16_folder.py'
@@ -64,19 +64,6 @@ class FolderFit:
         if self.examples is not None:
             found['examples'] = files_fingerprint(file for pair in self.examples.pairs for file in pair)
         return found
-
-
-def configs_folder() -> Path:
-    """The configs: of the checkout, or of the installed wheel.
-
-    Raises:
-        FileNotFoundError: If there are none.
-    """
-    for folder in (PACKAGE.parent / 'configs', PACKAGE / '.mim' / 'configs'):
-        if (folder / '_base_').is_dir():
-            return folder
-    raise FileNotFoundError(f'The configs are neither in {PACKAGE.parent} nor in {PACKAGE / ".mim"}: name one by '
-                            '--config.')
 
 
 def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, backbone: str | None = None,
@@ -121,7 +108,7 @@ def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, 
     if trained is None:
         given.update(backbone=os.fspath(checkpoint or backbone or BACKBONE))
         given.update({} if arch is None else dict(arch=arch))
-    path = config or configs_folder() / (EXAMPLES if examples else OBJECTS if objects else CLUSTERS)
+    path = config or shipped_folder('configs') / (EXAMPLES if examples else OBJECTS if objects else CLUSTERS)
     cfg = load_config(path, given | dict(options or {}))
     if cfg.get('test_cfg') is None or cfg.get('model', {}).get('decode_head') is None:
         raise ValueError(f'{printable(path)} is no evaluation that is fitted: take one such as configs/{CLUSTERS}.')

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from leopart_mm.apis.fit_folder import BACKBONE, configs_folder, fit_folder, plan_fit
+from leopart_mm.apis.fit_folder import BACKBONE, fit_folder, plan_fit
 from leopart_mm.registry import DATASETS
 from tests.apis.builders import fitted_checkpoint, write_images
 from tests.datasets.test_examples import ids, photo, write
@@ -23,7 +23,6 @@ def head(found):
 
 
 def test_flags_choose_the_config(tmp_path):
-    assert configs_folder() == REPO / 'configs'
     found = plan(tmp_path)
     assert (head(found).type, head(found).num_clusters) == ('leopart_mm.OverclusterHead', 30)
     assert found.config.load_from == BACKBONE

@@ -1,5 +1,6 @@
 """tools/segment_folder.py --fit as a person with a folder runs it, with a random ViT-Ti at 64 x 64."""
 
+import json
 import re
 
 import cv2
@@ -101,9 +102,12 @@ def test_examples_of_colours(place, fit, tmp_path):
         Image.fromarray(np.where(object_[..., None], np.uint8([200, 0, 0]), np.uint8(9))).save(
             tmp_path / 'examples' / mask.name)
     (tmp_path / 'examples' / 'legend.txt').write_text('background 9 9 9\nthing 200 0 0\n')
-    status, _, error = fit(place / 'images', tmp_path / 'out', '--examples', tmp_path / 'examples', '--crf',
-                           options=QUICK[:-1])
+    status, out, error = fit(place / 'images', tmp_path / 'out', '--examples', tmp_path / 'examples', '--crf',
+                             '--export', 'coco', options=QUICK[:-1])
     assert status == 0, error
+    assert '6 images, 1 categories.' in out  # the background is none
+    assert [category['name'] for category in json.loads(
+        (tmp_path / 'out' / 'exports' / 'coco.json').read_text())['categories']] == ['thing']
     assert set(np.unique(np.stack(list(labels_of(tmp_path / 'out').values())))) <= {0, 1}
     names = (tmp_path / 'out' / 'names.yaml').read_text()
     assert '"name": "background", "colour": "#090909"' in names
