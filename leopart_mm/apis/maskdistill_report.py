@@ -62,12 +62,20 @@ IN_WORDS = dict(
     scored_maps='maps with a ground truth', checkpoint='checkpoint', selected_by='chosen by')
 
 
-def title_of(stage: str) -> str:
-    """What a stage makes, in words."""
+def title_of(stage: str, crf: bool = True) -> str:
+    """What a stage makes, in words.
+
+    Args:
+        stage: Its name.
+        crf: Whether DeepLab's labels go through a CRF.
+
+    >>> title_of('labels_1', crf=False)
+    'label maps 1, of DeepLab 0'
+    """
     kind, _, number = stage.rpartition('_')
     if stage in TITLES:
         return TITLES[stage]
-    source = 'of the detector' if number == '0' else f'of DeepLab {int(number) - 1} and the CRF'
+    source = 'of the detector' if number == '0' else f'of DeepLab {int(number) - 1}' + ' and the CRF' * crf
     return dict(labels=f'label maps {number}, {source}', deeplab=f'DeepLab {number}, trained on label maps {number}',
                 scores=f'DeepLab {number} on test images')[kind]
 
@@ -87,7 +95,8 @@ def write_report(run: MaskDistillRun, outcomes: Mapping[str, Outcome]) -> Path:
         run: The run.
         outcomes: What its stages gave.
     """
-    rows = [(title_of(name), *_cells(outcome.result)) for name, outcome in outcomes.items()]
+    crf = run.settings.crf is not None
+    rows = [(title_of(name, crf), *_cells(outcome.result)) for name, outcome in outcomes.items()]
     parts: list[object] = [html.bullets(_about(run)), html.table(('stage', 'what it gave'), rows)]
     if run.truth is not None:
         parts += [html.heading('How these numbers are made'), html.bullets(_protocol(run))]
