@@ -34,4 +34,4 @@ param_scheduler = [
     dict(type='CosineAnnealingWeightDecay', T_max=iterations, eta_min=0.4, by_epoch=False, begin=0, end=iterations),
 ]
 train_cfg = dict(max_iters=iterations)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=60))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=60), verdict=dict(type='leopart_mm.VerdictHook'))

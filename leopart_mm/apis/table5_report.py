@@ -50,7 +50,8 @@ def small_data_words(tested: int, fitted: int, results: Mapping[str, RowResult])
                  f'with {tested} of them by more than most seeds do: a class that occurs in a few images only counts '
                  'as much as any other.')
     words.append('Fine-tuning on a few hundred images often brings nothing or harms: the network was pretrained on '
-                 'far more. More images, not more steps, are what helps.')
+                 'far more. Training with a *_folder.py config ends with a verdict on this, which needs no labels; '
+                 'more images, not more steps, are what helps.')
     return words
 
 

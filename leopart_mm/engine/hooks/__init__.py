@@ -13,10 +13,11 @@ from leopart_mm.engine.hooks.self_sup_step_hook import EMATeacherHook, SelfSupSt
 from leopart_mm.engine.hooks.step_seed_hook import StepSeedHook
 from leopart_mm.engine.hooks.training_page_hook import TrainingPageHook
 from leopart_mm.engine.hooks.value_range_hook import ValueRangeHook
+from leopart_mm.engine.hooks.verdict_hook import VerdictHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'ClusterVisualizationHook', 'Detectron2CheckpointHook',
     'DivergenceError', 'EMATeacherHook', 'FreshClassifierHook', 'HealthHook', 'PictureHook', 'ProposalsHook',
     'PrototypeHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook',
-    'TrainingPageHook', 'ValueRangeHook'
+    'TrainingPageHook', 'ValueRangeHook', 'VerdictHook'
 ]

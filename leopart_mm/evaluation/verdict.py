@@ -1,0 +1,65 @@
+"""Better, worse, or no clear change: features before and after a training, compared without labels."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+MIN_IMAGES = 8
+BETTER, WORSE, UNCLEAR = 'better', 'worse', 'no clear change'
+# What other seeds of k-means and of the sampled patches do to a number on the same features (docs/verdict.md).
+SEED_DEVIATION = 0.006
+CLEAR = 2.  # standard errors of a difference
+MEANINGS = dict(
+    neighbour_overlap='a patch finds the same similar patches in other images when it is seen in another way',
+    image_information='the cluster of a patch tells which kind of image it is of')
+EVIDENCE = ('Compared without labels, on the same {images} training images. docs/verdict.md shows what such a verdict '
+            'is worth.')
+
+
+def compare(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The verdict on a training.
+
+    A number has changed clearly if its mean over the images differs by more than two standard errors. They count what
+    other images would change (from the differences per image) and what other seeds would. The training has made the
+    features better, or worse, if at least one number has clearly changed in this direction and none in the other.
+
+    Args:
+        before: Name -> a value per image, before the training; see `feature_numbers`.
+        after: The same for the same images after it.
+
+    Returns:
+        ``outcome``: 'better', 'worse' or 'no clear change'; ``text``: a sentence; ``lines``: further sentences;
+        ``table``: rows of text, header first.
+
+    Raises:
+        ValueError: If the two do not hold the same numbers of the same number of images.
+    """
+    if {name: len(values) for name, values in before.items()} != {name: len(values) for name, values in after.items()}:
+        raise ValueError('A verdict compares the same numbers of the same images: before has '
+                         f'{sorted(before)}, after has {sorted(after)}.')
+    rows, signs = [('number', 'before', 'after', 'change', 'noise', 'says')], []
+    for name in before:
+        old, new = np.array(before[name], float), np.array(after[name], float)
+        change = float((new - old).mean())
+        noise = CLEAR * math.hypot((new - old).std(ddof=1) / math.sqrt(len(old)), math.sqrt(2) * SEED_DEVIATION)
+        sign = 0 if not abs(change) > noise else int(math.copysign(1, change))
+        signs.append(sign)
+        rows.append((name, f'{old.mean():.3f}', f'{new.mean():.3f}', f'{change:+.3f}', f'±{noise:.3f}',
+                     {1: BETTER, -1: WORSE, 0: UNCLEAR}[sign]))
+    outcome = BETTER if 1 in signs and -1 not in signs else WORSE if -1 in signs and 1 not in signs else UNCLEAR
+    return dict(outcome=outcome, text=_sentence(outcome, signs), table=[list(row) for row in rows],
+                lines=[EVIDENCE.format(images=len(next(iter(before.values())))),
+                       *[f'{name}: {MEANINGS[name]}; more is better.' for name in before if name in MEANINGS]])
+
+
+def _sentence(outcome: str, signs: Sequence[int]) -> str:
+    if outcome == BETTER:
+        return 'Better: the features are more consistent after this training than before it.'
+    if outcome == WORSE:
+        return ('Worse: the features are less consistent after this training than before it. Prefer the weights from '
+                'before it; a lower learning rate or more images may help.')
+    if any(signs):
+        return 'No clear change: one number says better and another worse, so neither can be told.'
+    return 'No clear change: the differences are within the noise of these numbers.'
