@@ -15,7 +15,7 @@ from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
 from leopart_mm.evaluation.image_views import SeenTwice
 
-VERDICT_NUMBERS = ('neighbour_overlap', 'image_information')
+VERDICT_NUMBERS = ('neighbour_overlap', 'coherence')  # by their correlation with mIoU, docs/verdict.md
 QUERIES = 24  # patches per image that look for neighbours
 NEIGHBOURS = 10
 CLUSTERS, CLUSTER_SEEDS = 30, 3
