@@ -15,8 +15,8 @@ MEANINGS = dict(
     neighbour_overlap='a patch finds the same similar patches in other images when it is seen in another way',
     coherence='adjacent patches are of one cluster more often than by chance')
 EVIDENCE = ('Compared without labels, on the same {images} training images. Of 20 fine-tunings on labelled data, mIoU '
-            'agreed with 8 of 8 that were called worse and with 3 of 6 that were called better; for the other 3 it had not '
-            'clearly changed (docs/verdict.md).')
+            'agreed with 8 of 8 that were called worse and with 3 of 6 that were called better; for the other 3 it '
+            'had not clearly changed (docs/verdict.md).')
 
 
 def compare(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]]) -> dict[str, Any]:
