@@ -6,6 +6,7 @@ import numpy as np
 from leopart_mm.palette import colour_labels
 
 DARKNESS = 0.3  # of the background, as a share of its brightness
+ROWS_AT_ONCE = 256
 
 
 def fit_shape(shape: tuple[int, int], max_side: int) -> tuple[int, int]:
@@ -51,12 +52,18 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: f
         (H, W, 3) uint8 RGB.
     """
     labels = resize(np.asarray(labels), image.shape[:2], labels=True)
-    painted = image * (1 - alpha) + colour_labels(labels, palette, ignore) * alpha
-    if ignore is not None:
-        painted[labels == ignore] = image[labels == ignore]
-    if borders:
-        painted[label_borders(labels)] *= 0.35
-    return np.clip(np.rint(painted), 0, 255).astype(np.uint8)
+    lines = label_borders(labels) if borders else None
+    result = np.empty(image.shape, np.uint8)
+    for top in range(0, len(image), ROWS_AT_ONCE):  # in floating point a large picture would take half a gigabyte
+        rows = slice(top, top + ROWS_AT_ONCE)
+        painted = image[rows] * (1 - alpha) + colour_labels(labels[rows], palette, ignore) * alpha
+        if ignore is not None:
+            unpainted = labels[rows] == ignore
+            painted[unpainted] = image[rows][unpainted]
+        if lines is not None:
+            painted[lines[rows]] *= 0.35
+        result[rows] = np.clip(np.rint(painted), 0, 255)
+    return result
 
 
 def darken(image: np.ndarray) -> np.ndarray:
