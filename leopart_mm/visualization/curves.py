@@ -58,7 +58,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     ([0.0, 500.0, 1000.0, 1500.0, 2000.0], [4.4, 4.6, 4.8, 5.0])
     """
     raw = (high - low) / wanted
-    power = 10 ** math.floor(math.log10(raw))
+    power = 10. ** math.floor(math.log10(raw))
     step = power * min((factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999), default=10)
     start, stop = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(start, stop + 1)]

@@ -68,7 +68,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: f
 
 def darken(image: np.ndarray) -> np.ndarray:
     """The image (H, W, 3) uint8 RGB as pictures show what is background."""
-    return np.rint(image * DARKNESS).astype(np.uint8)
+    return np.rint(np.arange(256) * DARKNESS).astype(np.uint8)[image]  # a table: no picture in floating point
 
 
 def label_borders(labels: np.ndarray) -> np.ndarray:
