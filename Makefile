@@ -1,5 +1,5 @@
 # Two commands on a fresh machine with Python 3.11+ and make:
-#   make demo   install, make a sample data set, fine-tune, evaluate, write work_dirs/demo/report.html
+#   make demo   install, make a sample data set, fine-tune, evaluate, segment, write work_dirs/demo/report.html
 #   make test   install, run every test
 
 PYTHON ?= python3

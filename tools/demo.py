@@ -1,8 +1,11 @@
 #!/usr/bin/env python
-"""The whole job on generated images, as `make demo` runs it: sample data, fine-tuning, evaluation, report.
+"""The whole job on generated images, as `make demo` runs it: sample data, fine-tuning, evaluation, segments, report.
 
-Three times, from another random network each: overclustering with tools/test.py, fine-tuning with Leopart through
-tools/train.py, overclustering again. Writes report.html (open it) and summary.json below --work-dir.
+A few times, with other random numbers each: overclustering with tools/test.py, fine-tuning with Leopart through
+tools/train.py, overclustering again. Then, with the first fine-tuned network: the unsupervised chain is fitted, and
+tools/segment_folder.py segments new scenes with it. Writes report.html (open it), segments/ with the page where
+clusters get names, and summary.json below --work-dir. The runs start from random weights, each from others, or with
+--start FILE from the network that tools/pretrain_sample.py makes of other scenes.
 """
 
 import argparse
@@ -19,11 +22,14 @@ import numpy as np
 from PIL import Image
 
 from leopart_mm.cli import announce, run_tool
+from leopart_mm.cli.shipped import shipped_folder
 
-ROOT = Path(__file__).resolve().parent.parent
-TRAIN_CONFIG = ROOT / 'configs/sample/leopart_vit-micro_sample.py'
-TEST_CONFIG = ROOT / 'configs/sample/overcluster_k50_vit-micro_sample.py'
+CONFIGS = shipped_folder('configs') / 'sample'
+TRAIN_CONFIG = CONFIGS / 'leopart_vit-micro_sample.py'
+TEST_CONFIG = CONFIGS / 'overcluster_k50_vit-micro_sample.py'
+CHAIN_CONFIG = CONFIGS / 'fully_unsup_vit-micro_sample.py'
 NUM_CLUSTERS = 50
+NEW_SCENES_SEED = 2  # the sample has 0, what the network was pretrained on 1
 STAGES = ('before', 'after')
 
 
@@ -32,20 +38,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'), help='(work_dirs/demo)')
     parser.add_argument('--images', type=int, default=400, help='sample images, a quarter of them for evaluation (400)')
     parser.add_argument('--size', type=int, default=128, help='side of a sample image in pixels (128)')
-    parser.add_argument('--seeds', type=int, default=3, help='number of runs, each from another random network (3)')
+    parser.add_argument('--start', type=Path, metavar='FILE',
+                        help='weights that the runs start from, made by tools/pretrain_sample.py (random ones)')
+    parser.add_argument('--seeds', type=int, default=2, help='number of runs with other random numbers (2)')
+    parser.add_argument('--new-images', type=int, default=48, help='new scenes to segment (48)')
     parser.add_argument('--iterations', type=int, help="training steps of a run (the config's)")
     parser.add_argument('--show', type=int, default=6, help='images in the report (6)')
     return parser
 
 
-def run_step(name: str, work_dir: Path, *args: object) -> None:
+def run_step(name: str, work_dir: Path, *args: object, folder_option: str = '--work-dir') -> None:
     """Run one of our command-line tools with this work folder, and show where it is.
 
     Raises:
         RuntimeError: If it fails; its output is then in failed.txt in the work folder.
     """
-    arguments = [name, *map(str, args), '--work-dir', str(work_dir)]
-    command = [sys.executable, str(ROOT / 'tools' / arguments[0]), *arguments[1:]]
+    arguments = [name, *map(str, args), folder_option, str(work_dir)]
+    command = [sys.executable, str(shipped_folder('tools') / arguments[0]), *arguments[1:]]
     print('  $ tools/' + ' '.join(arguments), flush=True)
     # The network is so small that threads cost more than they give; the runs share the cores instead.
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -57,8 +66,10 @@ def run_step(name: str, work_dir: Path, *args: object) -> None:
         raise RuntimeError(f'tools/{name} failed: {last} Its whole output is in {work_dir / "failed.txt"}.')
 
 
-def draw_start_weights(path: Path, seed: int) -> None:
-    """Save the random network that a run starts from."""
+def start_weights(args: argparse.Namespace, seed: int) -> Path:
+    """The file of weights that a run starts from; random ones are drawn and saved."""
+    if args.start is not None:
+        return args.start.resolve()
     import torch
 
     from leopart_mm.engine.config import load_config
@@ -66,7 +77,9 @@ def draw_start_weights(path: Path, seed: int) -> None:
     from leopart_mm.registry import MODELS
     torch.manual_seed(seed)
     backbone = MODELS.build({**load_config(TEST_CONFIG).model.backbone})
+    path = args.work_dir / f'seed{seed}' / 'start.pth'
     save_torch_whole(dict(state_dict=backbone.state_dict()), path)
+    return path
 
 
 def newest(folder: Path, pattern: str) -> Path:
@@ -88,15 +101,31 @@ def train(start: Path, data: Path, work_dir: Path, seed: int, iterations: int) -
     return work_dir / f'iter_{iterations}.pth'
 
 
-def one_run(args: argparse.Namespace, data: Path, seed: int, iterations: int) -> dict:
+def one_run(args: argparse.Namespace, data: Path, start: Path, seed: int, iterations: int) -> dict:
     """Before, training, after: one entry of the summary."""
     folder = args.work_dir / f'seed{seed}'
-    start = folder / 'start.pth'
     before = evaluate(start, data, folder / 'before', seed)
     checkpoint = train(start, data, folder / 'train', seed, iterations)
     after = evaluate(checkpoint, data, folder / 'after', seed)
     print(f'  seed {seed}: mIoU {before:.1f} -> {after:.1f} %', flush=True)
     return dict(seed=seed, miou_before=round(before, 2), miou_after=round(after, 2))
+
+
+def segment_new_scenes(args: argparse.Namespace, data: Path, checkpoint: Path) -> tuple[Path, float]:
+    """Fit the unsupervised chain on the sample, and segment scenes that nothing has seen.
+
+    Returns:
+        The folder of the segments, and the mIoU in percent of the chain on the val scenes.
+    """
+    from leopart_mm.datasets.sample import write_sample
+    chain, scenes, out = args.work_dir / 'chain', args.work_dir / 'new_scenes', args.work_dir / 'segments'
+    run_step('test.py', chain, CHAIN_CONFIG, checkpoint, '--save-fitted', chain / 'fitted.pth', '--cfg-options',
+             f'data_root={data}')
+    score = json.loads(newest(chain, '*/*.json').read_text())['mIoU']
+    write_sample(scenes, args.new_images, args.size, NEW_SCENES_SEED)
+    run_step('segment_folder.py', out, scenes / 'JPEGImages', '--checkpoint', chain / 'fitted.pth', '--overlay',
+             '--sheet', '--overwrite', folder_option='--out')
+    return out, score
 
 
 def loss_curve(folder: Path, seeds: Iterable[int]) -> np.ndarray:
@@ -107,6 +136,8 @@ def loss_curve(folder: Path, seeds: Iterable[int]) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for run in (folder / f'seed{seed}' for seed in seeds):
+        if not list((run / 'train').glob('*/vis_data/scalars.json')):
+            continue  # too short for a line of the log
         lines = map(json.loads, newest(run / 'train', '*/vis_data/scalars.json').read_text().splitlines())
         points = [(line['iter'], line['loss']) for line in lines if 'loss' in line]
         axes.plot(*zip(*points, strict=True), label=run.name)
@@ -139,7 +170,23 @@ def sheet(data: Path, run: Path, count: int) -> np.ndarray:
     return stack(rows)
 
 
-def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations: int) -> Path:
+def new_scenes_sheet(args: argparse.Namespace, segments: Path, columns: int = 4) -> np.ndarray:
+    """New scenes beside what the fitted chain makes of them, several pairs in a row."""
+    from leopart_mm.visualization.panels import row, stack
+    names = sorted(path.stem for path in (segments / 'overlays').glob('*.jpg'))[:2 * args.show]
+    pictures = [np.concatenate([np.asarray(Image.open(file).convert('RGB').resize((192, 192))) for file in (
+        args.work_dir / 'new_scenes' / 'JPEGImages' / f'{name}.jpg', segments / 'overlays' / f'{name}.jpg')], axis=1)
+        for name in names]
+    return stack([row({str(index): picture for index, picture in enumerate(pictures[first:first + columns])}, False)
+                  for first in range(0, len(pictures), columns)])
+
+
+def naming_page(segments: Path) -> Path:
+    """The page where a person gives names to clusters."""
+    return next(path for name in ('clusters.html', 'sheet.html') if (path := segments / name).is_file())
+
+
+def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations: int, segments: Path) -> Path:
     """The page that people look at."""
     from leopart_mm.datasets.sample import CLASSES
     from leopart_mm.visualization import html
@@ -148,14 +195,22 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
     rows.append(('mean', summary['miou_before'], summary['miou_after'],
                  f'{summary["miou_after"] - summary["miou_before"]:+.2f}'))
     first = args.work_dir / f'seed{summary["seeds"][0]["seed"]}'
+    start = 'randomly initialised' if args.start is None else f'started from {args.start}'
     report = args.work_dir / 'report.html'
     html.write_page(
         report, 'leopart_mm: demo on generated scenes',
-        f'A micro ViT, randomly initialised, was fine-tuned without labels with Leopart on {args.images * 3 // 4} '
-        f'generated scenes of {args.size} pixels for {iterations} steps. Before and after, its patch features on the '
-        f'{args.images // 4} validation scenes were clustered (K = {NUM_CLUSTERS}); every cluster is given to the '
-        f'class it is most precise for. {len(CLASSES)} classes with the background. Each run starts from another '
-        'random network.',
+        f'A micro ViT, {start}, was fine-tuned without labels with Leopart on {args.images * 3 // 4} generated scenes '
+        f'of {args.size} pixels for {iterations} steps.',
+        html.heading('Segments of new scenes'),
+        'The unsupervised chain was fitted on the sample with the first fine-tuned network: clusters, the foreground '
+        'among them, and communities of clusters that touch. Nobody told it what there is, and nothing saw these '
+        f'scenes before. mIoU of the chain on the {args.images // 4} validation scenes: {summary["miou_chain"]:.1f} %.',
+        html.figure(new_scenes_sheet(args, segments), 'New scenes, and their segments.'),
+        html.Markup(f'<p>Give the segments names: <a href="{naming_page(segments).relative_to(args.work_dir)}">'
+                    'the page of the clusters</a>.</p>'),
+        f'Before and after fine-tuning, the patch features of the {args.images // 4} validation scenes were also '
+        f'clustered (K = {NUM_CLUSTERS}); every cluster is given to the class it is most precise for. {len(CLASSES)} '
+        'classes with the background.',
         html.heading('Overclustering mIoU in percent, before and after'),
         html.table(('run', 'before', 'after', 'gain'), rows),
         html.heading('Loss'),
@@ -180,19 +235,22 @@ def main(args: argparse.Namespace) -> None:
     write_sample(data, args.images, args.size, seed=0)
     print(f'{args.seeds} runs, {os.cpu_count()} at a time: evaluate, fine-tune ({iterations} steps), evaluate',
           flush=True)
-    for seed in range(args.seeds):  # not in the threads: they share torch's random generator
-        draw_start_weights(args.work_dir / f'seed{seed}' / 'start.pth', seed)
+    starts = [start_weights(args, seed) for seed in range(args.seeds)]  # not in threads: they share torch's generator
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = list(pool.map(lambda seed: one_run(args, data, seed, iterations), range(args.seeds)))
+        runs = list(pool.map(lambda seed: one_run(args, data, starts[seed], seed, iterations), range(args.seeds)))
+    print('Fit the unsupervised chain, segment new scenes', flush=True)
+    segments, chain = segment_new_scenes(args, data, args.work_dir / 'seed0' / 'train' / f'iter_{iterations}.pth')
     summary = dict(
         miou_before=round(float(np.mean([run['miou_before'] for run in runs])), 2),
         miou_after=round(float(np.mean([run['miou_after'] for run in runs])), 2),
+        miou_chain=round(chain, 2),
+        start='random' if args.start is None else str(args.start),
         seeds=runs,
         seconds=round(time.perf_counter() - begin, 1))
-    report = write_report(args, summary, data, iterations)
+    report = write_report(args, summary, data, iterations, segments)
     write_text_whole(args.work_dir / 'summary.json', json.dumps(summary, indent=2) + '\n')
     print(f'mIoU {summary["miou_before"]:.1f} -> {summary["miou_after"]:.1f} % (mean of {args.seeds} runs) in '
-          f'{summary["seconds"]:.0f} s. Open {report}')
+          f'{summary["seconds"]:.0f} s. Open {report}, and name the segments in {naming_page(segments)}')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,13 @@
+# The unsupervised chain on the sample scenes with the micro ViT, as `make demo` runs it: fitted on train and val, scored
+# on val. Fewer clusters than for photographs: the scenes have six kinds of objects with two or three parts.
+_base_ = '../leopart/_base_/fully_unsup.py'
+data_root = 'data/sample'
+image_size = (128, 128)
+mask_size = (64, 64)
+arch = 'vit_tiny_patch16_224'
+model = dict(
+    backbone=dict(arch=arch, model_kwargs=dict(img_size=96, patch_size=8, embed_dim=96, depth=3, num_heads=3)),
+    decode_head=dict(num_clusters=50),
+    postprocessors=dict(
+        clusters=dict(num_clusters=30),
+        communities=dict(weight_threshold=0.02, markov_time=0.5, preferred_modules=6)))
