@@ -205,7 +205,9 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
         'The unsupervised chain was fitted on the sample with the first fine-tuned network: clusters, the foreground '
         'among them, and communities of clusters that touch. Nobody told it what there is, and nothing saw these '
         f'scenes before. mIoU of the chain on the {args.images // 4} validation scenes: {summary["miou_chain"]:.1f} %.',
-        html.figure(new_scenes_sheet(args, segments), 'New scenes, and their segments.'),
+        html.figure(new_scenes_sheet(args, segments),
+                    'New scenes, and their segments. The attention of so small a network tells little of what is '
+                    'foreground, so parts of the background are segments too.'),
         html.Markup(f'<p>Give the segments names: <a href="{naming_page(segments).relative_to(args.work_dir)}">'
                     'the page of the clusters</a>.</p>'),
         f'Before and after fine-tuning, the patch features of the {args.images // 4} validation scenes were also '
