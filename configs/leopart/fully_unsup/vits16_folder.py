@@ -9,7 +9,9 @@ fit_images = 2000  # at most: a random choice of them
 num_clusters = 100
 model = dict(
     postprocessors=dict(
-        clusters=dict(num_clusters=num_clusters), communities=dict(weight_threshold=0.02, markov_time=0.5)))
+        clusters=dict(num_clusters=num_clusters),
+        # what CBFE left as background stays it; published: a cluster like all others
+        communities=dict(weight_threshold=0.02, markov_time=0.5, background_cluster=num_clusters)))
 pipeline = [
     dict(type='leopart_mm.LoadImage'),
     dict(type='Resize', scale=image_size, keep_ratio=False),

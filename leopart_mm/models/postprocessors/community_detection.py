@@ -51,10 +51,13 @@ class CommunityDetection(FittedPostprocessor):
         map_size: Label maps are resized to this size (nearest) before neighbours are counted; None: the patch grid.
         unconnected: What becomes of clusters without an edge: 'background' (published), or 'nearest': the community of
             the connected cluster that they lie beside most.
+        background_cluster: Label of the maps before that is background already, such as K of ForegroundClustering: it
+            stays background and joins nothing. None: it is a cluster like all others, as published, and background only
+            if no edge reaches it.
 
     Attributes:
         communities: Fitted: (S, K) int64.
-        matrix: Fitted: (M, K, K) directed co-occurrence.
+        matrix: Fitted: (M, K, K) directed co-occurrence, 0 with `background_cluster`.
         frequencies: Fitted: (M, K) int64, in pixels.
 
     Raises:
@@ -77,6 +80,7 @@ class CommunityDetection(FittedPostprocessor):
                  angles: Sequence[float] = PUBLISHED_ANGLES,
                  map_size: tuple[int, int] | None = (100, 100),
                  unconnected: str = 'background',
+                 background_cluster: int | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.seeds = seed_tuple(seeds)
@@ -92,6 +96,7 @@ class CommunityDetection(FittedPostprocessor):
         self.angles = tuple(angles)
         self.map_size = None if map_size is None else tuple(map_size)
         self.unconnected = unconnected
+        self.background_cluster = background_cluster
 
     @property
     def num_labels(self) -> int | None:
@@ -153,7 +158,7 @@ class CommunityDetection(FittedPostprocessor):
             counter = self._counter(num_clusters)
             for other in counters:
                 counter.merge(other.state())
-            matrix = counter.matrix
+            matrix = self._without_background(counter.matrix)
             edges = cooccurrence_edges(matrix, self.weight_threshold)
             if not len(edges):
                 largest = np.minimum(matrix, matrix.T).max(initial=0)
@@ -162,6 +167,9 @@ class CommunityDetection(FittedPostprocessor):
                                  f'{self.weight_threshold}. Lower weight_threshold (tools/search_communities.py finds '
                                  'one), or check that the maps before hold more than one cluster.')
             found = all_seeds(edges, matrix, self.seeds, self.unconnected, **self.options)
+            if self.background_cluster is not None:
+                for communities in found:
+                    communities.labels[self.background_cluster] = 0
             labels += [torch.from_numpy(communities.labels) for communities in found]
             matrices.append(torch.from_numpy(matrix).float())
             frequencies.append(torch.from_numpy(counter.pixels))
@@ -173,6 +181,15 @@ class CommunityDetection(FittedPostprocessor):
         values = dict(communities=torch.stack(labels), matrix=torch.stack(matrices),
                       frequencies=torch.stack(frequencies))
         return values, dict(images=images, networks=networks)
+
+    def _without_background(self, matrix: np.ndarray) -> np.ndarray:
+        if self.background_cluster is None:
+            return matrix
+        if not 0 <= self.background_cluster < len(matrix):
+            raise ValueError(f'CommunityDetection: background_cluster={self.background_cluster} does not exist: the '
+                             f'maps before hold the clusters 0 to {len(matrix) - 1}.')
+        others = np.arange(len(matrix)) != self.background_cluster
+        return np.where(others[:, None] & others, matrix, 0)
 
     @torch.no_grad()
     def forward(self, prediction: Prediction, batch: FeatureBatch) -> Prediction:

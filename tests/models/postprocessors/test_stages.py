@@ -186,6 +186,25 @@ def test_more_ids_than_clusters_present_and_no_background():
     assert apply(stage, objects_only).min() == 1
 
 
+@pytest.mark.parametrize('unconnected', ['background', 'nearest'])
+def test_a_cluster_that_is_background_joins_nothing(unconnected):
+    stream = parts_stream()
+    plain = MODELS.build(dict(COMMUNITIES, weight_threshold=1e-6))
+    plain.fit(stream)
+    assert (plain.communities[:, 3] > 0).all()  # it touches others
+    stage = MODELS.build(dict(COMMUNITIES, weight_threshold=1e-6, unconnected=unconnected, background_cluster=3))
+    stage.fit(stream)
+    assert (stage.communities[:, 3] == 0).all()
+    assert not stage.matrix[:, 3].any()
+    assert not stage.matrix[..., 3].any()
+    others = torch.arange(stage.matrix.shape[-1]) != 3
+    assert torch.equal(stage.matrix[:, others][..., others], plain.matrix[:, others][..., others])
+    assert (stage.communities[:, others].amax(1) > 0).all()
+    wrong = MODELS.build(dict(COMMUNITIES, background_cluster=99))
+    with pytest.raises(ValueError, match='background_cluster=99 does not exist: the maps before hold the clusters 0'):
+        wrong.fit(stream)
+
+
 def test_unconnected_clusters_can_join_the_nearest():
     stream = parts_stream()
     background, nearest = (MODELS.build(dict(COMMUNITIES, unconnected=rule)) for rule in ('background', 'nearest'))
