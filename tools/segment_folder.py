@@ -74,8 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int:
-    needs_fit = [f'--{name}' for name in ('clusters', 'objects', 'examples', 'backbone', 'arch')
-                 if getattr(args, name)]
+    needs_fit = [f'--{name}' for name in ('clusters', 'objects', 'examples', 'backbone', 'arch', 'cfg-options')
+                 if getattr(args, name.replace('-', '_'))]
     if not args.fit and needs_fit:
         raise ValueError(f'{", ".join(needs_fit)}: this is for fitting on the images; add --fit.')
     if not args.fit and args.checkpoint is None:

@@ -130,6 +130,8 @@ def test_what_cannot_be_fitted_is_said(place, fit, tmp_path, monkeypatch, capsys
     assert status == 1
     assert 'k-means cannot make 50 clusters of 16 points: lower num_clusters' in error.splitlines()[-1]
     for arguments, words in ((('--clusters', '5'), '--clusters: this is for fitting on the images; add --fit'),
+                             (('--checkpoint', 'x.pth', '--cfg-options', 'num_clusters=5'),
+                              '--cfg-options: this is for fitting on the images; add --fit'),
                              ((), 'Name a fitted model by --checkpoint, or fit one on these images by --fit')):
         status, _, error = run_tool(monkeypatch, capsys, 'segment_folder.py', image, '--out', tmp_path / 'x',
                                     *arguments)
