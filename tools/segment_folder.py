@@ -7,9 +7,9 @@
     python tools/segment_folder.py my/images --checkpoint fitted.pth --out out --overlay --sheet
 
 `--fit` needs no label, no list and no config: it fits on the images, keeps the model in out/fitted.pth, and writes
-label maps, overlays and a page with examples of every cluster. The first run writes out/names.yaml. Edit names and
-colours there and run again: pictures, legend and page then show them, and clusters of one name as one. A second run
-segments only images that are new or have changed, with the model of the first.
+label maps, overlays and out/clusters.html, a page on which a person names clusters, picks colours, merges and hides
+them, and saves out/names.yaml. Run again: pictures, legend and exports follow, and clusters of one name are one. A
+second run segments only images that are new or have changed, with the model of the first.
 """
 
 import argparse
@@ -59,14 +59,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--names', metavar='FILE',
                         help='names and colours of clusters, YAML or JSON (default: OUT/names.yaml if it exists)')
     parser.add_argument('--overlay', action='store_true', help='also write the images painted with their clusters')
-    parser.add_argument('--sheet', action='store_true', help='also write a sheet with examples of every cluster')
+    parser.add_argument('--sheet', action='store_true',
+                        help='also write clusters.html, the page that names clusters, and sheet.png, their examples')
     parser.add_argument('--parts', action='store_true',
                         help='of a model with communities, the clusters before they are merged; the sheet names the '
                         'community of each')
     parser.add_argument('--export', nargs='+', metavar='FORMAT', default=[],
                         choices=['coco', 'cvat', 'label_studio', 'geojson', 'geotiff'],
                         help='also write OUT/exports for other programs: coco, cvat, label_studio, geojson, geotiff '
-                        '(tools/export_segments.py does it later, with more options)')
+                        '(tools/export_segments.py DIR does it later, with --background, --whole, --min-area)')
     parser.add_argument('--overwrite', action='store_true',
                         help='segment all images again, also where OUT holds the label maps of another model; with '
                         '--fit, fit again too')
