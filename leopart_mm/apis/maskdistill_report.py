@@ -211,7 +211,7 @@ def _chain_pictures(run: MaskDistillRun) -> list[tuple[str, np.ndarray]]:
 
 def _test_pictures(folder: Path, title: str) -> Sequence[object]:
     files = sorted(path for path in folder.glob('*') if path.suffix in ('.png', '.jpg') and path.stem not in (
-        'sheet', 'legend'))[:SHOWN] if folder.is_dir() else []
+        'sheet', 'legend', 'classes'))[:SHOWN] if folder.is_dir() else []
     return [html.heading(title), *[html.figure(file, file.stem, lossless=False) for file in files]] if files else []
 
 

@@ -59,7 +59,7 @@ def test_from_label_maps_to_labels_of_new_images(place, tmp_path, monkeypatch, c
     scores = run('test.py', config, trained, '--work-dir', tmp_path / 'scores', '--show-dir', tmp_path / 'pictures',
                  '--out', tmp_path / 'out', *options(root, classes, maps))
     assert f'{classes} classes' in scores
-    assert len(list((tmp_path / 'pictures').rglob('*.png'))) == 2
+    assert len(list((tmp_path / 'pictures').rglob('scene_*.png'))) == 2
     assert len(list((tmp_path / 'out').rglob('*.png'))) == 2
     sharpened = run('test.py', config, trained, '--work-dir', tmp_path / 'crf',
                     *options(root, classes, maps, 'crf=True'))
