@@ -11,7 +11,7 @@ model = dict(
     postprocessors=dict(
         clusters=dict(num_clusters=num_clusters),
         # what CBFE left as background stays it; published: a cluster like all others
-        communities=dict(weight_threshold=0.02, markov_time=0.5, background_cluster=num_clusters)))
+        communities=dict(weight_threshold=0.02, markov_time=0.5, background_cluster='last')))
 pipeline = [
     dict(type='leopart_mm.LoadImage'),
     dict(type='Resize', scale=image_size, keep_ratio=False),

@@ -51,9 +51,9 @@ class CommunityDetection(FittedPostprocessor):
         map_size: Label maps are resized to this size (nearest) before neighbours are counted; None: the patch grid.
         unconnected: What becomes of clusters without an edge: 'background' (published), or 'nearest': the community of
             the connected cluster that they lie beside most.
-        background_cluster: Label of the maps before that is background already, such as K of ForegroundClustering: it
-            stays background and joins nothing. None: it is a cluster like all others, as published, and background only
-            if no edge reaches it.
+        background_cluster: Label of the maps before that is background already: it stays background and joins nothing;
+            'last' is the last label, such as K of ForegroundClustering. None: it is a cluster like all others, as
+            published, and background only if no edge reaches it.
 
     Attributes:
         communities: Fitted: (S, K) int64.
@@ -80,7 +80,7 @@ class CommunityDetection(FittedPostprocessor):
                  angles: Sequence[float] = PUBLISHED_ANGLES,
                  map_size: tuple[int, int] | None = (100, 100),
                  unconnected: str = 'background',
-                 background_cluster: int | None = None,
+                 background_cluster: int | str | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.seeds = seed_tuple(seeds)
@@ -169,7 +169,7 @@ class CommunityDetection(FittedPostprocessor):
             found = all_seeds(edges, matrix, self.seeds, self.unconnected, **self.options)
             if self.background_cluster is not None:
                 for communities in found:
-                    communities.labels[self.background_cluster] = 0
+                    communities.labels[self._background(num_clusters)] = 0
             labels += [torch.from_numpy(communities.labels) for communities in found]
             matrices.append(torch.from_numpy(matrix).float())
             frequencies.append(torch.from_numpy(counter.pixels))
@@ -182,13 +182,17 @@ class CommunityDetection(FittedPostprocessor):
                       frequencies=torch.stack(frequencies))
         return values, dict(images=images, networks=networks)
 
+    def _background(self, num_clusters: int) -> int:
+        number = num_clusters - 1 if self.background_cluster == 'last' else self.background_cluster
+        if not isinstance(number, int) or not 0 <= number < num_clusters:
+            raise ValueError(f'CommunityDetection: background_cluster={self.background_cluster!r} does not exist: the '
+                             f"maps before hold the clusters 0 to {num_clusters - 1}, or 'last'.")
+        return number
+
     def _without_background(self, matrix: np.ndarray) -> np.ndarray:
         if self.background_cluster is None:
             return matrix
-        if not 0 <= self.background_cluster < len(matrix):
-            raise ValueError(f'CommunityDetection: background_cluster={self.background_cluster} does not exist: the '
-                             f'maps before hold the clusters 0 to {len(matrix) - 1}.')
-        others = np.arange(len(matrix)) != self.background_cluster
+        others = np.arange(len(matrix)) != self._background(len(matrix))
         return np.where(others[:, None] & others, matrix, 0)
 
     @torch.no_grad()

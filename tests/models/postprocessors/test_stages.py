@@ -200,6 +200,10 @@ def test_a_cluster_that_is_background_joins_nothing(unconnected):
     others = torch.arange(stage.matrix.shape[-1]) != 3
     assert torch.equal(stage.matrix[:, others][..., others], plain.matrix[:, others][..., others])
     assert (stage.communities[:, others].amax(1) > 0).all()
+    last = MODELS.build(dict(COMMUNITIES, weight_threshold=1e-6, background_cluster='last'))
+    last.fit(stream)
+    assert not last.matrix[:, -1].any()
+    assert torch.equal(last.matrix[:, :-1, :-1], plain.matrix[:, :-1, :-1])
     wrong = MODELS.build(dict(COMMUNITIES, background_cluster=99))
     with pytest.raises(ValueError, match='background_cluster=99 does not exist: the maps before hold the clusters 0'):
         wrong.fit(stream)
