@@ -36,6 +36,7 @@ def main(args: argparse.Namespace) -> None:
     from leopart_mm.apis.maskdistill_report import write_report, write_scores
     from leopart_mm.apis.maskdistill_run import MaskDistillRun
     from leopart_mm.apis.maskdistill_settings import load_chain
+    from leopart_mm.apis.stages import outcome_lines
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.engine.cli import config_name
     options = dict(args.cfg_options or {})
@@ -49,8 +50,7 @@ def main(args: argparse.Namespace) -> None:
     run = MaskDistillRun(chain, args.work_dir or Path('work_dirs') / config_name(chain.filename), args.workers)
     folder = run.folder
     outcomes = run.run()
-    for name, outcome in outcomes.items():
-        print(f'{name}: {"from an earlier run" if outcome.resumed else "done"}, in {folder / name}')
+    print('\n'.join(outcome_lines(outcomes, folder)))
     run.keep_model(outcomes)
     scores, report = write_scores(run, outcomes), write_report(run, outcomes)
     for name, outcome in outcomes.items():

@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     announce(f'Reading config {args.config} ...')
     from leopart_mm.apis.primaps_run import load_configs, run_primaps
+    from leopart_mm.apis.stages import outcome_lines
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.engine.cli import config_name
     from leopart_mm.files import write_text_whole
@@ -44,8 +45,7 @@ def main(args: argparse.Namespace) -> None:
     folder = args.work_dir or Path('work_dirs') / config_name(configs.em.filename)
     tune_cpu_allocator()
     outcomes = run_primaps(configs, folder, args.workers)
-    for name, outcome in outcomes.items():
-        print(f'{name}: {"from an earlier run" if outcome.resumed else "done"}, in {folder / name}')
+    print('\n'.join(outcome_lines(outcomes, folder)))
     scores = outcomes['result'].result
     selected_by = outcomes['em'].result.get('selected_by')
     if selected_by:

@@ -27,6 +27,7 @@ from leopart_mm.apis.runner_stages import (
     TESTED_BY,
     TRAINED_BY,
     data_fingerprint,
+    mask_settings_of,
     own_config,
     predict,
     save_best,
@@ -55,7 +56,6 @@ TRUTH, SUPPORT, MASKS, MASK_SCORES, CLUSTERS, DETECTOR, PREDICTIONS, INSTANCES =
 REPORT, SCORES, MODEL = 'report.html', 'scores.json', 'model.pth'
 OBJECTS, FILES, ANNOTATIONS, CLUSTERED, CATALOGUE, MAPS = (
     'objects.json', 'files', 'annotations.json', 'clusters.json', 'images.json', 'maps')
-MADE_BY = ('proposals', 'proposal_dataloader')
 PICTURES = 24  # of the detector
 
 
@@ -150,7 +150,7 @@ class MaskDistillRun:
                 maps=files_fingerprint(file for folder in sorted(maps) for file in sorted(find_files(root / folder))))
         for name in (SUPPORT, MASKS):
             if name in parts:
-                add(name, partial(self._make_masks, parts[name]), _masks_settings(parts[name], paths),
+                add(name, partial(self._make_masks, parts[name]), mask_settings_of(parts[name], paths),
                     (f'{FILES}/{ANNOTATIONS}', ), images=data_fingerprint(parts[name], 'proposal_dataloader'))
         if self.class_maps is not None:
             add(MASK_SCORES, self._score_masks, {}, maps=files_fingerprint(sorted(find_files(self.class_maps))),
@@ -339,9 +339,3 @@ def _training_settings(cfg: Config, paths: list[str]) -> dict[str, str]:
         for name in ('test_cfg', 'postprocessors'):
             cfg.model.pop(name, None)
     return settings_of(cfg, TRAINED_BY, paths)
-
-
-def _masks_settings(cfg: Config, paths: list[str]) -> dict[str, str]:
-    network = {key: value for key, value in cfg.model.items() if key in ('backbone', 'data_preprocessor')}
-    made_by = Config(dict(network, **{key: cfg[key] for key in MADE_BY}))
-    return settings_of(made_by, made_by, paths)

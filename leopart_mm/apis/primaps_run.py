@@ -11,14 +11,22 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from leopart_mm.apis.generate_masks import generate_masks
-from leopart_mm.apis.runner_stages import TESTED_BY, TRAINED_BY, data_fingerprint, own_config, settings_of, test, train
+from leopart_mm.apis.runner_stages import (
+    TESTED_BY,
+    TRAINED_BY,
+    data_fingerprint,
+    mask_settings_of,
+    own_config,
+    settings_of,
+    test,
+    train,
+)
 from leopart_mm.apis.stages import Outcome, Stage, run_stages
 from leopart_mm.engine.config import load_config
 from leopart_mm.files import printable
 from leopart_mm.folder_lock import lock_folder
 
 PROPOSALS, INITIALISATION, EM, RESULT = 'proposals', 'initialisation', 'em', 'result'
-MADE_BY = ('proposals', 'proposal_dataloader')
 OF_EM = ('epochs', 'train_cfg', 'initialisation', 'init_epochs', 'proposals', 'proposal_folder', 'proposal_dataloader')
 
 
@@ -77,10 +85,7 @@ def primaps_stages(configs: PriMaPsConfigs, workers: int | None = None) -> list[
     images = data_fingerprint(em, 'proposal_dataloader')
     training = data_fingerprint(em, 'train_dataloader')
     paths = [em.get('data_root'), em.get('val_data_root'), em.get('proposal_folder'), em.get('load_from')]
-    network = {key: value for key, value in em.model.items() if key in ('backbone', 'data_preprocessor')}
-    made_by = Config(dict(network, **{key: em[key] for key in MADE_BY}))
-    stages = [Stage(PROPOSALS, partial(_propose, em, workers), settings_of(made_by, made_by, paths),
-                    dict(images=images))]
+    stages = [Stage(PROPOSALS, partial(_propose, em, workers), mask_settings_of(em, paths), dict(images=images))]
     inputs: dict[str, Any] = dict(images=training)
     if first is not None:
         stages.append(Stage(INITIALISATION, partial(train, first, None), settings_of(first, TRAINED_BY, paths),

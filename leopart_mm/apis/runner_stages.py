@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TRAINED_BY = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'custom_hooks',
               'randomness')
 TESTED_BY = ('model', 'test_dataloader', 'test_evaluator', 'test_cfg', 'randomness')
+MASKS_MADE_BY = ('proposals', 'proposal_dataloader')
 # What a loader does with its processes; the order of the images does not depend on it.
 OF_SPEED = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'}
 
@@ -40,6 +41,18 @@ def settings_of(cfg: Config, keys: Iterable[str], paths: Iterable[str | None] = 
     keys = (*keys, *['val_dataloader', 'val_evaluator'] * bool(chosen_by))
     found = {key: settings_fingerprint(_without_speed(content[key]), paths) for key in keys if content.get(key)}
     return found | (dict(save_best=str(chosen_by)) if chosen_by else {})
+
+
+def mask_settings_of(cfg: Config, paths: Iterable[str | None] = ()) -> dict[str, str]:
+    """Fingerprints of what decides the masks of `generate_masks`: its source, its images, and the network alone.
+
+    Args:
+        cfg: Its config.
+        paths: As for `settings_of`.
+    """
+    network = {key: value for key, value in cfg.model.items() if key in ('backbone', 'data_preprocessor')}
+    made_by = Config(dict(network, **{key: cfg[key] for key in MASKS_MADE_BY}))
+    return settings_of(made_by, made_by, paths)
 
 
 def save_best(cfg: Config) -> str | None:

@@ -72,6 +72,12 @@ class Outcome:
     resumed: bool
 
 
+def outcome_lines(outcomes: Mapping[str, Outcome], folder: str | os.PathLike) -> list[str]:
+    """What became of each stage of a run in a folder, for people."""
+    return [f'{name}: {"from an earlier run" if outcome.resumed else "done"}, in {Path(folder) / name}'
+            for name, outcome in outcomes.items()]
+
+
 def run_stages(stages: Sequence[Stage], folder: str | os.PathLike, redo: bool = True) -> dict[str, Outcome]:
     """Run stages in order, each in ``<folder>/<name>``; those that are finished are read.
 
