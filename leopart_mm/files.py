@@ -2,10 +2,11 @@
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -141,6 +142,25 @@ def save_torch_whole(content: Any, path: str | os.PathLike, flush: bool = False)
     import torch
     with write_whole(path, flush) as temporary, open(temporary, 'wb') as file:
         torch.save(content, file)  # given a file, not a name: only so does torch name the cause of a failure
+
+
+def safetensors_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """The content of a safetensors file with metadata: the same bytes for the same content.
+
+    The library writes several metadata in the random order of a hash table, so that two runs' files would differ.
+
+    Args:
+        tensors: Arrays by name.
+        metadata: Texts by name; they are written in the order of their names.
+    """
+    from safetensors.numpy import save
+    content = save(dict(tensors), dict(metadata))
+    start = 8 + int.from_bytes(content[:8], 'little')
+    header = json.loads(content[8:start])
+    header['__metadata__'] = dict(sorted(metadata.items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, 'little') + text + content[start:]
 
 
 def shorten(items: Iterable[Any], limit: int = 5) -> str:

@@ -16,6 +16,7 @@ from leopart_mm.files import (
     encode_image,
     printable,
     remove_temporary,
+    safetensors_bytes,
     save_torch_whole,
     shorten,
     write_bytes_whole,
@@ -154,3 +155,27 @@ def test_lists_in_messages():
     assert shorten([1, 2]) == '1, 2'
     assert shorten(iter('abcdefg')) == 'a, b, c, d, e, ...'
     assert printable(Path('ä/b')) == 'ä/b'
+
+
+def test_a_safetensors_file_has_the_same_bytes_whatever_order_its_metadata_came_in():
+    from safetensors.numpy import load
+    tensors = dict(b=np.arange(5, dtype=np.float16), a=np.eye(3, dtype=np.float32))
+    metadata = dict(size='24 40', name='ä\\xe9 "b".png', other='1')
+    content = {safetensors_bytes(tensors, dict(order))
+               for order in (list(metadata.items()), list(metadata.items())[::-1])
+               for _ in range(8)}  # the library alone would give several of the six orders
+    assert len(content) == 1
+    content = content.pop()
+    assert int.from_bytes(content[:8], 'little') % 8 == 0
+    assert {name: array.tolist() for name, array in load(content).items()} == {
+        'a': np.eye(3).tolist(), 'b': [0, 1, 2, 3, 4]}
+    assert content.index(b'"name"') < content.index(b'"other"') < content.index(b'"size"')
+
+
+def test_metadata_of_a_safetensors_file_are_read_back(tmp_path):
+    from safetensors import safe_open
+    metadata = dict(size='24 40', name='ä\\xe9 "b".png')
+    write_bytes_whole(tmp_path / 'a.safetensors', safetensors_bytes(dict(a=np.zeros(3)), metadata))
+    with safe_open(tmp_path / 'a.safetensors', 'np') as content:
+        assert content.metadata() == metadata
+        assert content.get_tensor('a').tolist() == [0, 0, 0]

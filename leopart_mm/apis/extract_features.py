@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.numpy import save
 
 from leopart_mm.apis.backbone_source import BackboneSource
 from leopart_mm.apis.image_inputs import ImageInput, ImageList, list_images
@@ -19,7 +18,7 @@ from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.datasets.output_marks import mark_outputs, refuse_images_among
 from leopart_mm.datasets.transforms.resizing import resize_image
 from leopart_mm.devices import best_device
-from leopart_mm.files import printable, write_bytes_whole, write_text_whole, write_whole
+from leopart_mm.files import printable, safetensors_bytes, write_bytes_whole, write_text_whole, write_whole
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.models.fitting.networks import weights_fingerprint
 from leopart_mm.progress import progress
@@ -152,7 +151,7 @@ class FeatureRun:
                 np.savez(stream, **tensors, size=np.array(found.size))
         else:
             name = printable(file.relative_to(self.out / FOLDER))
-            write_bytes_whole(file, save(tensors, dict(size=' '.join(map(str, found.size)), name=name)))
+            write_bytes_whole(file, safetensors_bytes(tensors, dict(size=' '.join(map(str, found.size)), name=name)))
 
     def _read_back(self, image: str | np.ndarray, name: str, file: Path) -> tuple[tuple, tuple]:
         return read_sizes(file)
