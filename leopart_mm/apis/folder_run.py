@@ -18,7 +18,7 @@ from leopart_mm.datasets.band_reading import read_bands
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_images_among, refuse_strangers
 from leopart_mm.evaluation.label_free import describe_labels
 from leopart_mm.evaluation.label_writer import no_data_label, read_labels, write_labels
-from leopart_mm.files import printable, write_image_whole, write_text_whole
+from leopart_mm.files import printable, write_image_whole, write_palette_whole, write_text_whole
 from leopart_mm.fingerprints import text_fingerprint
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.progress import progress
@@ -192,11 +192,11 @@ class FolderRun:
         if self.overlays and shares.any():
             group_of, names = self.inferencer.names.merged()
             totals = np.bincount(group_of, shares, len(names.names))
-            shown = legend_labels(names, totals, MAX_LEGEND) or [0]
+            shown = legend_labels(names, totals, MAX_LEGEND) or names.hidden.nonzero()[0]  # every one that occurs
             write_image_whole(self.out / 'legend.png', legend(names, shown, totals))
         if self.sheet is not None and self.sheet.num_images:
             self.sheet.write(self.out / 'clusters.html', shares=shares, model=self.model)
-            write_image_whole(self.out / 'sheet.png', self.sheet.picture())
+            write_palette_whole(self.out / 'sheet.png', self.sheet.picture())
         report = self.images.report
         content = dict(
             segmented=report.num_done, present=report.num_present, replaced=report.num_replaced,

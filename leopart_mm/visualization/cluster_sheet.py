@@ -13,6 +13,7 @@ from leopart_mm.visualization.overlay import fit_side
 from leopart_mm.visualization.panels import example_patch, fitting_text, row, stack, text_width, write_text
 
 MAX_NAME = 360  # pixels
+PICTURE_SIDE = 80  # pixels; larger patches are for the page
 UNNAMED = re.compile(r'cluster \d+')
 
 
@@ -105,23 +106,24 @@ class ClusterSheet:
         Raises:
             ValueError: If no image was added.
         """
-        rows = []
+        rows, side = [], min(self.side, PICTURE_SIDE)
         for cluster in self.order(max_clusters):
-            label = np.full((self.side, 190, 3), 255, np.uint8)
+            label = np.full((side, 190, 3), 255, np.uint8)
             label[:, :10] = self.names.colours[cluster]
             community = '' if self.communities is None else f', community {self.communities[cluster]}'
             for text, height in ((self.names.names[cluster], -4),
                                  (f'{100 * self.shares[cluster]:.1f} %{community}', 12)):
-                write_text(label, fitting_text(text, 172), (14, self.side // 2 + height))
-            rows.append(row({'': np.concatenate([label, self._strip(cluster)], axis=1)}, titles=False))
+                write_text(label, fitting_text(text, 172), (14, side // 2 + height))
+            rows.append(row({'': np.concatenate([label, self._strip(cluster, side)], axis=1)}, titles=False))
         if not rows:
             raise ValueError('There is no labelled image to show clusters of.')
         return stack(rows)
 
-    def _strip(self, cluster: int) -> np.ndarray:
-        """Patches side by side, filled up with white."""
-        patches = [np.pad(patch, ((0, 0), (4, 0), (0, 0)), constant_values=255) for patch in self.patches(cluster)]
-        blank = np.full((self.side, self.side + 4, 3), 255, np.uint8)
+    def _strip(self, cluster: int, side: int) -> np.ndarray:
+        """Patches of this side, side by side, filled up with white."""
+        patches = [np.pad(fit_side(patch, side), ((0, 0), (4, 0), (0, 0)), constant_values=255)
+                   for patch in self.patches(cluster)]
+        blank = np.full((side, side + 4, 3), 255, np.uint8)
         return np.concatenate(patches + [blank] * (self.examples - len(patches)), axis=1)
 
     def save_html(self, path: str | os.PathLike, title: str = 'Clusters') -> None:
@@ -136,7 +138,7 @@ class ClusterSheet:
             name = html.swatch(self.names.colours[cluster]) + html.escape(self.names.names[cluster])
             community = [self.communities[cluster]] if communities else []
             rows.append([html.Markup(name), cluster, *community, f'{100 * self.shares[cluster]:.2f} %',
-                         self._images[cluster], html.image(self._strip(cluster), 'examples')])
+                         self._images[cluster], html.image(self._strip(cluster, self.side), 'examples')])
         absent = int((self._pixels == 0).sum())
         note = f'{self.num_images} images, {len(rows)} clusters' + (f'; {absent} do not occur' if absent else '')
         header = ['name', 'cluster', *(['community'] if communities else []), 'share', 'images', 'examples']

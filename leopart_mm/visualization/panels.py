@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from leopart_mm.visualization.fonts import font_for
+from leopart_mm.visualization.fonts import parts_by_font
 from leopart_mm.visualization.overlay import fit_shape, label_borders, resize
 
 FONT_SIZE = 12
@@ -100,7 +100,7 @@ def _line(text: str) -> str:
 
 def text_width(text: str, size: int = FONT_SIZE) -> int:
     """Width of a text in pixels."""
-    return int(np.ceil(font_for(_line(text), size).getlength(_line(text))))
+    return int(np.ceil(sum(font.getlength(part) for part, font in parts_by_font(_line(text), size))))
 
 
 def fitting_text(text: str, width: int, size: int = FONT_SIZE) -> str:
@@ -116,5 +116,8 @@ def write_text(picture: np.ndarray, text: str, place: tuple[int, int], size: int
                colour: tuple[int, int, int] = (20, 20, 20)) -> None:
     """Write a line of text into a picture, in place; `place` (x, y) is the left end of its base line."""
     canvas = Image.fromarray(picture)
-    ImageDraw.Draw(canvas).text(place, _line(text), fill=colour, font=font_for(_line(text), size), anchor='ls')
+    draw, (x, y) = ImageDraw.Draw(canvas), place
+    for part, font in parts_by_font(_line(text), size):
+        draw.text((x, y), part, fill=colour, font=font, anchor='ls')
+        x += font.getlength(part)
     picture[:] = np.asarray(canvas)

@@ -17,6 +17,7 @@ from leopart_mm.datasets.output_marks import mark_outputs
 from leopart_mm.evaluation.label_writer import read_labels
 from leopart_mm.folder_lock import FolderInUseError
 from leopart_mm.visualization.cluster_names import ClusterNames
+from leopart_mm.visualization.cluster_sheet import legend
 from tests.apis.builders import fitted_checkpoint, stub_config, write_images
 from tests.test_files import full_disk
 from tests.test_folder_lock import held_by_another_process
@@ -91,6 +92,17 @@ def test_pictures_follow_the_names_without_segmenting_again(tmp_path):
     found = cv2.imread(str(tmp_path / 'out' / 'overlays' / '1.jpg')).astype(int)
     assert found[10, 3, 0] > found[10, 3, 2] + 50  # blue
     assert '  0: {name: wheel' in (tmp_path / 'out' / 'names.yaml').read_text()  # what was edited stays
+
+
+def test_a_legend_without_a_cluster_to_show_says_so(tmp_path):
+    (tmp_path / 'in').mkdir()
+    cv2.imwrite(str(tmp_path / 'in' / '1.png'), np.full((20, 20, 3), 100, np.uint8))  # cluster 200
+    names = ClusterNames.default(512)
+    names.hidden[200] = True  # the only one that occurs; 0 is not hidden, but nowhere
+    run(tmp_path / 'in', tmp_path / 'out', names, overlays=True)
+    hidden = ClusterNames(['x'], np.zeros((1, 3), np.uint8), hidden=[True])
+    found = cv2.imread(str(tmp_path / 'out' / 'legend.png'))[..., ::-1]
+    assert np.array_equal(found, legend(hidden, [0]))  # 'every cluster is hidden'
 
 
 def labels_of(folder, name):

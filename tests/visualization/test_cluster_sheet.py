@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leopart_mm.files import write_image_whole, write_palette_whole
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.cluster_sheet import ClusterSheet, legend, legend_labels
 from leopart_mm.visualization.panels import example_patch
@@ -92,6 +93,28 @@ def test_the_picture():
     assert filled().picture(1).shape[0] == 16
     with pytest.raises(ValueError, match='no labelled image'):
         ClusterSheet(5).picture()
+
+
+def test_the_picture_is_small_and_keeps_its_colours(tmp_path):
+    rng = np.random.default_rng(0)
+    sheet = ClusterSheet(12, examples=6, side=112)
+    labels = np.kron(np.arange(12).reshape(3, 4), np.ones((60, 60), int))
+    for _ in range(6):
+        smooth = cv2.resize(rng.integers(0, 256, (18, 24, 3), np.uint8), (240, 180), interpolation=cv2.INTER_CUBIC)
+        sheet.add(smooth, labels)
+    found = sheet.picture()
+    assert found.shape == (12 * 80 + 11 * 4, 190 + 6 * 84, 3)
+    write_palette_whole(tmp_path / 'sheet.png', found)
+    write_image_whole(tmp_path / 'true.png', found)
+    size, before = ((tmp_path / name).stat().st_size for name in ('sheet.png', 'true.png'))
+    assert size < before / 2
+    read = cv2.imread(str(tmp_path / 'sheet.png'))[..., ::-1].astype(int)
+    for cluster, top in enumerate(range(0, len(found), 84)):  # the bar of each cluster
+        assert abs(read[top:top + 80, :10].mean((0, 1)) - sheet.names.colours[cluster]).max() < 6
+    blurred, true = (cv2.blur(picture.astype(np.float32), (8, 8)) for picture in (read, found))
+    assert abs(blurred - true).mean() < 3
+    write_palette_whole(tmp_path / 'few.png', found[:80, :138])  # a bar and a text
+    assert np.array_equal(cv2.imread(str(tmp_path / 'few.png'))[..., ::-1], found[:80, :138])
 
 
 def test_labels_beyond_the_sheet_and_lists_of_another_length():

@@ -16,7 +16,7 @@ from mmseg.structures import SegDataSample
 from leopart_mm.datasets.image_reading import read_image
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.evaluation.label_writer import unique_names
-from leopart_mm.files import printable, write_image_whole
+from leopart_mm.files import printable, write_image_whole, write_palette_whole
 from leopart_mm.geometry.image_part import WHOLE, Part, part_pixels
 from leopart_mm.registry import HOOKS
 from leopart_mm.visualization.chain_page import ChainPage
@@ -189,7 +189,7 @@ class PictureHook(Hook):
             if self.show:
                 runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)
         if rows:
-            write_image_whole(folder / 'sheet.png', stack(rows))
+            write_palette_whole(folder / 'sheet.png', stack(rows))
         if self._names is not None:
             groups = self._names.merged()[1]
             write_image_whole(folder / 'legend.png', legend(groups, range(len(groups.names))))
