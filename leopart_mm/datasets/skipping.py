@@ -15,12 +15,14 @@ from leopart_mm.datasets.samplers.draw import Draw
 from leopart_mm.files import printable
 
 ON_CORRUPT = ('skip', 'raise')
+STANDS_FOR = 'stands_for'  # metainfo of a data sample: the unreadable file whose place it takes
 
 
 class SkipsUnreadable(BaseDataset):
     """A data set of images without labels in which the next readable image takes the place of an unreadable one.
 
-    It is always the same one, so that runs repeat. Each such file is named, and counted over all workers, once.
+    It is always the same one, so that runs repeat; its data sample says so, see `stands_in`, for those who must take
+    each image once. Each such file is named, and counted over all workers, once.
     Subclasses set `on_corrupt`, 'skip' or 'raise', before `full_init`, and may set `verify`.
     """
 
@@ -83,6 +85,8 @@ class SkipsUnreadable(BaseDataset):
                 self._mark_corrupt(index, error)
                 continue
             if data is not None:
+                if step:
+                    _note_stand_in(data, self.get_data_info(int(idx))['img_path'])
                 return data
             self._mark_corrupt(index, ImageReadError(self.get_data_info(index)['img_path'],
                                                      'the pipeline returned nothing for it'))
@@ -108,3 +112,23 @@ class SkipsUnreadable(BaseDataset):
         self.corrupt[index] = 1
         print_log(f'{error} It is skipped ({self.num_corrupt} of {len(self)} files so far); '
                   "on_corrupt='raise' would stop here.", logger='current', level=logging.WARNING)
+
+
+def _note_stand_in(data: Any, path: str) -> None:
+    sample = data.get('data_samples') if isinstance(data, dict) else None
+    if hasattr(sample, 'set_metainfo'):
+        sample.set_metainfo({STANDS_FOR: path})
+
+
+def stands_in(sample: Any) -> bool:
+    """Whether a data sample is of an image that took the place of an unreadable one, and so comes twice."""
+    return STANDS_FOR in getattr(sample, 'metainfo', ())
+
+
+def without_stand_ins(data: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """A batch of lists without the images that come twice, see `stands_in`, and the positions of those that stay."""
+    samples = data.get('data_samples') or ()
+    kept = [index for index, sample in enumerate(samples) if not stands_in(sample)]
+    if len(kept) == len(samples):
+        return data, list(range(len(data['inputs'])))
+    return {key: [values[index] for index in kept] for key, values in data.items()}, kept

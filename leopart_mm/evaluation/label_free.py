@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from leopart_mm.datasets.skipping import STANDS_FOR
 from leopart_mm.evaluation.label_writer import LabelMapWriter
 from leopart_mm.evaluation.running_table import RunningTable
 from leopart_mm.registry import METRICS
@@ -56,6 +57,9 @@ class LabelFreeMetric(BaseMetric):
                 number = len(sample['seg_logits']['data'])
             if not number:
                 raise ValueError(f'{name}: the model does not say how many labels it has (metainfo num_clusters).')
+            if STANDS_FOR in sample:  # its own index gives this image too
+                self._table.add(LabelTable.empty(number))
+                continue
             self._table.add(LabelTable.of(labels, number))
             if self.writer is not None:
                 self.writer.add(name, labels, number, self.nodata, sample.get('crop_box'))
@@ -66,11 +70,11 @@ class LabelFreeMetric(BaseMetric):
         Args:
             size: Number of images in the data set.
         """
-        table, images = self._table.gather(size)
+        table, _ = self._table.gather(size)
         self._table = RunningTable()
         metrics = self.compute_metrics([table])
         if is_main_process():
-            print_log(f'{in_words(metrics, images, len(table.pixels))} {NO_SCORE}', logger='current')
+            print_log(f'{in_words(metrics, table.total, len(table.pixels))} {NO_SCORE}', logger='current')
         if self.writer is not None:
             self.writer.finish()
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics
@@ -98,6 +102,11 @@ class LabelTable:
         """The table of one map of `number` labels; pixels of other labels (without data) do not count."""
         pixels = np.bincount(labels.ravel(), minlength=number)[:number].astype(np.int64)
         return cls(pixels, (pixels > 0).astype(np.int64), 1)
+
+    @classmethod
+    def empty(cls, number: int) -> 'LabelTable':
+        """The table of no map."""
+        return cls(np.zeros(number, np.int64), np.zeros(number, np.int64), 0)
 
     def __add__(self, other: 'LabelTable') -> 'LabelTable':
         size = max(len(self.pixels), len(other.pixels))

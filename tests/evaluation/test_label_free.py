@@ -55,3 +55,12 @@ def test_a_model_without_label_maps_is_refused():
     metric = LabelFreeMetric()
     metric.process(None, [dict(sample([[0, 1]], number=None), seg_logits=dict(data=torch.zeros(3, 1, 2)))])
     assert metric.evaluate(1)['labels'] == 2
+
+
+def test_an_image_in_the_place_of_an_unreadable_one_counts_once(tmp_path, capsys):
+    metric = LabelFreeMetric()
+    metric.process(None, [sample([[0, 0]]) | dict(stands_for='cut.jpg'), sample([[0, 0]]), sample([[1, 2]], 'b.jpg')])
+    MMLogger.get_instance('label_free')
+    assert metric.evaluate(3) == dict(describe_labels(np.array([2, 1, 1, 0]), np.array([1, 1, 1, 0]), 2))
+    said = capsys.readouterr()
+    assert 'Label maps of 2 images' in said.out + said.err

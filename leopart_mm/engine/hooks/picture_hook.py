@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
 from leopart_mm.datasets.image_reading import read_image
+from leopart_mm.datasets.skipping import stands_in
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.evaluation.label_writer import unique_names
 from leopart_mm.files import printable, write_image_whole, write_palette_whole
@@ -151,6 +152,8 @@ class PictureHook(Hook):
         if not is_main_process():
             return
         for sample in outputs or ():
+            if stands_in(sample):
+                continue
             layers = layers_of(sample, self.needs_stages)
             if self._seen == 0:
                 self._begin(layers, _model(runner, loop))

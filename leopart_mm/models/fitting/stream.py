@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from leopart_mm.datasets.samplers import DrawSampler
+from leopart_mm.datasets.skipping import without_stand_ins
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.cache import ImageCache
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
@@ -48,9 +49,9 @@ class FeatureStream:
 
     Each pass that reads images is an epoch of the sampler: with `DrawSampler` random transforms draw again in every
     pass, alike for any number of workers and processes, and nothing is cached. (Other samplers leave this to the
-    workers, which MMEngine seeds alike every time.) An image that a distributed sampler repeats to fill the last round
-    is given once only, so that sums over the processes are sums over the data set. Each process caches the images that
-    it reads.
+    workers, which MMEngine seeds alike every time.) An image that a distributed sampler repeats to fill the last round,
+    or that a data set gives in the place of an unreadable one, is given once only, so that sums over the processes are
+    sums over the images. Each process caches the images that it reads.
 
     Batches from the cache hold the map of the head's `in_index`; other maps have no channels there.
 
@@ -265,11 +266,14 @@ class FeatureStream:
             self.dataloader.sampler.set_epoch(self._passes - 1)
         position, records = 0, []
         for data in self.dataloader:
+            start, position = position, position + len(data['inputs'])
+            data, kept = without_stand_ins(data)
+            if not kept:
+                continue
             batch = self.extract(data, requests, reduced)
-            numbers = [self.rank + self.world * (position + index) for index in range(len(batch))]
+            numbers = [self.rank + self.world * (start + index) for index in kept]
             batch.names = [name or f'#{number}' for name, number in zip(batch.names, numbers, strict=True)]
             batch.keys = [self._key_of(name) for name in batch.names]
-            position += len(batch)
             repeated = sum(number >= len(self.dataloader.dataset) for number in numbers)
             if repeated < len(batch):
                 batch = batch.head(len(batch) - repeated)

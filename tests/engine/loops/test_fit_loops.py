@@ -1,6 +1,7 @@
 """Evaluation through MMEngine's Runner, as tools/test.py does it, and inside a training."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -64,6 +65,23 @@ def test_a_folder_without_masks_is_fitted_and_not_scored(eval_config, voc_root, 
     assert runner.model.decode_head.info['images'] == 5
     scores, _ = run_test(dict(eval_config, load_from=str(tmp_path / 'fitted.pth')))
     assert scores == run_test(eval_config)[0]  # what was fitted is the same, with and without masks
+
+
+def test_a_damaged_file_changes_nothing_that_is_fitted(eval_config, voc_root, tmp_path):
+    pipeline = [dict(type='leopart_mm.LoadImage'), dict(type='PackSegInputs')]
+    shutil.copytree(voc_root / 'JPEGImages', tmp_path / 'images')
+    config = dict(copy.deepcopy(eval_config), test_evaluator=[dict(type='leopart_mm.LabelFreeMetric')])
+    config['test_dataloader']['dataset'] = dict(
+        type='leopart_mm.UnlabelledImages', data_root=str(tmp_path / 'images'), pipeline=pipeline)
+    metrics, whole = run_test(config)
+    (tmp_path / 'images' / 'image_2_cut.png').write_bytes(b'\x89PNG')
+    again, damaged = run_test(config)
+    assert again == metrics
+    assert whole.model.decode_head.info == damaged.model.decode_head.info
+    states = [runner.model.decode_head.state_dict() for runner in (whole, damaged)]
+    assert states[0].keys() == states[1].keys() >= {'mean', 'projection', 'centroids'}
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
 
 
 def test_mmsegs_inferencer_runs_a_fitted_checkpoint(eval_config, voc_root, tmp_path):

@@ -1,8 +1,11 @@
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, pseudo_collate
 from torch.utils.data import DataLoader, Dataset
 
+from leopart_mm.datasets import UnlabelledImages
 from leopart_mm.engine.loops import FeatureStream
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
@@ -30,12 +33,12 @@ class Model:
         self.calls = 0
 
     def data_preprocessor(self, data, training):
-        return dict(inputs=torch.stack(data['inputs']), data_samples=None)
+        return dict(inputs=torch.stack(data['inputs']).float(), data_samples=data.get('data_samples'))
 
     def extract_batch(self, inputs, data_samples, requests):
         self.calls += 1
         assert not torch.is_grad_enabled()
-        features = DenseFeatures((inputs, ), (2, 2))
+        features = DenseFeatures((inputs[:, :1], ), (2, 2))
         return FeatureBatch(features, data_samples, [''] * len(inputs), [(0, 2, 0, 2)] * len(inputs))
 
 
@@ -91,3 +94,26 @@ def _read(length):
 def test_two_processes_read_every_image_once(length):
     parts = run_distributed(_read, 2, length)
     assert sorted(parts[0] + parts[1]) == list(range(length))
+
+
+PIPELINE = [dict(type='leopart_mm.LoadImage'), dict(type='mmseg.PackSegInputs')]
+
+
+def _folder_values(folder):
+    """Grey values of the images that a stream over a folder gives, twice, and what it computed."""
+    data = UnlabelledImages(folder, pipeline=PIPELINE)
+    sampler = DefaultSampler(data, shuffle=False)  # repeats images to fill the last round
+    loader = DataLoader(data, batch_size=2, sampler=sampler, collate_fn=pseudo_collate)
+    stream = FeatureStream(Model(), loader, cache='memory')
+    return values(stream), values(stream)
+
+
+@pytest.mark.parametrize('damaged', [(1, ), (0, 4), (2, 3)])
+def test_a_fit_sees_every_readable_image_once(damaged, tmp_path):
+    for index in range(5):
+        content = b'' if index in damaged else cv2.imencode('.png', np.full((2, 2, 3), 10 * index, np.uint8))[1]
+        (tmp_path / f'{index}.png').write_bytes(content)
+    expected = [10. * index for index in range(5) if index not in damaged]
+    assert _folder_values(str(tmp_path)) == (expected, expected)
+    for first, second in zip(*run_distributed(_folder_values, 2, str(tmp_path)), strict=True):
+        assert sorted(first + second) == expected
