@@ -20,7 +20,7 @@ from leopart_mm.datasets.transforms.resizing import resize_image
 from leopart_mm.devices import best_device
 from leopart_mm.files import printable, safetensors_bytes, write_bytes_whole, write_text_whole, write_whole
 from leopart_mm.folder_lock import lock_folder
-from leopart_mm.models.fitting.networks import weights_fingerprint
+from leopart_mm.models.fitting.networks import network_settings
 from leopart_mm.progress import progress
 
 FORMATS = ('safetensors', 'npz')
@@ -84,7 +84,7 @@ class FeatureRun:
         source.network.to(self.device)
         self.out = Path(out).expanduser()
         self.suffix = f'.{file_format}'
-        settings = dict(weights=weights_fingerprint(source.network), side=side, block=block, dtype=dtype,
+        settings = dict(network=network_settings(source.network), side=side, block=block, dtype=dtype,
                         suffix=self.suffix, mean=list(source.mean), std=list(source.std))
         lock = lock_folder(self.out)
         self.images = ImageRun(self.out / FOLDER, settings, self.suffix, overwrite, refusal=lambda claim: (

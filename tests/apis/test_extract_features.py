@@ -10,7 +10,9 @@ from safetensors.numpy import load_file
 from leopart_mm.apis.backbone_source import BackboneSource
 from leopart_mm.apis.extract_features import FeatureRun
 from leopart_mm.apis.image_inputs import list_images
+from leopart_mm.apis.principal_view import PrincipalViewer
 from leopart_mm.datasets.transforms.resizing import resize_image
+from leopart_mm.models.backbones import DenseViT
 from tests.apis.builders import fitted_checkpoint, write_images
 from tests.models.backbones.builders import tiny_vit
 
@@ -58,6 +60,9 @@ def test_a_second_run_makes_what_is_missing_and_the_same_index(tmp_path, file_fo
         assert load_file(file)['features'].shape == (2, 4, 32)
     with pytest.raises(ValueError, match='holds features of another network, size, block or format'):
         FeatureRun(source(), tmp_path / 'out', side=40, file_format=file_format)
+    other = BackboneSource(tiny_vit(pos_interp='timm'), (120., 110., 100.), (60., 50., 40.))
+    with pytest.raises(ValueError, match='holds features of another network'):
+        FeatureRun(other, tmp_path / 'out', **arguments)
     assert len(list_images(tmp_path).images) == 2
 
 
@@ -70,6 +75,14 @@ def test_a_fitted_checkpoint_says_what_its_backbone_is(tmp_path):
     saved = torch.load(fitted, weights_only=False)['state_dict']
     state = found.network.state_dict()
     assert all(torch.equal(value, saved[f'backbone.{name}']) for name, value in state.items())
+
+
+def test_positions_of_weights_are_resized_as_their_authors_do(tmp_path):
+    torch.save(DenseViT('vit_tiny_patch16_224').state_dict(), tmp_path / 'weights.pth')
+    for arch, mode in (('vit_tiny_patch16_224.augreg_in21k_ft_in1k', 'timm'), ('vit_tiny_patch16_224', 'dino')):
+        assert BackboneSource.read(str(tmp_path / 'weights.pth'), arch).network.pos_interp == mode
+    viewer = PrincipalViewer(str(tmp_path / 'weights.pth'), 'vit_tiny_patch16_224.augreg_in21k_ft_in1k', side=32)
+    assert viewer.network.pos_interp == 'timm'
 
 
 def test_bad_settings_are_named(tmp_path):
