@@ -51,7 +51,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['leopart_mm', 'leopart_mm.*']),
-    package_data={'leopart_mm.visualization': ['*.css', '*.html', '*.js']},
+    package_data={'leopart_mm.evaluation': ['*.json'], 'leopart_mm.visualization': ['*.css', '*.html', '*.js']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points=dict(console_scripts=['leopart_mm = leopart_mm.cli.command:main']),
     python_requires='>=3.11',

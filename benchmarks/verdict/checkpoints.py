@@ -15,6 +15,7 @@ from leopart_mm.files import save_torch_whole, write_text_whole
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS = dict(leopart='leopart', neco='neco')
+SEEDS = 5  # of the overclustering
 
 
 @dataclass(frozen=True)
@@ -170,12 +171,12 @@ def _train(data: StudyData, setting: Setting, data_root: Path, weights: Path, pl
 
 
 def _score(data: StudyData, data_root: Path, checkpoint: Path, logs: Path) -> dict[str, float]:
-    """mIoU of the classes that occur, in percent, by overclustering of the val images, mean of 5 seeds."""
+    """mIoU of the classes that occur, in percent, by overclustering of the val images, mean of `SEEDS` seeds."""
     from leopart_mm.apis.runner_stages import own_config
     from leopart_mm.engine.cli import complete_loaders
     from leopart_mm.engine.config import load_config
     from leopart_mm.engine.console_runner import ConsoleRunner
-    options = {'data_root': str(data_root), 'model.decode_head.seeds': 5}
+    options = {'data_root': str(data_root), 'model.decode_head.seeds': SEEDS}
     cfg = own_config(load_config(data.test, options), 'score')
     cfg.work_dir, cfg.launcher, cfg.load_from = str(logs), 'none', str(checkpoint)
     complete_loaders(cfg)

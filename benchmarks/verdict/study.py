@@ -5,24 +5,25 @@
 
 Checkpoints come from short fine-tunings with good and bad settings (`checkpoints`) and from --extra. Each is
 scored by overclustering on the val split; the numbers without labels see training images only. Whatever was made before
-is kept, so --minutes N lets the study run in parts. Writes table.md: Spearman's correlation of every number with mIoU,
-per data set and pooled within data sets, for all checkpoints and for those near the start.
+is kept, so --minutes N lets the study run in parts. Writes study.json, in the form of
+leopart_mm/evaluation/verdict_study.json, which holds the figures that docs/verdict.md reports; `document` makes the
+tables of either.
 """
 
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.verdict.checkpoints import DATA, make_next
+from benchmarks.verdict.checkpoints import DATA, SEEDS, make_next
+from leopart_mm.evaluation.verdict_study import StudiedCheckpoint, read_study
 from leopart_mm.files import write_text_whole
 
 IMAGES = 64
-NEAR = 6.  # mIoU
-SEEDS = 5  # of the overclustering
+START = 'start'
+KNOWN = ('name', 'step', 'checkpoint', 'miou', 'miou_std', 'per_image')  # what is no number
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,13 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
     for key, data in DATA.items():
         parser.add_argument(f'--{key}', type=Path, help=f'{data.name}, in the layout of VOC')
     parser.add_argument('--extra', nargs='*', default=[], metavar='SET:NAME=FILE',
-                        help='further checkpoints of a data set, such as msrc21:longer=iter_60.pth')
+                        help='further checkpoints of a data set, such as msrc21:longer=iter_60.pth. NAME began from '
+                             'NAME_start if that is there too, else from the weights')
     parser.add_argument('--minutes', type=float, help='begin nothing new after so long')
     return parser
 
 
 def main() -> None:
-    """Make what is missing, then the table."""
+    """Make what is missing, then the file of the study."""
     args = build_parser().parse_args()
     roots = {key: getattr(args, key) for key in DATA if getattr(args, key) is not None}
     until = time.monotonic() + 60 * (args.minutes or 1e6)
@@ -58,8 +60,9 @@ def main() -> None:
                 worked |= make_next(key, root, weights, args.out, extra[key])
         if not worked:
             break
-    write_text_whole(args.out / 'table.md', f'{table(args.out)}\n{verdicts(args.out)}')
-    print((args.out / 'table.md').read_text())
+    file = args.out / 'study.json'
+    write_study(file, studied(args.out))
+    print(f'Wrote {file}. Its tables: python -m benchmarks.verdict.document --study {file}')
 
 
 def measure(key: str, root: Path, out: Path, until: float) -> bool:
@@ -116,67 +119,31 @@ def label(row: dict[str, Any]) -> str:
     return f'{row["name"]} step {row["step"]}'
 
 
-def table(out: Path) -> str:
-    """Correlations of all numbers with mIoU, as Markdown."""
-    sets = {key: rows for key in DATA if (rows := read(out / key / 'numbers.json'))}
-    known = ('name', 'step', 'checkpoint', 'miou', 'miou_std', 'per_image')
-    numbers = [name for name in next(iter(sets.values()))[-1]
-               if name not in known and all(name in row for rows in sets.values() for row in rows)]
-    near = {key: [row for row in rows if abs(row['miou'] - rows[0]['miou']) <= NEAR] for key, rows in sets.items()}
-    heads = [*(f'{DATA[key].name} ({len(rows)})' for key, rows in sets.items()),
-             f'pooled ({sum(map(len, sets.values()))})', f'near the start ({sum(map(len, near.values()))})']
-    lines = [f'| number | {" | ".join(heads)} |', f'|---|{"---|" * len(heads)}']
-    cells = {name: [*(spearman({key: rows}, name) for key, rows in sets.items()), spearman(sets, name),
-                    spearman(near, name)] for name in numbers}
-    for name in sorted(numbers, key=lambda name: -abs(cells[name][-2])):
-        lines.append(f'| {name} | {" | ".join(f"{value:+.2f}" for value in cells[name])} |')
-    return '\n'.join(lines) + '\n'
+def studied(out: Path) -> list[StudiedCheckpoint]:
+    """The measured checkpoints of a folder of the study.
 
-
-def verdicts(out: Path) -> str:
-    """What the verdict says about each checkpoint against its start, and what mIoU says, as Markdown."""
-    from leopart_mm.evaluation.verdict import BETTER, UNCLEAR, WORSE, compare
-    counts = {(said, true): 0 for said in (BETTER, UNCLEAR, WORSE) for true in (BETTER, UNCLEAR, WORSE)}
-    lines = ['| data | checkpoint | mIoU before | mIoU after | by mIoU | verdict |', '|---|---|---|---|---|---|']
-    for key in DATA:
+    The choice of the verdict's numbers saw those that it saw in the shipped study; any other one was made later.
+    """
+    seen = {one.key for one in read_study() if one.chosen_on}
+    found = []
+    for key, data in DATA.items():
         rows = read(out / key / 'numbers.json')
-        starts = {row['name'].removesuffix('_start'): row for row in rows if row['name'].endswith('_start')}
+        starts = {START, *(row['name'] for row in rows if row['name'].endswith(f'_{START}'))}
         for row in rows:
-            start = starts.get(row['name'], rows[0])
-            if row is start or row['name'].endswith('_start') or 'per_image' not in row:
-                continue
-            change = row['miou'] - start['miou']
-            noise = 2 * np.hypot(row['miou_std'], start['miou_std']) / np.sqrt(SEEDS)
-            true = UNCLEAR if abs(change) <= noise else BETTER if change > 0 else WORSE
-            said = compare(chosen(start), chosen(row))['outcome']
-            counts[said, true] += 1
-            cells = DATA[key].name, label(row), f"{start['miou']:.1f}", f"{row['miou']:.1f}", true, said
-            lines.append(f"| {' | '.join(cells)} |")
-    head = [f'| verdict | mIoU {BETTER} | {UNCLEAR} | mIoU {WORSE} |', '|---|---|---|---|']
-    head += [f'| {said} | {" | ".join(str(counts[said, true]) for true in (BETTER, UNCLEAR, WORSE))} |'
-             for said in (BETTER, UNCLEAR, WORSE)]
-    return '\n'.join([*head, '', *lines]) + '\n'
+            own = f'{row["name"]}_{START}'
+            start = '' if row['name'] in starts else own if own in starts else START
+            numbers = {name: round(value, 4) for name, value in row.items() if name not in KNOWN}
+            per_image = {name: [round(value, 3) for value in values] for name, values in row['per_image'].items()}
+            found.append(StudiedCheckpoint(
+                data.name, row['name'], row['step'], start, (data.name, row['name'], row['step']) in seen,
+                round(row['miou'], 4), round(row['miou_std'], 4), SEEDS, numbers, per_image))
+    return found
 
 
-def chosen(row: dict[str, Any]) -> dict[str, list[float]]:
-    """The values per image of the numbers that the verdict uses."""
-    from leopart_mm.evaluation.feature_numbers import VERDICT_NUMBERS
-    return {name: row['per_image'][name] for name in VERDICT_NUMBERS}
-
-
-def spearman(sets: dict[str, list[dict[str, Any]]], name: str) -> float:
-    """Correlation of ranks, taken within each data set: each contributes its deviations from its mean rank."""
-    from scipy.stats import rankdata
-    ours, theirs = [], []
-    for rows in sets.values():
-        if len(rows) < 3:
-            continue
-        for parts, values in ((ours, [row[name] for row in rows]), (theirs, [row['miou'] for row in rows])):
-            ranks = rankdata(values)
-            parts.append((ranks - ranks.mean()) / len(rows))
-    a, b = np.concatenate(ours or [[0.]]), np.concatenate(theirs or [[0.]])
-    length = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / length) if length else float('nan')
+def write_study(file: Path, study: list[StudiedCheckpoint]) -> None:
+    """Write a study, a checkpoint per line."""
+    lines = ',\n'.join(json.dumps(asdict(one), ensure_ascii=False) for one in study)
+    write_text_whole(file, f'[\n{lines}\n]\n')
 
 
 if __name__ == '__main__':

@@ -16,6 +16,7 @@ from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.evaluation.feature_numbers import VERDICT_NUMBERS, feature_numbers
 from leopart_mm.evaluation.image_views import sample_evenly, see_twice
 from leopart_mm.evaluation.verdict import MIN_IMAGES, compare
+from leopart_mm.evaluation.verdict_study import evidence
 from leopart_mm.registry import HOOKS
 
 LARGEST = 224  # pixels; larger images cost minutes on a CPU
@@ -69,6 +70,7 @@ class VerdictHook(Hook):
                 runner.logger.warning(f'There is no verdict on this training: {found}')
                 return
         verdict = compare(before, after)
+        verdict['lines'].append(evidence())
         runner.message_hub.update_info(VERDICT, verdict)
         runner.logger.info('\n'.join([f'Is it better now? {verdict["text"]}', *verdict['lines']]))
 

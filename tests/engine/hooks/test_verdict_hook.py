@@ -9,6 +9,7 @@ from mmengine.config import Config
 from leopart_mm.datasets.sample import write_sample
 from leopart_mm.engine.console_runner import ConsoleRunner
 from leopart_mm.engine.hooks import VerdictHook
+from leopart_mm.evaluation.verdict_study import evidence
 from tests.engine.hooks.test_training_page_hook import KillAfter
 from tests.engine.test_resume import Killed
 from tests.tools.test_train_and_test import TRAIN
@@ -44,6 +45,7 @@ def test_the_verdict_is_on_the_page_and_disturbs_nothing(data, tmp_path):
     page = (tmp_path / 'a/training.html').read_text()
     assert verdict['text'] in page
     assert 'Is it better now?' in page
+    assert evidence() in page
     assert 'Is it better now?' not in (tmp_path / 'b/training.html').read_text()
     log, = (tmp_path / 'a').glob('*/*.log')
     assert f'Is it better now? {verdict["text"]}' in log.read_text()
