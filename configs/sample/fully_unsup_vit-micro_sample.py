@@ -8,6 +8,8 @@ model = dict(
     backbone=dict(arch=arch, model_kwargs=dict(img_size=96, patch_size=8, embed_dim=96, depth=3, num_heads=3)),
     decode_head=dict(num_clusters=50),
     postprocessors=dict(
+        # the attention of so small a network is nearly even
+        foreground=dict(masks=dict(_delete_=True, type='leopart_mm.BorderContrastMasks')),
         clusters=dict(num_clusters=30),
         communities=dict(weight_threshold=0.02, markov_time=0.5, preferred_modules=6)))
 pipeline = [

@@ -21,6 +21,7 @@ BACKBONE = dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224',
 CASES = {
     'AttentionMasks': dict(mass=0.5),
     'AttentionMasks of another backbone': dict(mass=0.5, backbone=BACKBONE),
+    'BorderContrastMasks': dict(share=0.3, min_component=1),
     'MaskFiles': dict(folder='FOLDER'),
 }
 
@@ -44,9 +45,13 @@ def inputs_of(source, spoilt=0.):
     attention[1, :, :, :2] += spoilt
     images = torch.randn(2, 3, GRID[0] * 4, GRID[1] * 4, generator=generator)
     heads = torch.randn(2, 2, GRID[0] * GRID[1], 4, generator=generator)
+    features = torch.randn(2, 5, *GRID, generator=generator)
+    features[1, 0, :1] += spoilt
+    features[1, 0, :, :2] += spoilt
     qkv = heads if asked.qkv is not None else None
     others = {network: network(images, requests) for network, requests in asked.networks}
-    return MaskInputs(NAMES, GRID, EXTENTS, attention=attention.flatten(2) if asked.attention else None,
+    return MaskInputs(NAMES, GRID, EXTENTS, features=features if asked.maps else None,
+                      attention=attention.flatten(2) if asked.attention else None,
                       images=images if asked.images else None, q=qkv, k=qkv, v=qkv, others=others)
 
 
@@ -73,9 +78,10 @@ def test_padding_does_not_change_a_mask(source):
 def test_images_do_not_change_each_others_masks(source):
     inputs = inputs_of(source)
     whole = source(inputs)
-    second = MaskInputs(NAMES[1:], GRID, EXTENTS[1:], attention=None if inputs.attention is None
-                        else inputs.attention[1:], images=None if inputs.images is None else inputs.images[1:],
-                        others={network: features.select([1]) for network, features in inputs.others.items()})
+    second = MaskInputs(NAMES[1:], GRID, EXTENTS[1:], **{
+        name: value if value is None else value[1:] for name in ('features', 'attention', 'images')
+        for value in (getattr(inputs, name), )},
+        others={network: features.select([1]) for network, features in inputs.others.items()})
     assert torch.equal(source(second)[0], whole[1])
 
 

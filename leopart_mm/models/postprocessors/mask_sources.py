@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from leopart_mm.masks import sources
+from leopart_mm.masks.border import BorderContrastMasks
 from leopart_mm.masks.object_source import ObjectSeedProposals
 from leopart_mm.masks.principal_source import PrincipalProposals
 from leopart_mm.masks.sources import MaskFiles, MaskInputs, MaskSource
@@ -13,6 +14,7 @@ from leopart_mm.models.fitting.networks import Network
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.registry import TASK_UTILS
 
+TASK_UTILS.register_module(module=BorderContrastMasks)
 TASK_UTILS.register_module(module=MaskFiles)
 TASK_UTILS.register_module(module=ObjectSeedProposals)
 TASK_UTILS.register_module(module=PrincipalProposals)
