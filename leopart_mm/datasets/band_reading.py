@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
+from leopart_mm.datasets.deep_colour import tiff_nodata
 from leopart_mm.datasets.image_reading import (
-    GDAL_NODATA,
     ImageReadError,
     read_image,
     read_with_missing,
@@ -121,11 +121,7 @@ def read_tiff(path: str) -> tuple[np.ndarray, float | None]:
     """The numbers of a TIFF of any number of bands, and its nodata value."""
     import tifffile
     with tifffile.TiffFile(path) as file:
-        tag = file.pages[0].tags.get(GDAL_NODATA)
-    try:
-        tag = None if tag is None else float(str(tag.value).strip('\0 '))
-    except ValueError:
-        tag = None
+        tag = tiff_nodata(file.pages[0])
     try:
         return tifffile.memmap(path, mode='r'), tag
     except ValueError:  # compressed

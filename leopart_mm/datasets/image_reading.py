@@ -14,6 +14,7 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from leopart_mm.datasets.deep_colour import GDAL_NODATA, decode_deep, is_deep_colour, is_tiff
 from leopart_mm.files import printable
 
 # First what is most common: it is tried first where a list names ids. Pillow's readers of films, vector graphics and
@@ -30,7 +31,7 @@ MORE_FORMATS = {
     **dict.fromkeys(('.mp4', '.mov', '.avi', '.mkv'), 'cut the film into frames first (ffmpeg -i film.mp4 %06d.jpg)'),
 }
 BYTE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.webp', '.gif', '.bmp')  # never more than 8 bits
-EXIF_ORIENTATION, GDAL_NODATA = 0x0112, 42113
+EXIF_ORIENTATION = 0x0112
 QUANTILES = (0.5, 99.5)  # percent
 JPEG_START, JPEG_END, PROGRESSIVE = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xc2'
 
@@ -186,7 +187,10 @@ def _decode_with_pillow(content: bytes, path: str) -> tuple[np.ndarray, float | 
             warnings.simplefilter('ignore')  # palette transparency, odd EXIF: harmless
             image = Image.open(io.BytesIO(content))
             _warn_of_pages(image, path)
-            image.load()
+            deep, orientation = is_deep_colour(image), image.getexif().get(EXIF_ORIENTATION, 1)
+            image.load()  # finds out whether it is whole
+            if deep:
+                return decode_deep(content, orientation)
             tag = _gdal_nodata(image)
             image = ImageOps.exif_transpose(image)
             if image.mode in ('I', 'F') or image.mode.startswith('I;'):
@@ -197,17 +201,12 @@ def _decode_with_pillow(content: bytes, path: str) -> tuple[np.ndarray, float | 
         raise ImageReadError(path, f'{error}. If the file is trusted, raise PIL.Image.MAX_IMAGE_PIXELS') from error
     except Exception as error:
         pillow_error = error
-    # Pillow does not know some TIFFs (16-bit RGB, floating point with three channels); OpenCV does.
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if _is_tiff(content) else None
-    if image is None:
-        # Pillow's own text for this names the buffer by its address.
-        cause = 'of no known format' if isinstance(pillow_error, UnidentifiedImageError) else pillow_error
-        raise ImageReadError(path, f'damaged, cut off or no image ({cause})') from pillow_error
-    return image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image, None
-
-
-def _is_tiff(content: bytes) -> bool:
-    return content[:4] in (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
+    if is_tiff(content):  # Pillow does not know some: floating point with three channels, planes of 16 bits
+        with contextlib.suppress(Exception):  # tifffile raises many kinds
+            return decode_deep(content)
+    # Pillow's own text for this names the buffer by its address.
+    cause = 'of no known format' if isinstance(pillow_error, UnidentifiedImageError) else pillow_error
+    raise ImageReadError(path, f'damaged, cut off or no image ({cause})') from pillow_error
 
 
 def _gdal_nodata(image: Image.Image) -> float | None:

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from leopart_mm.datasets.band_reading import ARRAY_SUFFIXES, TIFF_SUFFIXES, read_tiff
+from leopart_mm.datasets.deep_colour import is_deep_colour
 from leopart_mm.datasets.image_reading import BYTE_SUFFIXES, QUANTILES, ImageReadError, read_numbers, valid_pixels
 
 Range = tuple[float, float]
@@ -75,9 +76,9 @@ def _is_deep(path: str) -> bool:
     """Whether an image has more than 8 bits per channel, by its header."""
     try:
         with Image.open(path) as image:
-            return image.mode in ('I', 'F') or image.mode.startswith('I;')
+            return image.mode in ('I', 'F') or image.mode.startswith('I;') or is_deep_colour(image)
     except (OSError, SyntaxError, ValueError):
-        # 16-bit RGB, and many bands, which Pillow does not know
+        # RGB of floating point, and many bands, which Pillow does not know
         return os.path.splitext(path)[1].lower() in (*TIFF_SUFFIXES, *ARRAY_SUFFIXES)
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -77,6 +78,9 @@ readable('PNG of 1 bit', 'a.png', lambda: encoded(Image.fromarray(GREY > 99), 'P
          exact(np.repeat((GREY > 99)[..., None], 3, 2) * np.uint8(255)))
 readable('PNG of 16 bits', 'a.png', lambda: encoded(Image.fromarray(GREY.astype(np.uint16) * 257), 'PNG'),
          exact(GREY3), ' 0..65535 become 0..255.')
+DEEP = RGB.astype(np.uint16) * 250 + 130
+readable('PNG in colour of 16 bits', 'a.png', lambda: cv2.imencode('.png', DEEP[..., ::-1])[1].tobytes(),
+         exact(np.rint(DEEP / 257).astype(np.uint8)), ' All numbers count: 0..65535 become 0..255.')
 readable('Animated GIF', 'a.gif', lambda: encoded(Image.fromarray(GREY), 'GIF', save_all=True,
                                                   append_images=[Image.fromarray(255 - GREY)]), exact(GREY3),
          ' The first frame.')
