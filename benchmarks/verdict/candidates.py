@@ -8,7 +8,7 @@ from torch import Tensor
 from leopart_mm.clustering.kmeans import assign, kmeans
 from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
-from leopart_mm.evaluation.feature_numbers import feature_numbers, first_at_places
+from leopart_mm.evaluation.feature_numbers import explained_parts, feature_numbers, first_at_places
 from leopart_mm.evaluation.image_views import SeenTwice
 
 
@@ -76,19 +76,10 @@ def _images(seen: list[SeenTwice]) -> dict[str, float]:
 
 
 def _position(seen: list[SeenTwice]) -> dict[str, float]:
-    """R² of a ridge regression of the place in the image, and of the colour, on the features."""
-    first = _flat(seen, 'first').double()
-    place = torch.cat([torch.stack(torch.meshgrid(torch.linspace(-1, 1, one.first.shape[0]), torch.linspace(
-        -1, 1, one.first.shape[1]), indexing='ij'), -1).flatten(0, 1) for one in seen]).double()
-    colours = _flat(seen, 'colours').double()
-    features = torch.cat([(first - first.mean(0)) / (first.std(0) + 1e-6), torch.ones(len(first), 1).double()], 1)
-    gram = features.T @ features + 1e-2 * len(features) * torch.eye(features.shape[1]).double()
-
-    def r2(target: Tensor) -> float:
-        fit = features @ torch.linalg.solve(gram, features.T @ target)
-        return float(1 - (target - fit).square().sum() / (target - target.mean(0)).square().sum())
-
-    return dict(position_r2=r2(place), colour_r2=r2(colours))
+    """R² of a ridge regression of the place in the image on the features."""
+    places = [torch.stack(torch.meshgrid(*(torch.linspace(-1, 1, side) for side in one.first.shape[:2]), indexing='ij'),
+                          -1) for one in seen]
+    return dict(position_r2=float(explained_parts(seen, places).sum()))
 
 
 def _neighbours(seen: list[SeenTwice], k: int = 10, queries: int = 1500) -> dict[str, float]:

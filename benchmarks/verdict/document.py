@@ -16,7 +16,7 @@ from leopart_mm.files import write_text_whole
 
 DOCUMENT = Path(__file__).resolve().parents[2] / 'docs/verdict.md'
 BLOCKS: Mapping[str, Callable[[tables.Study], str]] = dict(
-    evidence=tables.evidence, verdicts=tables.verdicts, left_out=tables.left_out,
+    evidence=tables.evidence, verdicts=tables.verdicts, known_case=tables.known_case, left_out=tables.left_out,
     correlations=tables.correlations, fine_tunings=tables.fine_tunings)
 PLACE = re.compile(r'(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)', re.DOTALL)
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from leopart_mm.evaluation.feature_numbers import VERDICT_NUMBERS
-from leopart_mm.evaluation.verdict import BETTER, UNCLEAR, WORSE
+from leopart_mm.evaluation.verdict import BETTER, LIMITS, UNCLEAR, WORSE
 from leopart_mm.evaluation.verdict_study import OUTCOMES, StudiedCheckpoint, counts, evidence_of, judge
 
 NEAR = 6.  # mIoU
@@ -43,17 +43,33 @@ def verdicts(study: Study) -> str:
 
 
 def left_out(study: Study) -> str:
-    """The choice made on all data sets but one, and what its verdicts are worth on that one."""
+    """The choice made on all data sets but one, and what its verdicts are worth on that one.
+
+    Chosen are the two numbers and the limit of `colour_dependence`.
+    """
     seen, rows = chosen_on(study), []
-    noisy = [name for name in seen[0].per_image if all(name in one.per_image for one in seen)]
+    noisy = [name for name in seen[0].per_image if name not in LIMITS]
     for data in data_sets(seen):
-        part = of_data(seen, data)
-        names = choose([one for one in seen if one.data != data], noisy)
-        found = counts(judge(part, names))
-        rows.append([data, ', '.join(f'{name} ({signed(spearman(part, name))})' for name in names),
+        part, others = of_data(seen, data), [one for one in seen if one.data != data]
+        names, limits = choose(others, noisy), {name: largest_harmless_rise(others, name) for name in LIMITS}
+        found = counts(judge(part, [*names, *limits], limits))
+        rows.append([data, ', '.join([f'{name} ({signed(spearman(part, name))})' for name in names] +
+                                     [f'{name} by at most {value:.3f}' for name, value in limits.items()]),
                      *(' / '.join(str(found[said, true]) for true in ORDER[said]) for said in ORDER)])
     heads = [f'called {said}: mIoU {" / ".join(WORDS[true] for true in ORDER[said])}' for said in ORDER]
-    return table(['left out', 'chosen on the other two (correlation on this one)', *heads], rows)
+    return table(['left out', 'chosen on the other two (correlation on the one left out)', *heads], rows)
+
+
+def known_case(study: Study) -> str:
+    """The run that made features worse while their consistency rose, and one that made them better."""
+    rows = []
+    for one in judge(study):
+        if one.after.name not in ('known_case', 'longer'):
+            continue
+        cells = [f'{one.start.numbers[name]:.3f} → {one.after.numbers[name]:.3f}' for name in VERDICT_NUMBERS]
+        miou = (f'{part.miou:.1f} ± {part.miou_std:.1f}' for part in (one.start, one.after))
+        rows.append([one.after.data, one.after.label, ' → '.join(miou), *cells, one.verdict])
+    return table(['data', 'checkpoint', 'mIoU', *VERDICT_NUMBERS, 'verdict'], rows)
 
 
 def fine_tunings(study: Study) -> str:
@@ -77,7 +93,12 @@ def differences(ours: Study, theirs: Study, names: Sequence[str] = VERDICT_NUMBE
         for one in ours if one.key in known])
 
 
-def choose(study: Study, names: Sequence[str], number: int = len(VERDICT_NUMBERS)) -> list[str]:
+def largest_harmless_rise(study: Study, name: str) -> float:
+    """The largest rise of a number among the fine-tunings that mIoU does not call worse."""
+    return max(one.after.numbers[name] - one.start.numbers[name] for one in judge(study) if one.by_miou != WORSE)
+
+
+def choose(study: Study, names: Sequence[str], number: int = 2) -> list[str]:
     """The numbers of the largest correlation with mIoU, of either sign; ties by name."""
     return sorted(sorted(names), key=lambda name: -abs(spearman(study, name)))[:number]
 

@@ -15,11 +15,12 @@ from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
 from leopart_mm.evaluation.image_views import SeenTwice
 
-VERDICT_NUMBERS = ('neighbour_overlap', 'coherence')  # by their correlation with mIoU, docs/verdict.md
+VERDICT_NUMBERS = ('neighbour_overlap', 'coherence', 'colour_dependence')  # see docs/verdict.md for the choice
 QUERIES = 24  # patches per image that look for neighbours
 NEIGHBOURS = 10
 CLUSTERS, CLUSTER_SEEDS = 30, 3
 DIMENSIONS = 50
+RIDGE = 1e-2
 
 
 def neighbour_overlap(seen: Sequence[SeenTwice], seed: int = 0) -> Tensor:
@@ -87,6 +88,40 @@ def cluster_numbers(seen: Sequence[SeenTwice], seed: int = 0) -> dict[str, Tenso
     return {name: torch.stack([one[name] for one in rounds]).mean(0) for name in rounds[0]}
 
 
+def colour_dependence(seen: Sequence[SeenTwice]) -> Tensor:
+    """How much of the colours of the patches their features tell: R² of a ridge regression over all images.
+
+    Args:
+        seen: Features of N images.
+
+    Returns:
+        (N,): the part of each image, such that their mean is the R² of all patches together; less is better.
+    """
+    explained = explained_parts(seen, [one.colours for one in seen])
+    return explained * len(explained)
+
+
+def explained_parts(seen: Sequence[SeenTwice], targets: Sequence[Tensor]) -> Tensor:
+    """What a ridge regression on the standardised features of the first views explains of a target per patch.
+
+    Args:
+        seen: Features of N images.
+        targets: (h, w, channels) of each image.
+
+    Returns:
+        (N,) float64: the part that the patches of each image have in R²; their sum is R².
+    """
+    first = torch.cat([one.first.flatten(0, 1) for one in seen]).double()
+    target = torch.cat([one.flatten(0, 1) for one in targets]).double()
+    features = torch.cat([(first - first.mean(0)) / (first.std(0) + 1e-6), first.new_ones(len(first), 1)], 1)
+    gram = features.T @ features + RIDGE * len(features) * torch.eye(features.shape[1], dtype=torch.double)
+    errors = (target - features @ torch.linalg.solve(gram, features.T @ target)).square().sum(1)
+    spread = (target - target.mean(0)).square().sum(1)
+    counts = [one.first.shape[0] * one.first.shape[1] for one in seen]
+    parts = torch.stack([part.sum() for part in (spread - errors).split(counts)])
+    return parts / spread.sum().clamp_min(1e-9)
+
+
 def first_at_places(one: SeenTwice) -> Tensor:
     """(h, w, C): features of the first view at the places of the second view's patches, interpolated bilinearly."""
     return F.grid_sample(one.first.permute(2, 0, 1)[None], (one.places * 2 - 1)[None], align_corners=False,
@@ -132,5 +167,6 @@ def _image_information(maps: Sequence[Tensor], shares: Tensor) -> Tensor:
 
 
 def feature_numbers(seen: Sequence[SeenTwice], seed: int = 0) -> dict[str, Tensor]:
-    """All of these numbers: name -> (N,), a value per image; more is better. The verdict uses `VERDICT_NUMBERS`."""
-    return dict(neighbour_overlap=neighbour_overlap(seen, seed), **cluster_numbers(seen, seed))
+    """All of these numbers: name -> (N,), a value per image. The verdict uses `VERDICT_NUMBERS`."""
+    return dict(neighbour_overlap=neighbour_overlap(seen, seed), **cluster_numbers(seen, seed),
+                colour_dependence=colour_dependence(seen))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from leopart_mm.evaluation.feature_numbers import VERDICT_NUMBERS
-from leopart_mm.evaluation.verdict import BETTER, UNCLEAR, WORSE, compare
+from leopart_mm.evaluation.verdict import BETTER, LIMITS, UNCLEAR, WORSE, compare
 
 STUDY = Path(__file__).with_name('verdict_study.json')
 OUTCOMES = (BETTER, UNCLEAR, WORSE)
@@ -72,7 +72,8 @@ def read_study(file: Path = STUDY) -> list[StudiedCheckpoint]:
     return [StudiedCheckpoint(**row) for row in json.loads(file.read_text(encoding='utf-8'))]
 
 
-def judge(study: Sequence[StudiedCheckpoint], names: Sequence[str] = VERDICT_NUMBERS) -> list[Judgement]:
+def judge(study: Sequence[StudiedCheckpoint], names: Sequence[str] = VERDICT_NUMBERS,
+          limits: Mapping[str, float] = LIMITS) -> list[Judgement]:
     """Every fine-tuning of a study against its start, by mIoU and by the verdict on the numbers of `names`.
 
     By mIoU a checkpoint is better or worse if it differs from its start by more than two standard errors of the seeds.
@@ -91,7 +92,7 @@ def judge(study: Sequence[StudiedCheckpoint], names: Sequence[str] = VERDICT_NUM
         change = one.miou - start.miou
         noise = 2 * np.hypot(one.miou_std / np.sqrt(one.seeds), start.miou_std / np.sqrt(start.seeds))
         by_miou = UNCLEAR if abs(change) <= noise else BETTER if change > 0 else WORSE
-        verdict = compare(*({name: part.per_image[name] for name in names} for part in (start, one)))
+        verdict = compare(*({name: part.per_image[name] for name in names} for part in (start, one)), limits)
         found.append(Judgement(start, one, by_miou, verdict['outcome']))
     return found
 

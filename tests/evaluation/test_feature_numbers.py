@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from leopart_mm.evaluation.feature_numbers import cluster_numbers, feature_numbers, neighbour_overlap
+from leopart_mm.evaluation.feature_numbers import cluster_numbers, colour_dependence, feature_numbers, neighbour_overlap
 from leopart_mm.evaluation.image_views import SecondView, SeenTwice, resize, sample_evenly, second_view, see_twice
 
 GRID = (6, 8)
@@ -65,6 +65,31 @@ def test_clusters_of_one_image_each_tell_the_image(monkeypatch):
     assert found['coherence'].tolist() == pytest.approx([1.] * 4)
     monkeypatch.setattr('leopart_mm.evaluation.feature_numbers.CLUSTERS', 2)
     assert cluster_numbers(seen(scenes(spread=1e-3)))['image_information'].tolist() == pytest.approx([0.] * 8, abs=1e-9)
+
+
+def coloured(features, colours):
+    return [SeenTwice(a, a, places(), b) for a, b in zip(features, colours, strict=True)]
+
+
+def test_colours_that_features_hold_are_told_and_others_are_not():
+    """The ridge of 0.01 shrinks a fit by 1 / 1.01, which leaves 1 - (0.01 / 1.01)² of the variance explained."""
+    colours = noise(channels=3, seed=1)
+    assert float(colour_dependence(coloured(colours, colours)).mean()) == pytest.approx(1 - (.01 / 1.01) ** 2, abs=1e-4)
+    assert float(colour_dependence(coloured(noise(), colours)).mean()) == pytest.approx(0, abs=0.05)
+    assert colour_dependence(coloured(noise(), [torch.zeros(*GRID, 3)] * 8)).tolist() == [0.] * 8
+
+
+def test_colour_dependence_is_that_of_an_independent_regression():
+    """Ridge of scikit-learn on the same features, which leaves its constant alone; the mean over images is its R²."""
+    from sklearn.linear_model import Ridge
+    features, extra = noise(), noise(channels=3, seed=1)
+    colours = [one[..., :3] + part for one, part in zip(features, extra, strict=True)]
+    flat, target = (torch.cat([one.flatten(0, 1) for one in part]).double().numpy() for part in (features, colours))
+    flat = (flat - flat.mean(0)) / flat.std(0, ddof=1)
+    fit = Ridge(alpha=.01 * len(flat)).fit(flat, target).predict(flat)
+    expected = 1 - ((target - fit) ** 2).sum() / ((target - target.mean(0)) ** 2).sum()
+    assert float(colour_dependence(coloured(features, colours)).mean()) == pytest.approx(expected, abs=1e-4)
+    assert .4 < expected < .6
 
 
 def test_collapsed_features_give_finite_numbers():

@@ -42,6 +42,21 @@ def test_one_clear_number_decides_unless_another_disagrees():
     assert 'one number says better and another worse' in verdict['text']
 
 
+def test_features_that_follow_colours_are_worse_whatever_else_rises():
+    """The limit of colour_dependence is 0.1; below it, and where it falls, it says nothing."""
+    follows = [value + .11 for value in LOW]
+    verdict = compare(dict(a=LOW, colour_dependence=LOW), dict(a=HIGH, colour_dependence=follows))
+    assert verdict['outcome'] == 'worse'
+    assert 'follow the colours of the images much more' in verdict['text']
+    assert [row[-1] for row in verdict['table'][1:]] == ['better', 'worse']
+    assert ('colour_dependence: how much of the colours of the patches their features tell; a rise by more than 0.1 is '
+            'worse.') in verdict['lines']
+    for values in ([value + .09 for value in LOW], [value - .3 for value in LOW]):
+        assert outcome(dict(a=LOW, colour_dependence=LOW), dict(a=HIGH, colour_dependence=values)) == 'better'
+        assert outcome(dict(colour_dependence=LOW), dict(colour_dependence=values)) == 'no clear change'
+    assert compare(dict(a=LOW), dict(a=HIGH), dict(a=.1))['outcome'] == 'worse'  # another limit
+
+
 def test_other_images_are_refused():
     with pytest.raises(ValueError, match='same numbers of the same images'):
         compare(dict(a=LOW), dict(a=LOW[:-1]))
