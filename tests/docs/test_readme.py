@@ -15,8 +15,8 @@ from leopart_mm.apis.maskdistill_settings import load_chain
 from leopart_mm.engine.config import load_config
 from tests.paths import REPO
 
-READMES = [REPO / 'README.md', *sorted((REPO / 'configs').rglob('README.md'))]
-PAGES = [*READMES, REPO / 'CHANGELOG.md', *sorted((REPO / 'docs').rglob('*.md'))]
+READMES = [REPO / 'README.md', REPO / 'docs/measured.md', *sorted((REPO / 'configs').rglob('README.md'))]
+PAGES = sorted({*READMES, REPO / 'CHANGELOG.md', *(REPO / 'docs').rglob('*.md')})
 TOOLS = [path for path in sorted((REPO / 'tools').rglob('*.py')) if 'ArgumentParser' in path.read_text()]
 PLACEHOLDERS = {'CONFIG', 'THIS_FILE'}  # of config files; README.md has none
 SCRIPTS = {'dist_train.sh': ('train.py', 2), 'dist_test.sh': ('test.py', 3)}  # the tool, number of own arguments
