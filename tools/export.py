@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Write a network for other programs: `python tools/export.py CHECKPOINT --out FILE.onnx`.
 
-    python tools/export.py fitted.pth --out model.onnx --size 448 448         # features, scores and labels
+    python tools/export.py fitted.pth --out model.onnx                        # features, scores and labels
     python tools/export.py fitted.pth --out backbone.onnx --backbone-only     # features
     python tools/export.py timm://vit_small_patch16_224.dino --out dino.pt2   # of torch.export
 
@@ -20,8 +20,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='fitted model, or weights of a backbone (a file, timm://NAME.TAG, a URL)')
     parser.add_argument('--out', required=True, metavar='FILE', help='FILE.onnx, or FILE.pt2 for torch.export')
-    parser.add_argument('--size', type=int, nargs=2, default=(448, 448), metavar=('H', 'W'),
-                        help='height and width of the images (default: 448 448)')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
+                        help='height and width of the images (default: those to which the fitted model has images '
+                        'resized, else 448 448)')
     parser.add_argument('--backbone-only', action='store_true', help='without the head of a fitted model')
     parser.add_argument('--arch', metavar='NAME', help="timm's name of the architecture, of files that do not tell")
     return parser
@@ -30,8 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int:
     announce(f'Reading {args.checkpoint} ...')
     from leopart_mm.apis.network_export import export_network
-    report = export_network(os.path.expanduser(args.checkpoint), args.out, tuple(args.size), not args.backbone_only,
-                            args.arch)
+    report = export_network(os.path.expanduser(args.checkpoint), args.out, args.size and tuple(args.size),
+                            not args.backbone_only, args.arch)
     print(report.summary())
     return 0
 

@@ -3,7 +3,7 @@
 import copy
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from leopart_mm.models.fitting.tensor_stages import TensorStage
 from leopart_mm.models.segmentors.base import FittableSegmentor
 
 SUFFIXES = ('.onnx', '.pt2')
+SIZE = (448, 448)
 TOLERANCE = 1e-3  # of the largest size of an output
 
 
@@ -93,14 +94,15 @@ class ExportReport:
         return '\n'.join(lines + self.notes)
 
 
-def export_network(checkpoint: str, path: str | os.PathLike, size: tuple[int, int] = (448, 448), head: bool = True,
+def export_network(checkpoint: str, path: str | os.PathLike, size: tuple[int, int] | None = None, head: bool = True,
                    arch: str | None = None) -> ExportReport:
     """Write a network as ONNX (``.onnx``) or by torch.export (``.pt2``), and compare it with torch.
 
     Args:
         checkpoint: A fitted model, or weights of a backbone as for `BackboneSource`.
         path: The file.
-        size: (H, W) of the images; it is fixed in the file, the batch is not.
+        size: (H, W) of the images; it is fixed in the file, the batch is not. None: the size to which the fitted model
+            has images resized, else `SIZE`.
         head: Also the head and the stages after it, of a fitted model.
         arch: Architecture of weights that do not tell.
 
@@ -118,7 +120,7 @@ def export_network(checkpoint: str, path: str | os.PathLike, size: tuple[int, in
     network, notes = _network(checkpoint, size, head, arch)
     network.eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
-    images = [torch.rand(batch, len(network.mean), *size, generator=generator) * 255 for batch in (3, 1)]
+    images = [torch.rand(batch, len(network.mean), *network.size, generator=generator) * 255 for batch in (3, 1)]
     with torch.no_grad():
         expected = [network(image) for image in images]
     with write_whole(path) as temporary:
@@ -140,7 +142,7 @@ def export_network(checkpoint: str, path: str | os.PathLike, size: tuple[int, in
             raise RuntimeError(f'The exported network differs from torch: {name} by {difference:.3g}, more than '
                                f'{limit:.3g}. The file was removed.')
         outputs[name] = list(pairs[0][0].shape), difference
-    return ExportReport(path, size, outputs, notes)
+    return ExportReport(path, network.size, outputs, notes)
 
 
 def _difference(name: str, ours: Tensor, theirs: Tensor) -> float:
@@ -149,12 +151,14 @@ def _difference(name: str, ours: Tensor, theirs: Tensor) -> float:
     return float((ours != theirs).float().mean()) if name == 'labels' else float((ours - theirs).abs().max())
 
 
-def _network(checkpoint: str, size: tuple[int, int], head: bool, arch: str | None) -> tuple[ExportableNetwork, list]:
+def _network(checkpoint: str, size: tuple[int, int] | None, head: bool,
+             arch: str | None) -> tuple[ExportableNetwork, list]:
     """The module that is exported, and notes."""
     loaded = None if is_remote(checkpoint) else load_checkpoint_file(checkpoint)
     state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else {}
     if not head or not any(str(key).startswith('decode_head.') for key in state):
         source = BackboneSource.read(checkpoint, arch)
+        size = size or SIZE
         notes = ["Mean and standard deviation of these weights are unknown: ImageNet's are in the file."]
         return (ExportableNetwork(_at_size(source.network, size), source.mean, source.std, size),
                 notes if source.guessed else [])
@@ -164,12 +168,20 @@ def _network(checkpoint: str, size: tuple[int, int], head: bool, arch: str | Non
     if not isinstance(model, FittableSegmentor):
         raise ValueError(f"The checkpoint holds a {type(model).__name__}: mmseg's own models are exported by mmdeploy, "
                          'and their backbone by --backbone-only.')
+    fitted = _size_when_fitted(inferencer.transforms)
+    size = size or fitted or SIZE
     model = copy.deepcopy(model)
     colours, turns = _colours(model, inferencer.bands)
     model.backbone = _at_size(model.backbone, size)
     model.decode_head.require_fitted = lambda: None  # it was checked; a graph cannot ask
     stages, needs_reduced = [], False
     notes = [] if turns else ['The network was fitted on images whose channels are not turned: give BGR.']
+    if fitted is not None:
+        height, width = fitted
+        notes.append(f'Resize images to {height} x {width} px, whatever their shape, as tools/segment_folder.py does.'
+                     if size == fitted else f'The model was fitted on images resized to {height} x {width} px, '
+                     f'whatever their shape: --size {height} {width} gives the labels of tools/segment_folder.py, this '
+                     'one others.')
     for name, stage in model.postprocessors.items():
         exported = stage.as_tensors()
         if exported is None and stage.level == GRID:
@@ -182,6 +194,15 @@ def _network(checkpoint: str, size: tuple[int, int], head: bool, arch: str | Non
         stages.append(exported)
     return ExportableNetwork(_Features(model), *colours, size, _Scores(model),
                              model.decode_head.reduce if needs_reduced else None, stages), notes
+
+
+def _size_when_fitted(transforms: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """(H, W) that test transforms give all images; None if it depends on the image."""
+    resize = next((step for step in reversed(transforms) if str(step['type']).rpartition('.')[2] == 'Resize'), {})
+    scale = resize.get('scale')
+    if resize.get('keep_ratio') or not isinstance(scale, list | tuple):
+        return None
+    return scale[1], scale[0]
 
 
 def _colours(model: FittableSegmentor, bands: int) -> tuple[list[tuple[float, ...]], bool]:

@@ -25,6 +25,7 @@ from leopart_mm.registry import DATASETS
 LEGENDS = ('legend.txt', 'legend.json')
 FOLDERS = (('JPEGImages', 'SegmentationClass'), ('images', 'masks'))
 IGNORE = 255
+BLACK, BACKGROUND = [0, 0, 0], 'background'
 HOW = ('Examples are images with a mask each: a.jpg and beside it a.png (or a_mask.png), or the folders images and '
        'masks, or JPEGImages and SegmentationClass as in Pascal VOC.')
 LEGEND_HOW = ('one line per class, its name and its colour, such as "road 128 64 128" (a class called "ignore" stands '
@@ -54,8 +55,9 @@ def read_examples(folder: str | os.PathLike) -> Examples:
     """Find the pairs of a folder, the classes, and what is wrong with them.
 
     The layouts are in `HOW`. Masks hold class ids (255: no class), whose names are those of ``meta.json`` or, in VOC's
-    layout with VOC's ids, VOC's; else they are called ``class 0``, ``class 1``, ... With a ``legend.txt`` (or
-    ``legend.json``), masks hold its colours, also as a palette.
+    layout with VOC's ids, VOC's; else they are called ``class 0``, ``class 1``, ..., and a class 0 that is black in the
+    masks' palette is ``background``. With a ``legend.txt`` (or ``legend.json``), masks hold its colours, also as a
+    palette.
 
     All masks are read, so this is for a few hundred of them.
 
@@ -192,6 +194,8 @@ def _classes(root: Path, colours: Colours | None, number: int, mask: str) -> tup
     named = (root / 'meta.json').is_file() or ((root / FOLDERS[0][1]).is_dir() and number <= len(meta['classes']))
     classes = list(meta['classes']) if named else [f'class {index}' for index in range(number)]
     palette = [list(colour) for colour in meta['palette']] if named else _palette_of(mask, number)
+    if not named and palette and palette[0] == BLACK:  # as in VOC and the tools that took it over
+        classes[0] = BACKGROUND
     return classes, palette or distinct_colours(len(classes)).tolist()
 
 

@@ -14,6 +14,11 @@ from leopart_mm.visualization.cluster_sheet import ClusterSheet
 from leopart_mm.visualization.community_network import community_network
 from leopart_mm.visualization.layers import Layer
 
+EXAMPLES_PAGE = 'examples.html'  # clusters.html is the page of tools/segment_folder.py, which saves names
+HOW_TO_NAME = ('This page only shows. To name, merge and hide clusters, keep the model (tools/test.py --save-fitted '
+               'FILE) and open the page that tools/segment_folder.py IMAGES --checkpoint FILE --out DIR --sheet '
+               'writes.')
+
 
 class ChainPage:
     """Collects examples of the clusters that communities are made of, else of the final labels.
@@ -53,8 +58,8 @@ class ChainPage:
         self.sheet.add(image, layers[self.index].at(image.shape[:2]))
 
     def write(self, folder: str | os.PathLike) -> None:
-        """Write ``clusters.html`` and, where there is a network, ``community_network.png``."""
-        self.sheet.save_html(Path(folder) / 'clusters.html')
+        """Write ``examples.html`` and, where there is a network, ``community_network.png``."""
+        self.sheet.save_html(Path(folder) / EXAMPLES_PAGE, 'Examples of every cluster', HOW_TO_NAME)
         if self.network is not None:
             examples = {cluster: self.sheet.patches(cluster)[0] for cluster in self.sheet.order()}
             write_image_whole(Path(folder) / 'community_network.png',

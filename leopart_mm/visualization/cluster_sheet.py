@@ -126,8 +126,13 @@ class ClusterSheet:
         blank = np.full((side, side + 4, 3), 255, np.uint8)
         return np.concatenate(patches + [blank] * (self.examples - len(patches)), axis=1)
 
-    def save_html(self, path: str | os.PathLike, title: str = 'Clusters') -> None:
+    def save_html(self, path: str | os.PathLike, title: str = 'Clusters', note: str = '') -> None:
         """Write a page that needs no other file: all clusters that occur, with their patches.
+
+        Args:
+            path: The file.
+            title: Its heading.
+            note: What it says below, after the numbers.
 
         Raises:
             OSError: If the file cannot be written.
@@ -140,9 +145,9 @@ class ClusterSheet:
             rows.append([html.Markup(name), cluster, *community, f'{100 * self.shares[cluster]:.2f} %',
                          self._images[cluster], html.image(self._strip(cluster, self.side), 'examples')])
         absent = int((self._pixels == 0).sum())
-        note = f'{self.num_images} images, {len(rows)} clusters' + (f'; {absent} do not occur' if absent else '')
+        found = f'{self.num_images} images, {len(rows)} clusters' + (f'; {absent} do not occur' if absent else '')
         header = ['name', 'cluster', *(['community'] if communities else []), 'share', 'images', 'examples']
-        html.write_page(path, title, f'{note}. In the examples, pixels of other clusters are grey.',
+        html.write_page(path, title, f'{found}. In the examples, pixels of other clusters are grey. {note}'.strip(),
                         html.table(header, rows))
 
 

@@ -89,6 +89,7 @@ def test_onnx_of_a_fitted_model_says_what_the_model_says(tmp_path):
     assert report.outputs['labels'][1] == 0
     assert report.outputs['scores'][1] < 1e-3
     assert 'image" is (batch, 3, 48, 32) float32 RGB' in report.summary()
+    assert 'fitted on images resized to 32 x 32 px, whatever their shape: --size 32 32 gives' in report.summary()
     model = LeopartInferencer(str(fitted)).model
     image = torch.rand(2, 3, 48, 32) * 255
     found = run_onnx(tmp_path / 'model.onnx', image)
@@ -103,8 +104,9 @@ def test_onnx_of_a_fitted_model_says_what_the_model_says(tmp_path):
 
 def test_torch_export_of_a_whole_chain(tmp_path):
     fitted = fit_chain(tmp_path / 'chain.pth', STAGES)
-    report = export_network(str(fitted), tmp_path / 'model.pt2', (32, 32))
-    assert report.notes == []
+    report = export_network(str(fitted), tmp_path / 'model.pt2')
+    assert report.size == (32, 32)
+    assert report.notes == ['Resize images to 32 x 32 px, whatever their shape, as tools/segment_folder.py does.']
     model = LeopartInferencer(str(fitted)).model
     image = torch.rand(4, 3, 32, 32) * 255
     normal = (image - model.data_preprocessor.mean) / model.data_preprocessor.std
@@ -121,7 +123,7 @@ def test_onnx_of_a_chain_and_a_stage_at_pixels(tmp_path):
                   smoothing=dict(type='leopart_mm.DenseCRF'))
     fitted = fit_chain(tmp_path / 'chain.pth', stages)
     report = export_network(str(fitted), tmp_path / 'model.onnx', (32, 32))
-    assert report.notes == ["Without the stage 'smoothing' (DenseCRF), which works on pixels."]
+    assert report.notes[1:] == ["Without the stage 'smoothing' (DenseCRF), which works on pixels."]
     model = LeopartInferencer(str(fitted)).model
     image = torch.rand(2, 3, 32, 32) * 255
     normal = (image - model.data_preprocessor.mean) / model.data_preprocessor.std

@@ -64,6 +64,10 @@ def test_names_and_palette_of_the_folder(tmp_path):
     mask.putpalette([9, 9, 9, 1, 2, 3])
     mask.save(tmp_path / 'a.png')
     assert read_examples(tmp_path).palette == [[9, 9, 9], [1, 2, 3]]
+    assert read_examples(tmp_path).classes == ['class 0', 'class 1']
+    mask.putpalette([0, 0, 0, 1, 2, 3])  # black: as in VOC
+    mask.save(tmp_path / 'a.png')
+    assert read_examples(tmp_path).classes == ['background', 'class 1']
     (tmp_path / 'meta.json').write_text(json.dumps(dict(classes=['grass', 'cow', 'sky'])))
     assert read_examples(tmp_path).classes == ['grass', 'cow', 'sky']
 

@@ -8,6 +8,7 @@ image_size = (448, 448)
 fit_images = 2000  # at most: a random choice of them
 num_clusters = 100
 model = dict(
+    segments='smooth',  # outlines for people; published numbers: 'blocks'
     postprocessors=dict(
         clusters=dict(num_clusters=num_clusters),
         # what CBFE left as background stays it; published: a cluster like all others

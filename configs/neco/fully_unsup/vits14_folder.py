@@ -7,6 +7,7 @@ fit_images = 2000  # at most: a random choice of them
 num_clusters = 100
 arch = 'vit_small_patch14_dinov2'
 model = dict(
+    segments='smooth',  # outlines for people; published numbers: 'blocks'
     backbone=dict(arch=arch),
     postprocessors=dict(
         clusters=dict(num_clusters=num_clusters),

@@ -20,7 +20,7 @@ from leopart_mm.evaluation.label_writer import unique_names
 from leopart_mm.files import printable, write_image_whole, write_palette_whole
 from leopart_mm.geometry.image_part import WHOLE, Part, part_pixels
 from leopart_mm.registry import HOOKS
-from leopart_mm.visualization.chain_page import ChainPage
+from leopart_mm.visualization.chain_page import EXAMPLES_PAGE, ChainPage
 from leopart_mm.visualization.cluster_names import ClusterNames
 from leopart_mm.visualization.cluster_sheet import legend
 from leopart_mm.visualization.layers import Layer, class_palette, layer_row, layers_of, truth_of
@@ -28,7 +28,7 @@ from leopart_mm.visualization.overlay import fit_side
 from leopart_mm.visualization.panels import stack
 from leopart_mm.written_files import WrittenFiles
 
-SUMMARIES = ('sheet.png', 'legend.png', 'classes.png', 'clusters.html', 'community_network.png')
+SUMMARIES = ('sheet.png', 'legend.png', 'classes.png', EXAMPLES_PAGE, 'community_network.png')
 
 
 @dataclass
@@ -230,7 +230,7 @@ class ClusterVisualizationHook(PictureHook):
 class StagePicturesHook(PictureHook):
     """PictureHook of every stage of an unsupervised segmentor, with a page of examples of every cluster.
 
-    Into ``<show dir>/stages`` go a PNG per image, ``sheet.png`` of the first ones, and ``clusters.html``: examples,
+    Into ``<show dir>/stages`` go a PNG per image, ``sheet.png`` of the first ones, and ``examples.html``: examples,
     share and community of every cluster, from all images. If a stage has a `network()` of clusters, also
     ``community_network.png`` with an example in every node.
 

@@ -273,6 +273,9 @@ class FittableSegmentor(BaseSegmentor):
                 self.write(sample, single.prediction, 0, pixel_size(batch, index))
             if pictures:
                 stages = {name: maps.of_image(index) for name, maps in drawn.items()}
+                if self.segments == 'smooth':  # the last one as it was written
+                    name, maps = list(drawn.items())[-1]
+                    stages[name] = replace(maps, prediction=single.predictions[GRID]).of_image(0)
                 for name, stage in at_pixels.items():
                     maps = StageMaps(self.postprocessors.title_of(name), single.predictions[name], stage.background)
                     stages[name] = maps.of_image(0)

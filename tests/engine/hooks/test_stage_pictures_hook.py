@@ -88,15 +88,16 @@ def test_a_naming_file_gives_names_and_colours(tmp_path):
                for index in range(3)}
     assert sum((colours == red).all() for colours in painted.values()) == 2  # two of the three objects
     assert (folder / 'legend.png').is_file()
-    page = (folder / 'clusters.html').read_text()
+    page = (folder / 'examples.html').read_text()
     assert page.count('<td>wheel</td>') == 4  # two communities of two clusters each
 
 
 def test_a_chain_without_communities(tmp_path):
     folder = draw(segmentor(CBFE, CLUSTERING), tmp_path, max_images=1, interval=2)
     assert sorted(path.name for path in folder.glob('[!.]*')) == [
-        'classes.png', 'clusters.html', 'scene_0.png', 'sheet.png']
-    page = (folder / 'clusters.html').read_text()
+        'classes.png', 'examples.html', 'scene_0.png', 'sheet.png']
+    page = (folder / 'examples.html').read_text()
+    assert 'tools/segment_folder.py IMAGES --checkpoint FILE --out DIR --sheet' in page
     assert '6 images, 7 clusters' in page  # of all images, not only the drawn one
 
 
@@ -127,4 +128,4 @@ def test_any_stage_is_drawn_by_what_it_says_of_itself(tmp_path):
     assert things[5, 5].tolist() == colours[0].tolist()
     assert things[5, 35].tolist() == [darken(np.array(GREY))] * 3
     assert sharp[5, [5, 35]].tolist() == colours[:2].tolist()
-    assert '1 images, 2 clusters; 1 do not occur' in (folder / 'clusters.html').read_text()
+    assert '1 images, 2 clusters; 1 do not occur' in (folder / 'examples.html').read_text()

@@ -80,6 +80,16 @@ def test_the_chain_runs_on_the_features_of_pixels(monkeypatch):
         assert 0.75 < (found[index] == blocks).float().mean() < 1
 
 
+def test_the_last_stage_is_drawn_as_its_segments_are():
+    model = fitted(whole_chain())
+    samples = model.predict_batch(sized([2, 5]), pictures=True)
+    for sample in samples:
+        *others, last = sample.metainfo['stages'].values()
+        assert last['title'] == 'communities'
+        assert torch.equal(last['labels'], sample.pred_sem_seg.data[0])
+        assert {tuple(stage['labels'].shape) for stage in others} == {(8, 8)}
+
+
 def test_blocks_stay_the_default():
     model = fitted(segmentor(), segments='blocks')
     batch = sized([3])
