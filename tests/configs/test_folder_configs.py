@@ -105,5 +105,5 @@ def test_tools_test_describes_and_keeps_the_model(file, place, tmp_path, monkeyp
     assert {read_labels(path).shape for path in (tmp_path / 'maps').glob('*.png')} == {(64, 64)}
     meta = torch.load(tmp_path / 'fitted.pth', weights_only=False)['meta']['dataset_meta']
     if task == 'retrieval':
-        assert meta['classes'] == tuple(f'class {index}' for index in range(len(meta['classes'])))
+        assert meta['classes'] == ('background', *(f'class {index}' for index in range(1, len(meta['classes']))))
         assert np.isin(read_labels(tmp_path / 'maps' / f'{names[0]}.png'), range(7)).all()
