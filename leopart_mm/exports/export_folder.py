@@ -10,7 +10,7 @@ from leopart_mm.exports.categories import Categories
 from leopart_mm.exports.coco import export_coco, export_cvat
 from leopart_mm.exports.geojson import export_geojson, geojson_file
 from leopart_mm.exports.geotiff import export_geotiff
-from leopart_mm.exports.job import ExportJob
+from leopart_mm.exports.job import ExportJob, NothingToExportError
 from leopart_mm.exports.label_studio import export_label_studio
 from leopart_mm.exports.segmented_folder import SegmentedFolder
 from leopart_mm.files import printable, shorten
@@ -79,7 +79,7 @@ def export_folder(folder: str | os.PathLike, formats: Sequence[str], names: str 
 
     Args:
         folder: The output folder of tools/segment_folder.py.
-        formats: Names of `FORMATS`.
+        formats: Names of `FORMATS`. One of several that suits no image (geotiff, photographs) is left out, with a note.
         names: Naming file; None: ``names.yaml`` in the folder, if there is one.
         whole: One segment per category and image; else its connected parts (pixels that share an edge).
         min_area: Smaller segments are left out, in pixels; GeoTIFFs are label maps and keep them.
@@ -114,7 +114,13 @@ def export_folder(folder: str | os.PathLike, formats: Sequence[str], names: str 
     for name in dict.fromkeys(formats):
         files = FORMATS[name].files([image.name for image in found])
         WrittenFiles(target, name).replace(files)
-        FORMATS[name].write(job, target)
+        try:
+            FORMATS[name].write(job, target)
+        except NothingToExportError as error:
+            if len(set(formats)) == 1:
+                raise
+            report.notes.append(f'{name}: {error}')
+            continue
         report.files[name] = [target / file for file in files if (target / file).exists()]
     del lock
     return report

@@ -7,7 +7,7 @@ import numpy as np
 from leopart_mm.datasets.raster_windows import import_rasterio, open_raster
 from leopart_mm.evaluation.label_writer import no_data_label
 from leopart_mm.exports.georeference import Georeference, read_georeference
-from leopart_mm.exports.job import ExportJob
+from leopart_mm.exports.job import ExportJob, NothingToExportError
 from leopart_mm.exports.segmented_folder import SegmentedImage
 from leopart_mm.files import write_whole
 from leopart_mm.progress import progress
@@ -24,7 +24,7 @@ def export_geotiff(job: ExportJob, folder: Path) -> None:
     Raises:
         ImportError: If rasterio is not installed.
         OSError: If a file cannot be written.
-        ValueError: If no image has coordinates.
+        NothingToExportError: If no image has coordinates.
     """
     bare, without_crs, turned = [], [], []
     for image in progress(job.folder, 'Exporting GeoTIFF', len(job.folder), time_left=True):
@@ -39,8 +39,9 @@ def export_geotiff(job: ExportJob, folder: Path) -> None:
         if place.crs is None:
             without_crs.append(image.name)
     if len(bare) == len(job.folder):
-        raise ValueError(f'None of the {len(job.folder)} images is georeferenced (GeoTIFF, or a world file beside it): '
-                         'take another format, such as coco.')
+        raise NothingToExportError(
+            f'None of the {len(job.folder)} images is georeferenced (GeoTIFF, or a world file beside it): '
+            'take another format, such as coco.')
     job.note(bare, 'No GeoTIFF of images without coordinates')
     job.note(without_crs, 'GeoTIFFs without a CRS, since their images have a transform only')
     job.note(turned, 'No GeoTIFF of images that their EXIF orientation turns')

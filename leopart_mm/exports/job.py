@@ -11,6 +11,10 @@ from leopart_mm.files import printable, shorten
 from leopart_mm.progress import progress
 
 
+class NothingToExportError(ValueError):
+    """No image has what a format needs."""
+
+
 @dataclass
 class ExportJob:
     """An export.

@@ -67,6 +67,10 @@ def test_rasters_without_a_crs_and_pictures_are_said(tmp_path):
     other = segmented(tmp_path / 'plain')
     with pytest.raises(ValueError, match='None of the 2 images is georeferenced'):
         export_folder(other, ['geotiff'])
+    report = export_folder(other, ['geotiff', 'coco'])  # the other format is not lost
+    assert list(report.files) == ['coco']
+    assert report.files['coco'][0].is_file()
+    assert 'geotiff: None of the 2 images is georeferenced' in report.summary()
 
 
 def test_control_points_are_kept(tmp_path):
