@@ -32,6 +32,7 @@ BACKBONE = 'timm://vit_small_patch16_224.dino'  # where none is named: 87 MB, lo
 CLUSTERS = 'leopart/overcluster/vits16_folder.py'
 OBJECTS = 'leopart/fully_unsup/vits16_folder.py'
 EXAMPLES = 'neco/retrieval/vits16_folder.py'
+MAX_CLUSTERS = 2**16 - 1  # of PNGs of 16 bits, in which one number is for pixels without data
 FITTED_FILE, RECORD, LIST, LOGS = 'fitted.pth', 'fit.json', 'images.txt', 'fit'
 OF_NETWORK = ('type', 'arch', 'model_kwargs', 'pos_interp', 'in_chans', 'class_position', 'drop_registers', 'depth',
               'in_channels')
@@ -95,6 +96,8 @@ def plan_fit(inputs: ImageInput | Sequence[ImageInput], out: str | os.PathLike, 
         raise ValueError(f'{" and ".join(chosen)}: choose one of them.')
     if clusters is not None and clusters < 2:
         raise ValueError(f'--clusters {clusters}: at least 2 are needed.')
+    if clusters is not None and clusters > MAX_CLUSTERS:
+        raise ValueError(f'--clusters {clusters}: label maps hold at most {MAX_CLUSTERS}.')
     if backbone is not None and checkpoint is not None:
         raise ValueError('--backbone and --checkpoint both name a network: give one of them.')
     given, listing = _image_options(inputs, images, Path(out).expanduser())

@@ -30,6 +30,7 @@ class TokenSample:
 
     Raises:
         ValueError: If `size` is less than 1.
+        MemoryError: If the vectors do not fit into the memory, when the first ones come.
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -56,7 +57,7 @@ class TokenSample:
     def _add(self, priorities: np.ndarray, vectors: Tensor) -> None:
         chosen = np.flatnonzero(priorities < self._limit)
         if self._vectors is None and len(chosen):
-            self._vectors = torch.empty(len(self._priorities), vectors.shape[1])
+            self._vectors = _buffer(len(self._priorities), vectors.shape[1])
         while len(chosen):
             room = len(self._priorities) - self._count
             now, chosen = chosen[:room], chosen[room:]
@@ -102,3 +103,11 @@ class TokenSample:
         for priorities, vectors in states:
             sample._add(priorities, vectors)
         return sample
+
+
+def _buffer(rows: int, channels: int) -> Tensor:
+    try:
+        return torch.empty(rows, channels)
+    except RuntimeError as error:
+        raise MemoryError(f'A sample of {rows} vectors of {channels} channels takes {4e-9 * rows * channels:.0f} GB, '
+                          'more than there is: take fewer clusters, or keep fewer vectors (num_samples).') from error

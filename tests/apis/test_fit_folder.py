@@ -64,6 +64,7 @@ def test_what_excludes_itself_or_is_missing_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'There is no image in .*empty or below it'):
         plan_fit(tmp_path / 'empty', tmp_path / 'out')
     for wrong, words in ((dict(clusters=5, objects=True), '--clusters and --objects: choose one of them'),
+                         (dict(clusters=70000), '--clusters 70000: label maps hold at most 65535'),
                          (dict(clusters=1), '--clusters 1: at least 2 are needed'),
                          (dict(backbone='a', checkpoint='b'), 'both name a network'),
                          (dict(config=REPO / 'configs/leopart/leopart_dino-vits16_folder.py'),

@@ -49,3 +49,10 @@ def test_priorities_and_empty_samples():
     assert TokenSample(3).state()[1].shape == (0, 0)
     with pytest.raises(ValueError, match='at least 1'):
         TokenSample(0)
+
+
+def test_a_sample_beyond_the_memory_is_said_to_be():
+    sample = TokenSample(10)
+    sample._priorities = np.empty(2**20, np.int64)  # of a size whose vectors no machine holds
+    with pytest.raises(MemoryError, match=r'1048576 vectors of 1073741824 channels takes 4503600 GB'):
+        sample.update('a', torch.zeros(1, 1).expand(1, 2**30))
