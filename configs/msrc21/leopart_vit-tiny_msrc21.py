@@ -11,6 +11,7 @@ arch = 'vit_tiny_patch16_224'
 mean = std = [127.5] * 3
 checkpoint = 'checkpoints/vit_tiny_patch16_224_in21k_in1k_fp16.safetensors'
 iterations = 120
+crop_sizes = (224, 96)
 model = dict(
     data_preprocessor=dict(mean=mean, std=std),
     backbone=dict(arch=arch, checkpoint=checkpoint),
@@ -24,7 +25,7 @@ train_dataloader = dict(
         ann_file='ImageSets/Segmentation/train.txt', data_prefix=dict(img_path='JPEGImages'),
         pipeline=[
             dict(type='leopart_mm.LoadImage'),
-            dict(type='leopart_mm.RoIAlignedMultiCrop'),
+            dict(type='leopart_mm.RoIAlignedMultiCrop', sizes=crop_sizes),
             dict(type='leopart_mm.DrawPhotometric', jitter=0.4),
             dict(type='leopart_mm.PackMultiCrop'),
         ]))

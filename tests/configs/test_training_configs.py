@@ -96,6 +96,14 @@ def test_published_behaviour_is_one_config():
     assert any(hook.get('before_optimizer') for hook in cfg.custom_hooks)
 
 
+@pytest.mark.parametrize('name', [name for name in PATHS if 'msrc21' in name])
+def test_the_size_of_crops_is_one_option(name):
+    for options, expected in (({}, [224, 96]), (dict(crop_sizes=(128, 64)), [128, 64])):
+        cfg = load_config(PATHS[name], options)
+        crops = next(step for step in cfg.train_dataloader.dataset.pipeline if 'Crop' in step.type)
+        assert list(crops.sizes) == list(cfg.crop_sizes) == expected
+
+
 def tiny(cfg):
     """The config's model on a backbone of two narrow blocks and patches of 8 pixels."""
     model = cfg.model.to_dict()
