@@ -88,7 +88,7 @@ def main(args: argparse.Namespace) -> int:
     from leopart_mm.apis.inferencer import LeopartInferencer
     from leopart_mm.compat import tune_cpu_allocator
     from leopart_mm.evaluation.label_free import NO_SCORE, in_words
-    from leopart_mm.exports import export_folder
+    from leopart_mm.exports import export_folder, refresh_exports
     from leopart_mm.files import printable
     from leopart_mm.masks.crf import CRFSettings
     tune_cpu_allocator()
@@ -121,6 +121,9 @@ def main(args: argparse.Namespace) -> int:
         print(f'{in_words(run.description, segmented, inferencer.num_clusters)} {NO_SCORE}')
     if args.export and segmented:
         print(export_folder(run.out, args.export, names).summary())
+    if segmented:
+        for again in refresh_exports(run.out, args.export):
+            print(f'Exported again, since names or label maps have changed: {again.summary()}')
     return 0 if segmented else 1
 
 

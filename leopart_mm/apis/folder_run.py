@@ -18,6 +18,7 @@ from leopart_mm.datasets.band_reading import read_bands
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs, refuse_images_among, refuse_strangers
 from leopart_mm.evaluation.label_free import describe_labels
 from leopart_mm.evaluation.label_writer import no_data_label, read_labels, write_labels
+from leopart_mm.exports.earlier import remove_exports
 from leopart_mm.files import printable, write_image_whole, write_palette_whole, write_text_whole
 from leopart_mm.fingerprints import text_fingerprint
 from leopart_mm.folder_lock import lock_folder
@@ -187,6 +188,7 @@ class FolderRun:
         self._summaries_hold = False
         for name in SUMMARIES:
             (self.out / name).unlink(missing_ok=True)
+        remove_exports(self.out)
 
     def _write_summaries(self, shares: np.ndarray) -> None:
         if self.overlays and shares.any():

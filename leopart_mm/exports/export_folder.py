@@ -8,6 +8,7 @@ from pathlib import Path
 from leopart_mm.datasets.output_marks import FOLDER_OUTPUTS, mark_outputs
 from leopart_mm.exports.categories import Categories
 from leopart_mm.exports.coco import export_coco, export_cvat
+from leopart_mm.exports.earlier import EXPORTS, earlier_exports, export_state, note_export
 from leopart_mm.exports.geojson import export_geojson, geojson_file
 from leopart_mm.exports.geotiff import export_geotiff
 from leopart_mm.exports.job import ExportJob, NothingToExportError
@@ -16,8 +17,6 @@ from leopart_mm.exports.segmented_folder import SegmentedFolder
 from leopart_mm.files import printable, shorten
 from leopart_mm.folder_lock import lock_folder
 from leopart_mm.written_files import WrittenFiles
-
-EXPORTS = 'exports'
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,10 @@ def export_folder(folder: str | os.PathLike, formats: Sequence[str], names: str 
     mark_outputs(found.folder, FOLDER_OUTPUTS)
     target = found.folder / EXPORTS
     target.mkdir(parents=True, exist_ok=True)
+    options = dict(names=names and os.path.abspath(names), whole=whole, min_area=min_area, background=background)
+    state = export_state(found.folder, names)
     for name in dict.fromkeys(formats):
+        note_export(found.folder, name, None)  # a kill leaves none that passes for a whole one
         files = FORMATS[name].files([image.name for image in found])
         WrittenFiles(target, name).replace(files)
         try:
@@ -122,5 +124,24 @@ def export_folder(folder: str | os.PathLike, formats: Sequence[str], names: str 
             report.notes.append(f'{name}: {error}')
             continue
         report.files[name] = [target / file for file in files if (target / file).exists()]
+        note_export(found.folder, name, options, state)
     del lock
     return report
+
+
+def refresh_exports(folder: str | os.PathLike, without: Sequence[str] = ()) -> list[ExportReport]:
+    """Export again, with their own options, the formats of earlier exports that show other names or label maps.
+
+    Args:
+        folder: As of `export_folder`.
+        without: Formats that are left alone: they were exported just now.
+
+    Raises:
+        FileNotFoundError: If the naming file of such an export is gone; likewise all of `export_folder`.
+    """
+    reports = []
+    for name, options in earlier_exports(folder).items():
+        state = options.pop('state')
+        if name in FORMATS and name not in without and state != export_state(folder, options['names']):
+            reports.append(export_folder(folder, [name], **options))
+    return reports
