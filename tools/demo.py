@@ -31,7 +31,8 @@ CHAIN_CONFIG = CONFIGS / 'fully_unsup_vit-micro_sample.py'
 NUM_CLUSTERS = 50
 NEW_SCENES_SEED = 2  # the sample has 0, what the network was pretrained on 1
 STAGES = ('before', 'after')
-RANDOM = 'random'
+SHIPPED, RANDOM = 'shipped', 'random'  # what the runs may start from, beside a file
+STARTS = {SHIPPED: 'pretrained without labels on other scenes', RANDOM: 'randomly initialised'}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'), help='(work_dirs/demo)')
     parser.add_argument('--images', type=int, default=400, help='sample images, a quarter of them for evaluation (400)')
     parser.add_argument('--size', type=int, default=128, help='side of a sample image in pixels (128)')
-    parser.add_argument('--start', type=Path, metavar='FILE',
+    parser.add_argument('--start', default=SHIPPED, metavar='FILE',
                         help="weights that the runs start from, or 'random' (the network that comes with leopart_mm)")
     parser.add_argument('--seeds', type=int, default=2, help='number of runs with other random numbers (2)')
     parser.add_argument('--new-images', type=int, default=48, help='new scenes to segment (48)')
@@ -69,9 +70,9 @@ def run_step(name: str, work_dir: Path, *args: object, folder_option: str = '--w
 
 def start_weights(args: argparse.Namespace, seed: int) -> Path:
     """The file of weights that a run starts from; random ones are drawn and saved."""
-    if str(args.start) != RANDOM:
+    if args.start != RANDOM:
         from leopart_mm.datasets.sample import WEIGHTS
-        return (args.start or WEIGHTS).resolve()
+        return WEIGHTS if args.start == SHIPPED else Path(args.start).resolve()
     import torch
 
     from leopart_mm.engine.config import load_config
@@ -174,17 +175,13 @@ def sheet(data: Path, run: Path, count: int) -> np.ndarray:
 
 def new_scenes_picture(args: argparse.Namespace, segments: Path, columns: int = 6, side: int = 192) -> np.ndarray:
     """New scenes in rows, what the fitted chain makes of them below each: (H, W, 3) uint8 RGB."""
+    from leopart_mm.visualization.panels import row, stack
     names = sorted(path.stem for path in (segments / 'overlays').glob('*.jpg'))[:2 * columns]
-    gap, rows = 8, []
-    for first in range(0, len(names), columns):
-        for folder in (args.work_dir / 'new_scenes' / 'JPEGImages', segments / 'overlays'):
-            pictures = np.full((len(names[:columns]), side + gap, side + gap, 3), 255, np.uint8)
-            for picture, name in zip(pictures, names[first:first + columns], strict=False):
-                image = Image.open(folder / f'{name}.jpg').convert('RGB').resize((side, side), Image.BICUBIC)
-                picture[:side, :side] = np.asarray(image)
-            rows.append(np.concatenate(pictures, axis=1)[:side + gap // 4, :-gap])
-        rows.append(np.full((gap, *rows[-1].shape[1:]), 255, np.uint8))
-    return np.concatenate(rows[:-1])
+    return stack([
+        row({name: np.asarray(Image.open(folder / f'{name}.jpg').convert('RGB').resize((side, side), Image.BICUBIC))
+             for name in names[first:first + columns]}, titles=False)
+        for first in range(0, len(names), columns)
+        for folder in (args.work_dir / 'new_scenes' / 'JPEGImages', segments / 'overlays')])
 
 
 def naming_page(segments: Path) -> Path:
@@ -192,7 +189,8 @@ def naming_page(segments: Path) -> Path:
     return next(path for name in ('clusters.html', 'sheet.html') if (path := segments / name).is_file())
 
 
-def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations: int, segments: Path) -> Path:
+def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations: int, segments: Path,
+                 scenes: np.ndarray) -> Path:
     """The page that people look at."""
     from leopart_mm.datasets.sample import CLASSES
     from leopart_mm.visualization import html
@@ -201,8 +199,7 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
     rows.append(('mean', summary['miou_before'], summary['miou_after'],
                  f'{summary["miou_after"] - summary["miou_before"]:+.2f}'))
     first = args.work_dir / f'seed{summary["seeds"][0]["seed"]}'
-    start = {RANDOM: 'randomly initialised', 'None': 'pretrained without labels on other scenes'}.get(
-        str(args.start), f'started from {args.start}')
+    start = STARTS.get(args.start, f'started from {args.start}')
     report = args.work_dir / 'report.html'
     html.write_page(
         report, 'leopart_mm: demo on generated scenes',
@@ -212,7 +209,7 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
         'The unsupervised chain was fitted on the sample with the first fine-tuned network: clusters, the foreground '
         'among them, and communities of clusters that touch. Nobody told it what there is, and nothing saw these '
         f'scenes before. mIoU of the chain on the {args.images // 4} validation scenes: {summary["miou_chain"]:.1f} %.',
-        html.figure(new_scenes_picture(args, segments),
+        html.figure(scenes,
                     'New scenes, and below each its segments: one colour is one community of clusters. Dark is what '
                     'the chain takes for background.'),
         html.Markup(f'<p>Give the segments names: <a href="{naming_page(segments).relative_to(args.work_dir)}">'
@@ -238,7 +235,7 @@ def main(args: argparse.Namespace) -> None:
     announce('Preparing the demo ...')
     from leopart_mm.datasets.sample import write_sample
     from leopart_mm.engine.config import load_config
-    from leopart_mm.files import write_text_whole
+    from leopart_mm.files import write_image_whole, write_text_whole
     iterations = args.iterations or load_config(TRAIN_CONFIG).train_cfg.max_iters
     data = (args.work_dir / 'sample').resolve()
     print(f'Sample data: {args.images} scenes of {args.size} pixels in {data}', flush=True)
@@ -254,11 +251,12 @@ def main(args: argparse.Namespace) -> None:
         miou_before=round(float(np.mean([run['miou_before'] for run in runs])), 2),
         miou_after=round(float(np.mean([run['miou_after'] for run in runs])), 2),
         miou_chain=round(chain, 2),
-        start='shipped' if args.start is None else str(args.start),
+        start=args.start,
         seeds=runs,
         seconds=round(time.perf_counter() - begin, 1))
-    report = write_report(args, summary, data, iterations, segments)
-    Image.fromarray(new_scenes_picture(args, segments)).save(args.work_dir / 'picture.jpg', quality=88)  # docs/demo.jpg
+    scenes = new_scenes_picture(args, segments)
+    write_image_whole(args.work_dir / 'picture.jpg', scenes, quality=88)  # docs/demo.jpg
+    report = write_report(args, summary, data, iterations, segments, scenes)
     write_text_whole(args.work_dir / 'summary.json', json.dumps(summary, indent=2) + '\n')
     print(f'mIoU {summary["miou_before"]:.1f} -> {summary["miou_after"]:.1f} % (mean of {args.seeds} runs) in '
           f'{summary["seconds"]:.0f} s. Open {report}, and name the segments in {naming_page(segments)}')

@@ -1,5 +1,6 @@
 # Leopart on the generated sample scenes (tools/generate_sample.py): a micro ViT of 0.4 M parameters, made for two CPU
-# cores. What `make demo` trains; figures: docs/measured.md. Start weights: tools/demo.py draws them.
+# cores. What `make demo` trains; figures: docs/measured.md. Start weights: those that come along,
+# docs/sample_network.md; tools/demo.py gives them.
 _base_ = ['../_base_/models/leopart.py', '../_base_/schedules/leopart_50e.py', '../_base_/selfsup_runtime.py']
 data_root = 'data/sample'
 arch = 'vit_tiny_patch16_224'

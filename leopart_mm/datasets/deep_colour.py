@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-BITS_PER_SAMPLE, ORIENTATION, GDAL_NODATA = 258, 274, 42113
+BITS_PER_SAMPLE, EXIF_ORIENTATION, GDAL_NODATA = 258, 274, 42113
 SEPARATE = 2  # planes of a TIFF behind each other
 SIMPLE = (1, 2)  # TIFF's grey and RGB, whose numbers are the channels
 ALPHA = (1, 2)  # TIFF's kinds of extra samples that are opacity
@@ -76,7 +76,7 @@ def _decode_tiff(content: bytes) -> tuple[np.ndarray, float | None]:
         page = file.pages[0]
         if page.samplesperpixel > MAX_BANDS:
             raise ValueError(f'it has {page.samplesperpixel} bands')
-        tag = page.tags.get(ORIENTATION)
+        tag = page.tags.get(EXIF_ORIENTATION)
         try:
             array = page.asarray() if page.photometric in SIMPLE else None
         except ValueError:  # a compression that tifffile leaves to imagecodecs, but OpenCV knows

@@ -14,7 +14,7 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from leopart_mm.datasets.deep_colour import GDAL_NODATA, decode_deep, is_deep_colour, is_tiff
+from leopart_mm.datasets.deep_colour import EXIF_ORIENTATION, GDAL_NODATA, decode_deep, is_deep_colour, is_tiff
 from leopart_mm.files import printable
 
 # First what is most common: it is tried first where a list names ids. Pillow's readers of films, vector graphics and
@@ -31,7 +31,6 @@ MORE_FORMATS = {
     **dict.fromkeys(('.mp4', '.mov', '.avi', '.mkv'), 'cut the film into frames first (ffmpeg -i film.mp4 %06d.jpg)'),
 }
 BYTE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.webp', '.gif', '.bmp')  # never more than 8 bits
-EXIF_ORIENTATION = 0x0112
 QUANTILES = (0.5, 99.5)  # percent
 JPEG_START, JPEG_END, PROGRESSIVE = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xc2'
 

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from leopart_mm.datasets.image_reading import EXIF_ORIENTATION
+from leopart_mm.datasets.deep_colour import EXIF_ORIENTATION, upright
 from leopart_mm.files import printable
 
 CONVERTER = 'tools/dataset_converters/colour_masks.py'
@@ -116,9 +116,7 @@ def _turned_as(mask: np.ndarray, image_path: str) -> np.ndarray | None:
         return None
     if orientation not in range(2, 9):
         return None
-    tagged = Image.fromarray(mask)
-    tagged.getexif()[EXIF_ORIENTATION] = orientation
-    return np.asarray(ImageOps.exif_transpose(tagged))
+    return np.ascontiguousarray(upright(mask, orientation))
 
 
 def nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

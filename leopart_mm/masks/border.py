@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
-from leopart_mm.geometry.patch_grid import content_groups
 from leopart_mm.masks.attention import drop_small_components
 from leopart_mm.masks.sources import MaskInputs, MaskSource
 
@@ -62,18 +61,19 @@ class BorderContrastMasks(MaskSource):
         return dict(maps=True)
 
     def __call__(self, inputs: MaskInputs) -> Tensor:
-        """Masks on the patch grid, from the cells of each image alone; an even image has no foreground.
+        """Masks on the patch grid, see `MaskInputs.cut`; an even image has no foreground.
 
         Raises:
             ValueError: If there are no features.
         """
         if inputs.features is None:
             raise ValueError('The batch holds no features, of which BorderContrastMasks makes masks.')
-        masks = torch.zeros(len(inputs), *inputs.grid, device=inputs.features.device)
-        for members, (rows, columns, _) in content_groups(inputs.extents, inputs.grid):
-            contrast = border_contrast(inputs.features[members, :, rows, columns], self.share)
-            cuts = [threshold_otsu(image.cpu().numpy()) if image.max() > image.min() else float('inf')
-                    for image in contrast]
-            cut = contrast > contrast.new_tensor(cuts)[:, None, None]
-            masks[members, rows, columns] = drop_small_components(cut.float()[:, None], self.min_component)[:, 0]
-        return masks
+        return inputs.cut(inputs.features, self._cut)
+
+    def _cut(self, features: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, 1, h, w)."""
+        contrast = border_contrast(features, self.share)
+        cuts = [threshold_otsu(image.cpu().numpy()) if image.max() > image.min() else float('inf')
+                for image in contrast]
+        marked = contrast > contrast.new_tensor(cuts)[:, None, None]
+        return drop_small_components(marked.float()[:, None], self.min_component)

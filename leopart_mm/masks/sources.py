@@ -3,8 +3,9 @@
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ class MaskInputs:
         """Rows and columns of the grid with pixels of image `index`; see `content_of`."""
         return content_of(self.extents[index], self.grid)
 
+    def cut(self, maps: Tensor, rule: Callable[[Tensor], Tensor]) -> Tensor:
+        """Masks of the images, each from its own cells alone: what a batch pads does not change a mask.
+
+        Args:
+            maps: (B, C, h, w).
+            rule: (N, C, h_i, w_i), the cells of images of one size -> (N, 1, h_i, w_i), 0 and 1.
+
+        Returns:
+            (B, h, w) float, 0 in padding.
+        """
+        masks = torch.zeros(len(self), *self.grid, device=maps.device)
+        for members, (rows, columns, _) in content_groups(self.extents, self.grid):
+            masks[members, rows, columns] = rule(maps[members, :, rows, columns])[:, 0]
+        return masks
+
 
 class MaskSource(ABC):
     """Gives each image a mask, without looking at a label."""
@@ -106,7 +122,7 @@ class AttentionMasks(MaskSource):
         return dict(attention=True)
 
     def __call__(self, inputs: MaskInputs) -> Tensor:
-        """Masks on the patch grid, from the cells of each image alone: what a batch pads does not change a mask.
+        """Masks on the patch grid; see `MaskInputs.cut`.
 
         Raises:
             ValueError: If there is no attention.
@@ -116,10 +132,7 @@ class AttentionMasks(MaskSource):
             raise ValueError('The batch holds no attention of the class token: use a backbone with forward_dense, such '
                              'as leopart_mm.DenseViT, or MaskFiles.')
         attention = attention.mean(dim=1).view(-1, 1, *inputs.grid)
-        masks = torch.zeros(len(attention), *inputs.grid, device=attention.device)
-        for members, (rows, columns, _) in content_groups(inputs.extents, inputs.grid):
-            masks[members, rows, columns] = attention_foreground(attention[members, :, rows, columns],
-                                                                 **self.options)[:, 0]
+        masks = inputs.cut(attention, partial(attention_foreground, **self.options))
         if self.save_dir is not None:
             save_masks(self.save_dir, masks, inputs)
         return masks
