@@ -36,8 +36,8 @@ def compare(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[
 
     Returns:
         ``outcome``: 'better', 'worse' or 'no clear change'; ``score``: the change in units of its noise, mean over the
-        numbers without a limit, by which two trainings can be ranked; ``text``: a sentence; ``lines``: further sentences; ``table``:
-        rows of text, header first.
+        numbers without a limit, by which two trainings can be ranked; ``text``: a sentence; ``lines``: further
+        sentences; ``table``: rows of text, header first.
 
     Raises:
         ValueError: If the two do not hold the same numbers of the same number of images.

@@ -56,7 +56,7 @@ class VerdictHook(Hook):
         ValueError: If `images` is below the number that a verdict takes, or `checks` or `patience` below 1.
     """
 
-    priority = 'BELOW_NORMAL'  # after the teacher has followed, before the page and the checkpoint
+    priority = 'BELOW_NORMAL'  # before the page and the checkpoint of the same step
 
     def __init__(self, images: int = 64, size: int | None = None, seed: int = 0, backbone: str = 'backbone',
                  checks: int | None = None, patience: int | None = 2) -> None:
