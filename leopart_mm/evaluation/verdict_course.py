@@ -33,6 +33,15 @@ def best_step(checks: Sequence[Mapping[str, Any]]) -> int:
     return max(better, key=lambda one: (one['score'], -one['step']))['step'] if better else START
 
 
+def kept_step(checks: Sequence[Mapping[str, Any]], patience: int) -> int:
+    """The step whose weights to keep in the end: `best_step`, but the start where the training has become worse.
+
+    A training that ends worse began its way there with its first steps, and what called them better near the start
+    agrees with mIoU only weakly (docs/verdict.md, the case that nobody was told of).
+    """
+    return START if has_become_worse(checks, patience) else best_step(checks)
+
+
 def has_become_worse(checks: Sequence[Mapping[str, Any]], patience: int) -> bool:
     """Whether the last `patience` checks were all called worse than the start.
 
@@ -42,27 +51,30 @@ def has_become_worse(checks: Sequence[Mapping[str, Any]], patience: int) -> bool
     return len(checks) >= patience and all(one['outcome'] == WORSE for one in checks[-patience:])
 
 
-def course_words(checks: Sequence[Mapping[str, Any]], total: int, file: str) -> list[str]:
+def course_words(checks: Sequence[Mapping[str, Any]], total: int, patience: int, file: str) -> list[str]:
     """What the checks led to, in sentences.
 
     Args:
         checks: See `check`.
         total: Steps of the whole run; with the last check before it, the run was stopped.
+        patience: Number of checks in a row after which the training has become worse.
         file: The file of the kept weights.
     """
-    lines = []
+    lines, better = [], [one for one in checks if one['outcome'] == BETTER]
     if checks[-1]['step'] < total:
         in_a_row = len(list(takewhile(lambda one: one['outcome'] == WORSE, reversed(checks))))
         lines.append(f'Stopped early, after step {checks[-1]["step"]} of {total}: the last {in_a_row} '
                      f'{"checks" if in_a_row > 1 else "check"} called the features worse than before training.')
-    best = best_step(checks)
-    if best == START:
-        lines.append(f'Kept: the start. At none of {len(checks)} checks were the features better than before training '
-                     f'beyond noise, so {file} holds the weights that training began from.')
+    best, holds = kept_step(checks, patience), f'so {file} holds the weights that training began from.'
+    if best != START:
+        lines.append(f'Kept: {file}, the weights after step {best} of {total}, the clearest of {len(better)} of '
+                     f'{len(checks)} checks that called the features better than before training.')
+    elif better:
+        lines.append(f'Kept: the start. The training has become worse, and what earlier checks called better is not '
+                     f'trusted either, {holds}')
     else:
-        lines.append(f'Kept: {file}, the weights after step {best} of {total}, the clearest of '
-                     f'{sum(one["outcome"] == BETTER for one in checks)} of {len(checks)} checks that called the '
-                     'features better than before training.')
+        lines.append(f'Kept: the start. At none of {len(checks)} checks were the features better than before training '
+                     f'beyond noise, {holds}')
     return lines
 
 

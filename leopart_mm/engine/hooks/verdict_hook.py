@@ -1,5 +1,6 @@
 """VerdictHook: are the features better after the training than before? Said without labels, in words."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,24 @@ from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.evaluation.feature_numbers import VERDICT_NUMBERS, feature_numbers
 from leopart_mm.evaluation.image_views import sample_evenly, see_twice
 from leopart_mm.evaluation.verdict import MIN_IMAGES, compare
-from leopart_mm.evaluation.verdict_course import START, best_step, check, course_table, course_words, has_become_worse
+from leopart_mm.evaluation.verdict_course import (
+    START,
+    best_step,
+    check,
+    course_table,
+    course_words,
+    has_become_worse,
+    kept_step,
+)
 from leopart_mm.evaluation.verdict_study import evidence
+from leopart_mm.files import write_whole
 from leopart_mm.registry import HOOKS
 
 LARGEST = 224  # pixels; larger images cost minutes on a CPU
 # In the message hub, hence in checkpoints: a resumed run compares with the true start, and goes on counting.
 BEFORE, CHECKS = 'verdict_before', 'verdict_checks'
-BEST = 'best_by_verdict.pth'
+BEST, FIRST = 'best_by_verdict.pth', 'before_training.pth'
+PATIENCE = 2
 Numbers = dict[str, list[float]]
 
 
@@ -37,9 +48,10 @@ class VerdictHook(Hook):
     labels. It takes seconds, disturbs neither random states nor the training, and gives the same words again for the
     same seed. The words are logged and stand on the page of the training (`TrainingPageHook`).
 
-    With `checks` it also measures while the training runs. ``<work_dir>/best_by_verdict.pth`` then always holds the
-    weights that were clearest better than the start, or the start itself while none were, and the training ends early
-    when it has become worse. This state lies in checkpoints, so that a resumed run does what an uninterrupted one does.
+    With `checks` it also measures while the training runs. ``<work_dir>/best_by_verdict.pth`` then holds the weights
+    that were clearest better than the start, or the start itself while none were. When it has become worse, the
+    training ends early, and the file holds the start. This state lies in checkpoints, so that a resumed run does what
+    an uninterrupted one does. ``before_training.pth`` beside it is always the start.
 
     Args:
         images: Number of training images that are looked at. Defaults to 64.
@@ -50,7 +62,7 @@ class VerdictHook(Hook):
         checks: Number of measurements while the training runs, evenly spaced, the last one at its end. None (default):
             only one after the training, and no file of the best weights.
         patience: The training ends early when this many checks in a row were worse than the start. None: it never
-            does. Defaults to 2.
+            does, and two worse ones at the end count. Defaults to 2.
 
     Raises:
         ValueError: If `images` is below the number that a verdict takes, or `checks` or `patience` below 1.
@@ -59,7 +71,7 @@ class VerdictHook(Hook):
     priority = 'BELOW_NORMAL'  # before the page and the checkpoint of the same step
 
     def __init__(self, images: int = 64, size: int | None = None, seed: int = 0, backbone: str = 'backbone',
-                 checks: int | None = None, patience: int | None = 2) -> None:
+                 checks: int | None = None, patience: int | None = PATIENCE) -> None:
         if images < MIN_IMAGES:
             raise ValueError(f'VerdictHook: images={images} must be at least {MIN_IMAGES}.')
         for name, value in dict(checks=checks, patience=patience).items():
@@ -83,7 +95,8 @@ class VerdictHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Keep the start; not before the first step, when it is certain that no other run uses the folder."""
         if self.interval is not None and runner.iter == 0:
-            self._keep(runner, START)
+            self._keep(runner, START, FIRST)
+            self._take_start(runner)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Measure, keep what is best, and end a training that has become worse."""
@@ -116,8 +129,11 @@ class VerdictHook(Hook):
                 return
         verdict = compare(before, after)
         if self.found:
-            verdict['lines'] = [*course_words(self.found, runner.max_iters, str(Path(runner.work_dir) / BEST)),
-                                *verdict['lines']]
+            patience = self.patience or PATIENCE
+            if kept_step(self.found, patience) != best_step(self.found):
+                self._take_start(runner)
+            words = course_words(self.found, runner.max_iters, patience, str(Path(runner.work_dir) / BEST))
+            verdict['lines'] = [*words, *verdict['lines']]
             verdict['course'] = course_table(before, self.found)
         verdict['lines'].append(evidence())
         runner.message_hub.update_info(VERDICT, verdict)
@@ -137,11 +153,21 @@ class VerdictHook(Hook):
                            f'{found["outcome"]}.')
         return found
 
-    def _keep(self, runner: Runner, step: int) -> None:
-        """Write the weights as they are to the file of the best ones."""
+    def _keep(self, runner: Runner, step: int, name: str = BEST) -> None:
+        """Write the weights as they are."""
         make_saving_atomic(runner)
-        runner.save_checkpoint(runner.work_dir, BEST, save_optimizer=False, save_param_scheduler=False, by_epoch=False,
+        runner.save_checkpoint(runner.work_dir, name, save_optimizer=False, save_param_scheduler=False, by_epoch=False,
                                meta=dict(iter=step))
+
+    def _take_start(self, runner: Runner) -> None:
+        """Let the file of the best weights hold those of the start."""
+        first = Path(runner.work_dir) / FIRST
+        if is_main_process() and not first.is_file():  # a run resumed in another folder
+            runner.logger.warning(f'{first} is missing, so {BEST} cannot be made to hold the weights from before this '
+                                  'training: take those that it began from.')
+        elif is_main_process():
+            with write_whole(first.with_name(BEST), flush=True) as temporary:
+                shutil.copyfile(first, temporary)
 
     def _stop_if_worse(self, runner: Runner) -> None:
         if self.patience is not None and has_become_worse(self.found, self.patience):

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from leopart_mm.datasets.sample import write_sample
 from leopart_mm.engine.console_runner import ConsoleRunner
 from leopart_mm.engine.hooks import VerdictHook
-from leopart_mm.engine.hooks.verdict_hook import BEST, CHECKS
+from leopart_mm.engine.hooks.verdict_hook import BEST, CHECKS, FIRST
 from tests.distributed import run_distributed
 from tests.engine.hooks.test_training_page_hook import KillAfter
 from tests.engine.test_resume import Killed
@@ -71,13 +71,14 @@ def same(one, other):
 
 
 def test_a_training_that_becomes_worse_stops_and_keeps_the_start(data, tmp_path):
-    """Checks after steps 1, 2, 3 ...: not worse, worse, worse: it ends after step 3 of 6."""
-    hook = ScriptedVerdictHook({2: -.2, 3: -.2}, checks=6)
+    """Checks after steps 1, 2, 3 ...: better, worse, worse: it ends after step 3 of 6, and the first is not trusted."""
+    hook = ScriptedVerdictHook({1: .1, 2: -.2, 3: -.2}, checks=6)
     runner = train(data, tmp_path, hook)
     assert runner.iter == 3
     assert hook.asked == [0, 1, 2, 3]  # the verdict at the end takes the last check's numbers
     step, kept = weights(tmp_path / BEST)
     assert step == 0
+    assert same(kept, weights(tmp_path / FIRST)[1])
     start = ConsoleRunner.from_cfg(config(data, tmp_path / 'start')).model.state_dict()
     assert kept.keys() == start.keys()
     page, log = (tmp_path / 'training.html').read_text(), next(tmp_path.glob('*/*.log')).read_text()
@@ -153,9 +154,10 @@ def test_two_processes_do_what_one_does(data, tmp_path):
     """Only the first measures; both stop at the same step."""
     one = train(data, tmp_path / 'one', ScriptedVerdictHook({1: .2, 2: -.2, 3: -.2}, checks=6))
     first, second = run_distributed(on_two, 2, data, tmp_path / 'two')
+    assert sorted(file.name for file in (tmp_path / 'two').glob('b*.pth')) == [FIRST, BEST]
     assert first[:2] == second[:2] == (one.iter, one.message_hub.get_info(CHECKS)) == (3, first[1])
     assert (first[2], second[2]) == (4, 0)
     (step, two), (_, single) = weights(tmp_path / 'two' / BEST), weights(tmp_path / 'one' / BEST)
-    assert step == 1
+    assert step == 0  # it was better after step 1, and has become worse
     for name, value in single.items():
         torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3)
