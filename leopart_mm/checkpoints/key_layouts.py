@@ -11,7 +11,7 @@ the heads beside it (`HEAD_LAYOUTS`): NeCo's files are DINOv2's backbone with Le
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -54,10 +54,11 @@ class KeyLayout:
     gated: Rules = ()
     aliases: Rules = ()
 
-    def to_timm(self, state: State) -> State:
-        """Rename foreign keys to timm's."""
+    def to_timm(self, state: State, own: Container[str] = ()) -> State:
+        """Rename foreign keys to timm's; those of `own`, the names that the network itself has, stay as they are."""
         rules = self.gated + self.rules
-        return {_rename(_rename(key, self.aliases), rules): value for key, value in state.items()}
+        return {key if key in own else _rename(_rename(key, self.aliases), rules): value
+                for key, value in state.items()}
 
     def from_timm(self, state: State) -> State:
         """Rename timm's keys to the foreign ones."""
@@ -105,6 +106,12 @@ def _has(pattern: str) -> Sign:
     return lambda keys: any(re.match(pattern, key) for key in keys)
 
 
+def _is_eva(keys: set[str]) -> bool:
+    """timm's Eva scales layers by `gamma_1`, as DeiT-3's own files do; these have positions and biases of qkv."""
+    return any(re.match(r'blocks\.0\.attn\.(?:q_bias|q_proj\.)', key) for key in keys) or (
+        'blocks.0.gamma_1' in keys and not {'pos_embed', 'blocks.0.attn.qkv.bias'} <= keys)
+
+
 def _is_dinov2(keys: set[str]) -> bool:
     return 'register_tokens' in keys or ('mask_token' in keys and any('.ls1.gamma' in key for key in keys))
 
@@ -135,6 +142,7 @@ DINOV2 = KeyLayout(
     'DINOv2', _is_dinov2,
     gated=(('blocks.{i}.mlp.w12.', 'blocks.{i}.mlp.fc1.'), ('blocks.{i}.mlp.w3.', 'blocks.{i}.mlp.fc2.')),
     aliases=(('blocks.{chunk}.{i}.', 'blocks.{i}.'), ))  # training files cut the blocks into chunks
+EVA = KeyLayout('timm Eva', _is_eva, aliases=(('fc_norm.', 'norm.'), ))  # which has one of the two
 DEIT3 = KeyLayout('DeiT-3', _has(r'blocks\.\d+\.gamma_1'), (('blocks.{i}.gamma_{n}', 'blocks.{i}.ls{n}.gamma'), ))
 POOLED = KeyLayout('timm with pooling before the norm', lambda keys: 'fc_norm.weight' in keys and
                    'norm.weight' not in keys, (('fc_norm.', 'norm.'), ))
@@ -144,7 +152,7 @@ MAE = KeyLayout('MAE', lambda keys: 'decoder_pos_embed' in keys)
 DINO = KeyLayout('DINO', _has(r'head\.last_layer\.|head\.mlp\.\d+\.'))
 TIMM = KeyLayout('timm')
 
-BACKBONE_LAYOUTS: list[KeyLayout] = [MMSEG, MMPRETRAIN, DINOV2, DEIT3, POOLED, MAE, DINO, TIMM]
+BACKBONE_LAYOUTS: list[KeyLayout] = [MMSEG, MMPRETRAIN, DINOV2, EVA, DEIT3, POOLED, MAE, DINO, TIMM]
 
 
 

@@ -115,7 +115,7 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
     state, layout = found.state, spec.kind.name
     if spec.kind is VIT:
         key_layout = find_layout(state)
-        state, layout = key_layout.to_timm(state), key_layout.name
+        state, layout = key_layout.to_timm(state, spec.shapes), key_layout.name
     report = LoadReport(name, found.prefix, layout, num_outside=found.num_outside)
     if spec.grid is not None and 'pos_embed' in state:
         report.grid = fit_tokens(state, spec.num_prefix_positions, spec.grid, name)
@@ -151,7 +151,8 @@ def _compare(state: State, spec: NetworkSpec, report: LoadReport) -> None:
         else:
             report.matched.append(name)
     for name in sorted(state.keys() - spec.shapes.keys()):
-        (report.unexpected if spec.kind.keys.match(name) else report.ignored).append(name)
+        known = spec.kind.keys.match(name) and not spec.kind.heads.match(name)
+        (report.unexpected if known else report.ignored).append(name)
 
 
 def _same_width(a: tuple[int, ...], b: tuple[int, ...]) -> bool:

@@ -33,18 +33,20 @@ class NetworkKind:
         anchors: Names of tensors that mark such a network, in timm's words for a ViT; what precedes them is its prefix.
         keys: Fits the names of the backbone's own tensors; other names under the prefix are heads and the like.
         stem: The first convolution, whose shape tells width, image bands and patch size.
+        heads: Fits those of `keys` that a network may lack: its pooling.
     """
 
     name: str
     anchors: tuple[str, ...]
     keys: re.Pattern
     stem: str
+    heads: re.Pattern = re.compile(r'(?!)')
 
 
 VIT = NetworkKind(
     'ViT', ('patch_embed.proj.weight', 'cls_token'),
-    re.compile(r'(cls_token|dist_token|reg_token|pos_embed)$|(patch_embed|norm_pre|blocks|norm)\.'),
-    'patch_embed.proj.weight')
+    re.compile(r'(cls_token|dist_token|reg_token|pos_embed|rope\.freqs)$|(patch_embed|norm_pre|blocks|norm|attn_pool)\.'),
+    'patch_embed.proj.weight', heads=re.compile(r'attn_pool\.'))
 RESNET = NetworkKind(
     'ResNet', ('layer1.0.conv1.weight', ), re.compile(r'layer\d+\.'), 'conv1.weight')  # docs/methods/leopart.md §13
 

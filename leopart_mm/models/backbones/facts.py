@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import timm
 import torch
+from torch import nn
 
 from leopart_mm.checkpoints.sources import HUB_SCHEMES, TIMM_SCHEME, URL_SCHEMES
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
@@ -62,7 +63,7 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
     with torch.device('meta'):
         vit = build_timm_vit(arch)
     mean, std = colour_statistics(arch)
-    return BackboneFacts(arch, vit.embed_dim, len(vit.blocks), vit.patch_embed.patch_size[0], vit.num_reg_tokens, mean,
+    return BackboneFacts(arch, vit.embed_dim, len(vit.blocks), vit.patch_embed.patch_size[0], _registers(vit), mean,
                          std, _position_mode(arch))
 
 
@@ -84,7 +85,7 @@ def weights_arch(source: str) -> str | None:
     if source.startswith(TIMM_SCHEME):
         return source.removeprefix(TIMM_SCHEME) or None
     if source.startswith(URL_SCHEMES):
-        return next((name for name in timm.list_pretrained(['vit_*', 'deit*'])
+        return next((name for name in timm.list_pretrained(['vit_*', 'deit*', 'eva*'])
                      if timm.get_pretrained_cfg(name).url == source), None)
     is_known = _pretrained_cfg(source) is not None or ('.' not in source and timm.is_model(source))
     return source if is_known else None
@@ -132,6 +133,10 @@ def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
         return None, None
     mean, std = found.pop()
     return _to_bytes(mean), _to_bytes(std)
+
+
+def _registers(vit: nn.Module) -> int:
+    return 0 if (token := getattr(vit, 'reg_token', None)) is None else token.shape[1]
 
 
 def _to_bytes(colour: Colour) -> Colour:

@@ -8,7 +8,8 @@ from torch import nn
 class FreezableBlocks:
     """Mixin for a transformer module with `blocks`: freezes its beginning, or all but chosen blocks.
 
-    The module says by `stem_modules()` and `stem_parameters()` what precedes the blocks, and by `norm` what follows.
+    The module says by `stem_modules()` and `stem_parameters()` what precedes the blocks, by `norm` what follows, and by
+    `unused_modules()` what is frozen in any case.
     """
 
     def stem_modules(self) -> list[nn.Module]:
@@ -18,6 +19,10 @@ class FreezableBlocks:
     def stem_parameters(self) -> list[nn.Parameter]:
         """Parameters of the module itself (tokens, positions)."""
         raise NotImplementedError
+
+    def unused_modules(self) -> list[nn.Module]:
+        """Modules that no loss reaches."""
+        return []
 
     def freeze(self, frozen_stages: int, trainable_blocks: int | Sequence[int] | None) -> None:
         """Freeze parts of the network.
@@ -76,10 +81,11 @@ class FreezableBlocks:
         return set(self.check_blocks(blocks))
 
     def _frozen_modules(self) -> list[nn.Module]:
+        unused = self.unused_modules()
         if self.trainable_blocks is not None:
             frozen = [block for index, block in enumerate(self.blocks) if index not in self.trainable_blocks]
-            return [*self.stem_modules(), *frozen, self.norm]
+            return [*self.stem_modules(), *frozen, self.norm, *unused]
         if self.frozen_stages < 0:
-            return []
-        modules = [*self.stem_modules(), *self.blocks[:self.frozen_stages]]
+            return unused
+        modules = [*self.stem_modules(), *self.blocks[:self.frozen_stages], *unused]
         return [*modules, self.norm] if self.frozen_stages == len(self.blocks) else modules
