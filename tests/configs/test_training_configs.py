@@ -103,7 +103,7 @@ def tiny(cfg):
     if backbone['type'] == 'leopart_mm.DenseViT':
         backbone.update(checkpoint=None, model_kwargs=dict(
             img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2))
-        if 'reg4' not in backbone['arch']:
+        if not re.search('reg4|dinov3', backbone['arch']):
             backbone['arch'] = 'vit_tiny_patch16_224'
     else:
         backbone.update(checkpoint=None, depth=18, base_channels=8, stem_channels=8)

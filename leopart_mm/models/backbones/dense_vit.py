@@ -11,7 +11,7 @@ from leopart_mm.checkpoints.code_heads import KEYS, TOKENS
 from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
-from leopart_mm.models.backbones.facts import weights_arch, weights_colours
+from leopart_mm.models.backbones.facts import colour_statistics, named_weights, position_mode, weights_arch
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
@@ -21,7 +21,7 @@ from leopart_mm.models.backbones.qkv import block_qkv, class_query, class_token_
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
 from leopart_mm.registry import MODELS
 
-DEFAULT_ARCH = 'vit_small_patch16_224'
+DEFAULT_ARCH, DEFAULT_POSITIONS = 'vit_small_patch16_224', 'dino'
 FINAL_NORM_MODES = (True, False, 'last')
 FEATURE_MODES = (TOKENS, KEYS)
 CLASS_ATTENTION, QKV, CLASS_QUERY = 'class attention', 'qkv', 'class query'
@@ -57,7 +57,8 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             only on the map of the last block; False: nowhere.
         features: What the maps hold: 'tokens', the output of a block, or 'keys', those of its attention with the heads
             side by side, without any norm (STEGO's feature type "KK", docs/methods/primaps.md §13).
-        pos_interp: 'dino' or 'timm', see `resize_positions`. Use what the weights were trained with.
+        pos_interp: 'dino' or 'timm', see `resize_positions`. None: what the weights were trained with, where
+            `checkpoint` or `arch` names weights of timm or an Eva, else 'dino'.
         size_mode: 'pad' (default), 'resize' or 'drop', see `fit_to_patches`. With 'pad' and 'resize' a map has
             ceil(H/p) x ceil(W/p) cells, with 'drop' floor.
         drop_path_rate: Stochastic depth of the last block; the rate grows linearly over depth from 0.
@@ -91,7 +92,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                  drop_registers: bool = False,
                  out_indices: int | Sequence[int] = (-1, ),
                  final_norm: bool | str = True,
-                 pos_interp: str = 'dino',
+                 pos_interp: str | None = None,
                  size_mode: str = 'pad',
                  drop_path_rate: float = 0.,
                  frozen_stages: int = -1,
@@ -103,7 +104,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                  in_chans: int = 3,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
-        check_position_mode(pos_interp)
+        check_position_mode(pos_interp or DEFAULT_POSITIONS)
         check_size_mode(size_mode)
         if final_norm not in FINAL_NORM_MODES:
             raise ValueError(f"final_norm={final_norm!r} is unknown. Allowed: True, False, 'last'.")
@@ -111,8 +112,9 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             raise ValueError(f'features={features!r} is unknown. Allowed: {", ".join(map(repr, FEATURE_MODES))}.')
         self.arch: str = arch or (weights_arch(checkpoint) if is_remote(checkpoint or '') else None) or DEFAULT_ARCH
         vit = build_timm_vit(self.arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
-        self.mean, self.std = weights_colours(checkpoint, self.arch)
-        self.pos_interp = pos_interp
+        weights = named_weights(checkpoint, self.arch)
+        self.mean, self.std = colour_statistics(weights)
+        self.pos_interp = pos_interp or position_mode(weights) or DEFAULT_POSITIONS
         self.size_mode = size_mode
         self.final_norm = final_norm
         self.features = features

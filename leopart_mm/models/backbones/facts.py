@@ -64,7 +64,7 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
         vit = build_timm_vit(arch)
     mean, std = colour_statistics(arch)
     return BackboneFacts(arch, vit.embed_dim, len(vit.blocks), vit.patch_embed.patch_size[0], _registers(vit), mean,
-                         std, _position_mode(arch))
+                         std, position_mode(arch))
 
 
 def weights_arch(source: str) -> str | None:
@@ -91,15 +91,18 @@ def weights_arch(source: str) -> str | None:
     return source if is_known else None
 
 
-def weights_colours(checkpoint: str | None, arch: str) -> tuple[Colour | None, Colour | None]:
-    """RGB mean and standard deviation (0..255) of the weights that a checkpoint, or else the tag of an arch, names."""
+def named_weights(checkpoint: str | None, arch: str) -> str:
+    """The timm name of the weights that a checkpoint names, with tag where it tells; else `arch`.
+
+    Nothing is looked up: building a network needs no connection.
+    """
     if checkpoint is None:
-        return colour_statistics(arch)
-    if checkpoint.startswith(HUB_SCHEMES):  # no look-up: building a network needs no connection
-        return colour_statistics(_timm_repository(checkpoint) or arch)
+        return arch
+    if checkpoint.startswith(HUB_SCHEMES):
+        return _timm_repository(checkpoint) or arch
     if checkpoint.startswith(TIMM_SCHEME):
-        return colour_statistics(_with_default_tag(weights_arch(checkpoint) or arch))
-    return colour_statistics((weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch)
+        return _with_default_tag(weights_arch(checkpoint) or arch)
+    return (weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch
 
 
 def weights_position_mode(source: str | None, arch: str | None = None) -> str:
@@ -143,8 +146,14 @@ def _to_bytes(colour: Colour) -> Colour:
     return tuple(round(255 * value, 4) for value in colour)
 
 
-def _position_mode(arch: str) -> str | None:
+def position_mode(arch: str) -> str | None:
+    """How the authors of the weights that an arch names resize position embeddings; None if no weights are named.
+
+    Those of timm's Eva (EVA-02, Perception Encoder, RoPE-ViT) are resized as timm does; DINOv3 has none.
+    """
     base, _, tag = arch.partition('.')
+    if timm.models.is_model_in_modules(base, {'eva'}):
+        return 'timm'
     if _pretrained_cfg(arch) is None or not tag:
         return None
     is_dino = tag == 'dino' or ('dinov2' in base and '_reg' not in base)
