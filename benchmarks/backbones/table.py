@@ -118,15 +118,14 @@ def main(args: argparse.Namespace) -> int:
         raise SystemExit(f'Not in FAMILIES: {", ".join(sorted(unknown))}.')
     begin, failed = time.time(), []
     for name in args.names or ARCHS:
-        rows = read_rows(args.page)
-        if args.missing and name in rows:
+        if args.missing and name in read_rows(args.page):
             continue
         if args.minutes is not None and time.time() - begin > 60 * args.minutes:
             break
         found = check(name)
-        rows[name] = cells_of(found)
-        write_text_whole(args.page, render(rows))
-        print(' '.join(rows[name]), flush=True)
+        row = cells_of(found)
+        write_text_whole(args.page, render({**read_rows(args.page), name: row}))  # another run may have written to it
+        print(' '.join(row), flush=True)
         failed += [] if found.equal else [name]
     if failed:
         print(f'DIFFERENT from timm: {", ".join(failed)}')

@@ -375,8 +375,11 @@ def test_every_plain_timm_vit_equals_timm():
     (dict(arch='vit_small_patch14_dinov2', checkpoint='timm://vit_small_patch14_reg4_dinov2', drop_registers=True),
      (123.675, 116.28, 103.53)),
     (dict(arch='vit_small_patch16_224', checkpoint='hf-hub:someone/something'), None),  # and is not looked up
+    (dict(arch='vit_small_patch16_dinov3.lvd1689m'), (123.675, 116.28, 103.53)),
 ])
 def test_colour_statistics_of_the_weights(options, mean):
     vit = DenseViT(**options, model_kwargs=dict(depth=1))
     assert vit.mean == mean
+    dino = '.dino' in f'{options}' or not any(word in f'{options}' for word in ('augreg', 'reg4', 'dinov3'))
+    assert vit.pos_interp == ('dino' if dino else 'timm')
     assert (vit.embed_dims, vit.arch.partition('.')[0][:9]) == (384, 'vit_small')
