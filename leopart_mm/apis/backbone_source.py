@@ -11,7 +11,6 @@ from leopart_mm.apis.checkpoint_config import config_of, has_config
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.models.backbones import DenseViT
-from leopart_mm.models.backbones.facts import weights_position_mode
 from leopart_mm.registry import MODELS
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -53,7 +52,7 @@ class BackboneSource:
             raise ValueError(f'The architecture of {source} is unknown: name it (--arch vit_small_patch16_224, timm\'s '
                              'name).')
         if config is None:
-            network = DenseViT(arch, checkpoint=source, pos_interp=weights_position_mode(source, arch))
+            network = DenseViT(arch, checkpoint=source)
         else:
             with DefaultScope.overwrite_default_scope('mmseg'):
                 network = MODELS.build(dict(config, checkpoint=source))

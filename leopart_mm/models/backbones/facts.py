@@ -105,19 +105,6 @@ def named_weights(checkpoint: str | None, arch: str) -> str:
     return (weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch
 
 
-def weights_position_mode(source: str | None, arch: str | None = None) -> str:
-    """'dino' or 'timm': how the authors of the weights that a place or an arch names resize position embeddings.
-
-    As with `backbone_facts`, an arch goes before the place; where nothing is known, it is 'dino' (see `DenseViT`).
-
-    >>> weights_position_mode('timm://vit_base_patch16_224.mae'), weights_position_mode('weights/dino.pth')
-    ('timm', 'dino')
-    """
-    source = source or ''
-    named = arch or weights_arch(source) or ''
-    return _position_mode(_with_default_tag(named) if source.startswith(TIMM_SCHEME) else named) or 'dino'
-
-
 def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
     """RGB mean and standard deviation (0..255) of the weights that an arch names.
 

@@ -5,8 +5,8 @@ import doctest
 import pytest
 import timm
 
-from leopart_mm.models.backbones import facts
-from leopart_mm.models.backbones.facts import BackboneFacts, backbone_facts, weights_position_mode
+from leopart_mm.models.backbones import DenseViT, facts
+from leopart_mm.models.backbones.facts import BackboneFacts, backbone_facts
 
 IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 HALF = dict(mean=(127.5, ) * 3, std=(127.5, ) * 3)
@@ -75,8 +75,9 @@ def test_examples():
 @pytest.mark.parametrize(('source', 'arch', 'expected'), [
     ('timm://vit_tiny_patch16_224', None, 'timm'), ('timm://vit_small_patch16_224.dino', None, 'dino'),
     (DINO_URL, None, 'dino'), ('weights.pth', 'vit_tiny_patch16_224.augreg_in21k_ft_in1k', 'timm'),
-    ('weights.pth', 'vit_tiny_patch16_224', 'dino'), (None, None, 'dino')])
+    ('weights.pth', 'vit_tiny_patch16_224', 'dino'), (None, None, 'dino'),
+    ('weights.pth', 'eva02_tiny_patch14_224', 'timm')])
 def test_the_position_mode_of_weights_is_that_of_their_facts(source, arch, expected):
-    assert weights_position_mode(source, arch) == expected
+    assert DenseViT(arch, dict(depth=1), source).pos_interp == expected
     if source is not None and (arch or source.startswith(('timm', 'http'))):
         assert (backbone_facts(source, arch or '').pos_interp or 'dino') == expected
