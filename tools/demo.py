@@ -4,8 +4,8 @@
 A few times, with other random numbers each: overclustering with tools/test.py, fine-tuning with Leopart through
 tools/train.py, overclustering again. Then, with the first fine-tuned network: the unsupervised chain is fitted, and
 tools/segment_folder.py segments new scenes with it. Writes report.html (open it), segments/ with the page where
-clusters get names, and summary.json below --work-dir. The runs start from random weights, each from others, or with
---start FILE from the network that tools/pretrain_sample.py makes of other scenes.
+clusters get names, and summary.json below --work-dir. The runs start from the small network that comes with leopart_mm
+(docs/sample_network.md), or with `--start random` from random weights, each run from others.
 """
 
 import argparse
@@ -31,6 +31,7 @@ CHAIN_CONFIG = CONFIGS / 'fully_unsup_vit-micro_sample.py'
 NUM_CLUSTERS = 50
 NEW_SCENES_SEED = 2  # the sample has 0, what the network was pretrained on 1
 STAGES = ('before', 'after')
+RANDOM = 'random'
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--images', type=int, default=400, help='sample images, a quarter of them for evaluation (400)')
     parser.add_argument('--size', type=int, default=128, help='side of a sample image in pixels (128)')
     parser.add_argument('--start', type=Path, metavar='FILE',
-                        help='weights that the runs start from, made by tools/pretrain_sample.py (random ones)')
+                        help="weights that the runs start from, or 'random' (the network that comes with leopart_mm)")
     parser.add_argument('--seeds', type=int, default=2, help='number of runs with other random numbers (2)')
     parser.add_argument('--new-images', type=int, default=48, help='new scenes to segment (48)')
     parser.add_argument('--iterations', type=int, help="training steps of a run (the config's)")
@@ -68,8 +69,9 @@ def run_step(name: str, work_dir: Path, *args: object, folder_option: str = '--w
 
 def start_weights(args: argparse.Namespace, seed: int) -> Path:
     """The file of weights that a run starts from; random ones are drawn and saved."""
-    if args.start is not None:
-        return args.start.resolve()
+    if str(args.start) != RANDOM:
+        from leopart_mm.datasets.sample import WEIGHTS
+        return (args.start or WEIGHTS).resolve()
     import torch
 
     from leopart_mm.engine.config import load_config
@@ -170,15 +172,19 @@ def sheet(data: Path, run: Path, count: int) -> np.ndarray:
     return stack(rows)
 
 
-def new_scenes_sheet(args: argparse.Namespace, segments: Path, columns: int = 4) -> np.ndarray:
-    """New scenes beside what the fitted chain makes of them, several pairs in a row."""
-    from leopart_mm.visualization.panels import row, stack
-    names = sorted(path.stem for path in (segments / 'overlays').glob('*.jpg'))[:2 * args.show]
-    pictures = [np.concatenate([np.asarray(Image.open(file).convert('RGB').resize((192, 192))) for file in (
-        args.work_dir / 'new_scenes' / 'JPEGImages' / f'{name}.jpg', segments / 'overlays' / f'{name}.jpg')], axis=1)
-        for name in names]
-    return stack([row({str(index): picture for index, picture in enumerate(pictures[first:first + columns])}, False)
-                  for first in range(0, len(pictures), columns)])
+def new_scenes_picture(args: argparse.Namespace, segments: Path, columns: int = 6, side: int = 192) -> np.ndarray:
+    """New scenes in rows, what the fitted chain makes of them below each: (H, W, 3) uint8 RGB."""
+    names = sorted(path.stem for path in (segments / 'overlays').glob('*.jpg'))[:2 * columns]
+    gap, rows = 8, []
+    for first in range(0, len(names), columns):
+        for folder in (args.work_dir / 'new_scenes' / 'JPEGImages', segments / 'overlays'):
+            pictures = np.full((len(names[:columns]), side + gap, side + gap, 3), 255, np.uint8)
+            for picture, name in zip(pictures, names[first:first + columns], strict=False):
+                image = Image.open(folder / f'{name}.jpg').convert('RGB').resize((side, side), Image.BICUBIC)
+                picture[:side, :side] = np.asarray(image)
+            rows.append(np.concatenate(pictures, axis=1)[:side + gap // 4, :-gap])
+        rows.append(np.full((gap, *rows[-1].shape[1:]), 255, np.uint8))
+    return np.concatenate(rows[:-1])
 
 
 def naming_page(segments: Path) -> Path:
@@ -195,7 +201,8 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
     rows.append(('mean', summary['miou_before'], summary['miou_after'],
                  f'{summary["miou_after"] - summary["miou_before"]:+.2f}'))
     first = args.work_dir / f'seed{summary["seeds"][0]["seed"]}'
-    start = 'randomly initialised' if args.start is None else f'started from {args.start}'
+    start = {RANDOM: 'randomly initialised', 'None': 'pretrained without labels on other scenes'}.get(
+        str(args.start), f'started from {args.start}')
     report = args.work_dir / 'report.html'
     html.write_page(
         report, 'leopart_mm: demo on generated scenes',
@@ -205,14 +212,15 @@ def write_report(args: argparse.Namespace, summary: dict, data: Path, iterations
         'The unsupervised chain was fitted on the sample with the first fine-tuned network: clusters, the foreground '
         'among them, and communities of clusters that touch. Nobody told it what there is, and nothing saw these '
         f'scenes before. mIoU of the chain on the {args.images // 4} validation scenes: {summary["miou_chain"]:.1f} %.',
-        html.figure(new_scenes_sheet(args, segments),
-                    'New scenes, and their segments. The attention of so small a network tells little of what is '
-                    'foreground, so parts of the background are segments too.'),
+        html.figure(new_scenes_picture(args, segments),
+                    'New scenes, and below each its segments: one colour is one community of clusters. Dark is what '
+                    'the chain takes for background.'),
         html.Markup(f'<p>Give the segments names: <a href="{naming_page(segments).relative_to(args.work_dir)}">'
                     'the page of the clusters</a>.</p>'),
         f'Before and after fine-tuning, the patch features of the {args.images // 4} validation scenes were also '
         f'clustered (K = {NUM_CLUSTERS}); every cluster is given to the class it is most precise for. {len(CLASSES)} '
-        'classes with the background.',
+        'classes with the background. The network that comes along has seen many such scenes, so fine-tuning adds '
+        'little to it; with --start random it is most of what you see.',
         html.heading('Overclustering mIoU in percent, before and after'),
         html.table(('run', 'before', 'after', 'gain'), rows),
         html.heading('Loss'),
@@ -246,10 +254,11 @@ def main(args: argparse.Namespace) -> None:
         miou_before=round(float(np.mean([run['miou_before'] for run in runs])), 2),
         miou_after=round(float(np.mean([run['miou_after'] for run in runs])), 2),
         miou_chain=round(chain, 2),
-        start='random' if args.start is None else str(args.start),
+        start='shipped' if args.start is None else str(args.start),
         seeds=runs,
         seconds=round(time.perf_counter() - begin, 1))
     report = write_report(args, summary, data, iterations, segments)
+    Image.fromarray(new_scenes_picture(args, segments)).save(args.work_dir / 'picture.jpg', quality=88)  # docs/demo.jpg
     write_text_whole(args.work_dir / 'summary.json', json.dumps(summary, indent=2) + '\n')
     print(f'mIoU {summary["miou_before"]:.1f} -> {summary["miou_after"]:.1f} % (mean of {args.seeds} runs) in '
           f'{summary["seconds"]:.0f} s. Open {report}, and name the segments in {naming_page(segments)}')

@@ -5,7 +5,7 @@
     python tools/demo.py --start work_dirs/pretrain/vit-micro.safetensors
 
 The network starts from random weights and sees no labels. Kept are the weights of the teacher in half precision, less
-than a megabyte.
+than a megabyte: with the default settings the file that comes with leopart_mm (docs/sample_network.md).
 """
 
 import argparse
@@ -18,7 +18,7 @@ from leopart_mm.cli.shipped import shipped_folder
 
 CONFIG = 'sample/leopart_vit-micro_sample.py'
 WEIGHTS = 'vit-micro.safetensors'
-ITERATIONS = 400
+ITERATIONS = 1200
 
 
 def build_parser() -> argparse.ArgumentParser:

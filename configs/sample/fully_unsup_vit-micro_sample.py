@@ -6,12 +6,12 @@ image_size = (192, 192)  # larger than the scenes, for finer outlines
 arch = 'vit_tiny_patch16_224'
 model = dict(
     backbone=dict(arch=arch, model_kwargs=dict(img_size=96, patch_size=8, embed_dim=96, depth=3, num_heads=3)),
-    decode_head=dict(num_clusters=50),
+    decode_head=dict(num_clusters=100),
     postprocessors=dict(
-        # the attention of so small a network is nearly even
-        foreground=dict(masks=dict(_delete_=True, type='leopart_mm.BorderContrastMasks')),
+        # the attention of so small a network tells nothing of objects; these masks cover them well, hence 'agreement'
+        foreground=dict(threshold='agreement', masks=dict(_delete_=True, type='leopart_mm.BorderContrastMasks')),
         clusters=dict(num_clusters=30),
-        communities=dict(weight_threshold=0.02, markov_time=0.5, preferred_modules=6)))
+        communities=dict(weight_threshold=0.02, markov_time=0.5, preferred_modules=6, background_cluster='last')))
 pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),

@@ -21,6 +21,8 @@ from leopart_mm.registry import METRICS
 
 RESULTS = 'predictions.json'
 NAMED = 5
+NO_SCORE = ('These numbers count instances. They say nothing of how right they are: there is no ground truth to score '
+            'with, so look at the pictures.')
 
 
 @METRICS.register_module()
@@ -137,6 +139,8 @@ class InstanceResultsWriter(BaseMetric):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(hidden)
         metrics = self.compute_metrics([parts[rank][1][number] for rank, number in places]) | found
+        if not found:
+            print_log(NO_SCORE, logger='current')
         return {f'{self.prefix}/{key}': value for key, value in metrics.items()} if self.prefix else metrics
 
     def finish(self, results: Iterator[dict[str, Any]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from leopart_mm.evaluation import InstanceResultsWriter
+from leopart_mm.evaluation import InstanceResultsWriter, instance_writer
 from tests.distributed import run_distributed
 
 SIZE = (6, 8)
@@ -34,9 +34,12 @@ def read(folder):
     return json.loads((folder / 'predictions.json').read_text())
 
 
-def test_entries_are_cocos_and_sorted_by_score(tmp_path):
+def test_entries_are_cocos_and_sorted_by_score(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(instance_writer, 'print_log', lambda text, **kwargs: said.append(text))
     metrics = run(tmp_path, [sample(4), sample(2, 0), sample(9, 1)])
     assert metrics == dict(images=3, instances=4, images_without=1)
+    assert said[-1] == instance_writer.NO_SCORE
     found = read(tmp_path)
     assert [entry['image_id'] for entry in found] == [4, 4, 4, 9]
     assert [entry['score'] for entry in found[:3]] == pytest.approx([0.9, 0.55, 0.2])
