@@ -63,7 +63,7 @@ def left_out(study: Study) -> str:
 def known_case(study: Study) -> str:
     """The run that made features worse while their consistency rose, and one that made them better."""
     rows = []
-    for one in judge(study):
+    for one in sorted(judge(study), key=lambda one: one.after.step):
         if one.after.name not in ('known_case', 'longer'):
             continue
         cells = [f'{one.start.numbers[name]:.3f} → {one.after.numbers[name]:.3f}' for name in VERDICT_NUMBERS]
