@@ -16,5 +16,6 @@ train_dataloader = dict(
     num_workers=4,
     sampler=dict(_delete_=True, type='leopart_mm.InfiniteDrawSampler', shuffle=True),
     dataset=dict(data_root=data_root))
-# Says at the end, without labels, whether the features have become better: docs/verdict.md.
-default_hooks = dict(verdict=dict(type='leopart_mm.VerdictHook'))
+# Says at the end, without labels, whether the features have become better, stops when they have become worse, and keeps
+# the best of ten checks or the start in best_by_verdict.pth: docs/verdict.md.
+default_hooks = dict(verdict=dict(type='leopart_mm.VerdictHook', checks=10))
