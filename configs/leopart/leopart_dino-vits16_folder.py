@@ -8,6 +8,8 @@ _base_ = [
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
 ]
 data_root = 'data/images'
+# Chosen by the number of images unless you give them, see leopart_mm/engine/by_images.py; None: as in this file.
+by_images = ['iterations', 'trainable', 'backbone_lr', 'crop_sizes']
 model = dict(head=dict(mask='all', queue=None))
 train_dataloader = dict(
     num_workers=4,

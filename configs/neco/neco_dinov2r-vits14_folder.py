@@ -9,6 +9,8 @@ _base_ = [
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
 ]
 data_root = 'data/images'
+# Chosen by the number of images unless you give them, see leopart_mm/engine/by_images.py; None: as in this file.
+by_images = ['iterations', 'trainable', 'backbone_lr', 'crop_sizes']
 arch = 'vit_small_patch14_reg4_dinov2'
 checkpoint = 'checkpoints/dinov2_vits14_reg4_pretrain.pth'
 model = dict(backbone=dict(arch=arch, class_position=True, checkpoint=checkpoint), micro_batches=4)

@@ -9,6 +9,8 @@ _base_ = [
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
 ]
 data_root = 'data/images'
+# Chosen by the number of images unless you give them, see leopart_mm/engine/by_images.py; None: as in this file.
+by_images = ['iterations', 'trainable', 'backbone_lr', 'crop_sizes']
 arch = 'vit_small_patch16_dinov3.lvd1689m'
 checkpoint = 'checkpoints/dinov3_vits16_pretrain_lvd1689m.pth'
 model = dict(backbone=dict(arch=arch, checkpoint=checkpoint), micro_batches=4)

@@ -11,6 +11,7 @@ from leopart_mm.apis.checkpoint_config import config_of, has_config
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.models.backbones import DenseViT
+from leopart_mm.models.backbones.low_rank import merge_adapters
 from leopart_mm.registry import MODELS
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -59,6 +60,7 @@ class BackboneSource:
         network.load_pretrained(source if loaded is None else loaded)
         network._awaits_weights = False
         colours = colours or ((network.mean, network.std) if getattr(network, 'mean', None) is not None else None)
+        network = merge_adapters(network)
         return cls(network.eval().requires_grad_(False), *(colours or IMAGENET), guessed=colours is None)
 
     def normalise(self, image: Tensor) -> Tensor:

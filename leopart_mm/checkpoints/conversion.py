@@ -149,7 +149,8 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None,
             continue
         written = _write_network(network, layout, target, name)
         state.update({layout.roots[role] + key: value for key, value in written.items()})
-        conversion.read_as.append(f"{role}: {network.layout} layout under the prefix '{network.prefix}'")
+        merged = f', LoRA adapters merged into {network.num_merged} weights' if network.num_merged else ''
+        conversion.read_as.append(f"{role}: {network.layout} layout under the prefix '{network.prefix}'{merged}")
         conversion.num_kept += len(written) - (MASK_TOKEN in written)
         conversion.dropped += network.unplaced + list(dict.fromkeys(
             network.sources[head] for head in network.heads if head not in _head_names(network, layout)))

@@ -62,7 +62,7 @@ class LoadReport:
         missing: Keys of the network that were not found.
         mismatched: Key to (shape in the checkpoint, shape in the network).
         unexpected: Backbone keys of the checkpoint that the network lacks.
-        reshaped: What was changed to fit (position grid, image bands).
+        reshaped: What was changed to fit (position grid, image bands, adapters).
         ignored: Other keys under the prefix (heads, mask token, decoder).
         num_outside: Number of tensors outside the prefix.
     """
@@ -117,6 +117,8 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
         key_layout = find_layout(state)
         state, layout = key_layout.to_timm(state, spec.shapes), key_layout.name
     report = LoadReport(name, found.prefix, layout, num_outside=found.num_outside)
+    if found.num_merged:
+        report.reshaped.append(f'LoRA adapters merged into {found.num_merged} weights')
     if spec.grid is not None and 'pos_embed' in state:
         report.grid = fit_tokens(state, spec.num_prefix_positions, spec.grid, name)
         if report.grid != tuple(spec.grid):

@@ -16,6 +16,7 @@ from leopart_mm.checkpoints.key_layouts import (
     State,
     find_layout,
 )
+from leopart_mm.checkpoints.low_rank import adapted_names, merge_low_rank
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
 TEACHER_NAMES = {'teacher', 'momentum_encoder', 'ema', 'model_ema', 'state_dict_ema', 'ema_state_dict',
@@ -53,11 +54,19 @@ RESNET = NetworkKind(
 
 @dataclass
 class FoundNetwork:
-    """The weights of a network in a checkpoint: keys without their prefix, and how many tensors lie elsewhere."""
+    """The weights of a network in a checkpoint.
+
+    Args:
+        state: Tensors by their keys without the prefix; adapters are merged.
+        prefix: Text before the keys.
+        num_outside: How many tensors lie elsewhere.
+        num_merged: How many weights had a LoRA adapter.
+    """
 
     state: State
     prefix: str
     num_outside: int
+    num_merged: int = 0
 
 
 @dataclass
@@ -71,6 +80,7 @@ class NetworkState:
         heads: `neck.mlp.*`, `head.prototypes.*`, `classifier.*` and what else `HEAD_LAYOUTS` know.
         sources: The full names of the heads' tensors in the file.
         unplaced: Tensors that are none of these, by their full names.
+        num_merged: How many weights had a LoRA adapter, which is merged.
     """
 
     prefix: str
@@ -79,10 +89,15 @@ class NetworkState:
     heads: State = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     unplaced: list[str] = field(default_factory=list)
+    num_merged: int = 0
 
 
-def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
-    """All tensors of nested dicts by dotted name; optimiser states and the like are left out."""
+def flatten_tensors(checkpoint: Any) -> State:
+    """All tensors of nested dicts by dotted name, adapters merged; optimiser states and the like are left out."""
+    return merge_low_rank(_flatten(checkpoint))
+
+
+def _flatten(checkpoint: Any, prefix: str = '') -> State:
     tensors: State = {}
     if not isinstance(checkpoint, Mapping):
         return tensors
@@ -90,7 +105,7 @@ def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
         if isinstance(value, Tensor):
             tensors[f'{prefix}{key}'] = value.detach()
         elif isinstance(value, Mapping) and not _has_no_weights(str(key)):
-            tensors.update(flatten_tensors(value, f'{prefix}{key}.'))
+            tensors.update(_flatten(value, f'{prefix}{key}.'))
     return tensors
 
 
@@ -141,7 +156,8 @@ def find_network(checkpoint: Any, key: str | None = None, name: str = 'the check
                                       'checkpoint_key to one of these prefixes.')
     prefix = chosen[0]
     state = {full[len(prefix):]: value for full, value in tensors.items() if full.startswith(prefix)}
-    return FoundNetwork(state, prefix, len(tensors) - len(state))
+    merged = sum(layer.startswith(prefix) for layer in adapted_names(_flatten(checkpoint)))
+    return FoundNetwork(state, prefix, len(tensors) - len(state), merged)
 
 
 def read_networks(checkpoint: Any, which: str | None = None,
@@ -223,7 +239,8 @@ def _read_network(checkpoint: Any, found: FoundNetwork) -> NetworkState:
     layout = find_layout(found.state)
     renamed = layout.to_timm(found.state)
     network = NetworkState(found.prefix, layout.name, {
-        key: value for key, value in renamed.items() if VIT.keys.match(key) or key == 'register_tokens'})
+        key: value for key, value in renamed.items() if VIT.keys.match(key) or key == 'register_tokens'},
+        num_merged=found.num_merged)
     read = {found.prefix + key for key, new in zip(found.state, renamed, strict=True) if new in network.backbone}
     tensors = flatten_tensors(checkpoint)
     for heads, root in _roots_of(found.prefix):

@@ -15,6 +15,7 @@ from leopart_mm.models.backbones.facts import colour_statistics, named_weights, 
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
+from leopart_mm.models.backbones.low_rank import plain_shapes
 from leopart_mm.models.backbones.position import block_rotations, check_position_mode, resize_positions
 from leopart_mm.models.backbones.pretrained import PretrainedBackbone
 from leopart_mm.models.backbones.qkv import block_qkv, class_query, class_token_attention, pooling_attention
@@ -66,6 +67,9 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             blocks: also the final norm. Frozen parts get no gradient and stay in evaluation mode.
         trainable_blocks: None: everything that `frozen_stages` leaves. An integer q: blocks[q:] alone (-1: the last
             one). A list: these blocks alone. Embeddings and final norm are then frozen (docs/methods/neco.md §6.2).
+        trainable: 'all', 'last_N' (the last N blocks, which is trainable_blocks=-N), or 'lora', 'lora_RANK',
+            'lora_RANK_ALPHA': low-rank adapters alone, on queries, keys, values and MLP of the blocks that
+            `frozen_stages` or `trainable_blocks` leave; see `Trainable`.
         with_cp: Recompute blocks in the backward pass to save memory.
         rotary_qkv: For rotary archs: whether queries and keys (those of `forward_dense` and the maps of
             ``features='keys'``) come rotated by their position, as the attention compares them, or as they are
@@ -97,6 +101,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                  drop_path_rate: float = 0.,
                  frozen_stages: int = -1,
                  trainable_blocks: int | Sequence[int] | None = None,
+                 trainable: str = 'all',
                  with_cp: bool = False,
                  rotary_qkv: bool = False,
                  class_position: bool = False,
@@ -124,7 +129,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         self.expect_weights(checkpoint, checkpoint_key)
         self._adopt(vit, class_position)
         self.out_indices = self.check_blocks([out_indices] if isinstance(out_indices, int) else out_indices)
-        self.freeze(frozen_stages, trainable_blocks)
+        self.freeze(frozen_stages, trainable_blocks, trainable)
 
     def _adopt(self, vit: nn.Module, class_position: bool) -> None:
         """Take over timm's parameters and modules under their own names; the classifier is left behind."""
@@ -148,9 +153,8 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
     @property
     def network_spec(self) -> NetworkSpec:
         """What this network needs of a checkpoint."""
-        shapes = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         grid = None if self.pos_embed is None else self.grid_size
-        return NetworkSpec(self.arch, shapes, grid=grid, num_prefix_positions=self.num_prefix_positions,
+        return NetworkSpec(self.arch, plain_shapes(self), grid=grid, num_prefix_positions=self.num_prefix_positions,
                       drop_registers=self.drop_registers)
 
     def _adopt_state(self, state: dict[str, Tensor], report: LoadReport) -> dict[str, Tensor]:

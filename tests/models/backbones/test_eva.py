@@ -9,6 +9,7 @@ from torch import nn
 
 from leopart_mm.engine.optimizers import BackboneHeadConstructor, LayerDecayConstructor
 from leopart_mm.models.backbones import DenseViT
+from leopart_mm.models.backbones.low_rank import adapted_layers, merge_adapters
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
 from tests.models.backbones.builders import TINY, flat_patches, tiny_vit
 
@@ -241,3 +242,21 @@ def test_an_unknown_attention_says_its_name():
     vit = tiny_vit('vit_dwee_patch16_reg1_gap_256')
     with pytest.raises(TypeError, match='this network has DiffAttention'):
         vit.forward_dense(IMAGE, qkv_block=0)
+
+
+@pytest.mark.parametrize('arch', ARCHS)
+def test_adapters_act_and_are_merged(arch):
+    """Every adapter gets a gradient: none is passed over, as timm's attentions with biases pass over modules."""
+    vit = tiny(arch, trainable='lora_4')
+    vit(IMAGE)[0].square().sum().backward()
+    adapters = [layer.parametrizations.weight[0] for layer in adapted_layers(vit)]
+    assert len(adapters) >= 3 * len(vit.blocks)
+    assert all(adapter.lora_A.grad.any() and adapter.lora_B.grad.any() for adapter in adapters)
+    plain = tiny(arch, seed=1)
+    plain.load_state_dict(vit.state_dict())
+    with torch.no_grad():
+        expected = vit(IMAGE)[0]
+        torch.testing.assert_close(plain(IMAGE)[0], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(timm_twin(plain).forward_features(IMAGE)[:, vit.num_prefix_tokens:],
+                                   flat_patches(expected), rtol=0, atol=1e-5)
+        assert torch.equal(merge_adapters(copy.deepcopy(vit))(IMAGE)[0], expected)
