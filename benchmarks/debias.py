@@ -10,21 +10,15 @@ deviation over the seeds of the mIoU of classes that occur, and the difference t
 """
 
 import argparse
-import json
-import math
-import statistics
 import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.vit_tiny_scores import GROUPS, add_row, cell, compared_cell, read_rows, score
 from leopart_mm.files import write_text_whole
 
-CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'msrc21'
 DATA = {'msrc21': 'MSRC-21', 'voc': 'VOC subset'}
-GROUPS = {**{f'K = {k}': f'overcluster_k{k}_vit-tiny_msrc21.py' for k in (21, 100, 300)},
-          'retrieval': 'retrieval_vit-tiny_msrc21.py'}
 SEEDS = 3
-MEMORY = 20_000
 BLACK, REGRESSION = 'leopart_mm.BlackImageDebias', 'leopart_mm.PositionRegressionDebias'
 DEBIAS: dict[str, dict[str, Any] | None] = {
     'none': None,
@@ -52,15 +46,15 @@ def main() -> None:
         root = getattr(args, key)
         if root is not None:
             measure(key, root, args.weights, args.out, until)
-    rows = read(args.out)
-    write_text_whole(args.out / 'table.md', table(rows))
+    write_text_whole(args.out / 'table.md', table(read_rows(args.out / 'results.json')))
     print((args.out / 'table.md').read_text())
 
 
 def measure(key: str, root: Path, weights: Path, out: Path, until: float) -> None:
-    """Add rows ``dict(data, group, debias, miou)``, `miou` per seed in percent, to results.json until all are there."""
+    """Add rows ``dict(data, group, debias, miou, info)``, `miou` per seed in percent, until all are there."""
     from leopart_mm.models.fitting.networks import NetworkCaches
-    known = {(row['data'], row['group'], row['debias']) for row in read(out)}
+    file = out / 'results.json'
+    known = {(row['data'], row['group'], row['debias']) for row in read_rows(file)}
     features = NetworkCaches()
     try:
         for group in GROUPS:
@@ -68,70 +62,17 @@ def measure(key: str, root: Path, weights: Path, out: Path, until: float) -> Non
                 if (key, group, name) in known or time.monotonic() > until:
                     continue
                 start = time.monotonic()
-                row = dict(data=key, group=group, debias=name, **score(root, group, debias, weights, out, features))
-                write_text_whole(out / 'results.json', json.dumps([*read(out), row], indent=1) + '\n')
+                found, model = score(root, group, weights, out, SEEDS, dict(debias=debias), features)
+                info = {} if model.debias is None else model.debias.info
+                add_row(file, dict(data=key, group=group, debias=name, miou=found, info=info))
                 seconds = time.monotonic() - start
-                print(f'{DATA[key]}, {group}, {name}: {cell(row["miou"])} in {seconds:.0f} s', flush=True)
+                print(f'{DATA[key]}, {group}, {name}: {cell(found)} in {seconds:.0f} s', flush=True)
     finally:
         features.close()
 
 
-def score(root: Path, group: str, debias: dict[str, Any] | None, weights: Path, out: Path, features: Any
-          ) -> dict[str, Any]:
-    """mIoU per seed, and what the debias says of itself."""
-    if group != 'retrieval':
-        return _score(root, GROUPS[group], debias, {'model.decode_head.seeds': SEEDS}, weights, out, features)
-    memories = [{'model.decode_head.memory_size': MEMORY, 'model.decode_head.seed': seed} for seed in range(SEEDS)]
-    found = [_score(root, GROUPS[group], debias, options, weights, out, features) for options in memories]
-    return dict(found[0], miou=[value for one in found for value in one['miou']])
-
-
-def _score(root: Path, file: str, debias: dict[str, Any] | None, options: dict[str, Any], weights: Path, out: Path,
-           features: Any) -> dict[str, Any]:
-    from leopart_mm.apis.runner_stages import own_config
-    from leopart_mm.engine.cli import complete_loaders
-    from leopart_mm.engine.config import load_config
-    from leopart_mm.engine.console_runner import ConsoleRunner
-    from leopart_mm.engine.wrapping import unwrap
-    cfg = own_config(load_config(CONFIGS / file, dict(options, data_root=str(root))), 'debias')
-    cfg.model.decode_head.debias = debias
-    cfg.work_dir, cfg.launcher, cfg.load_from = str(out / 'logs'), 'none', str(weights)
-    complete_loaders(cfg)
-    runner = ConsoleRunner.from_cfg(cfg)
-    runner.test_loop.features = features
-    runner.test()
-    seeds = next(iter(runner.test_evaluator.metrics[0].scores_.values()))
-    info = {} if debias is None else unwrap(runner.model).decode_head.debias.info
-    return dict(miou=[100 * float(one.miou_occurring) for one in seeds], info=info)
-
-
-def read(out: Path) -> list[dict[str, Any]]:
-    """The rows of results.json; none if it is not there."""
-    file = out / 'results.json'
-    return json.loads(file.read_text()) if file.is_file() else []
-
-
-def cell(values: list[float]) -> str:
-    """Mean and population standard deviation.
-
-    >>> cell([1., 3.])
-    '2.0±1.0'
-    """
-    return f'{statistics.fmean(values):.1f}±{statistics.pstdev(values):.1f}'
-
-
-def difference(values: list[float], others: list[float]) -> tuple[float, float]:
-    """Mean of the differences seed by seed, and its standard error.
-
-    >>> difference([2., 4.], [1., 1.])
-    (2.0, 1.0)
-    """
-    found = [ours - theirs for ours, theirs in zip(values, others, strict=True)]
-    return statistics.fmean(found), statistics.stdev(found) / math.sqrt(len(found))
-
-
 def table(rows: list[dict[str, Any]]) -> str:
-    """The results as Markdown: a table per data set; bold where the difference is more than two standard errors."""
+    """The results as Markdown: a table per data set; bold where the difference is beyond noise."""
     lines = []
     for key, name in DATA.items():
         found = {(row['group'], row['debias']): row['miou'] for row in rows if row['data'] == key}
@@ -142,12 +83,10 @@ def table(rows: list[dict[str, Any]]) -> str:
             cells = []
             for group in GROUPS:
                 values, plain = found.get((group, debias)), found.get((group, 'none'))
-                text = '' if values is None else cell(values)
-                if values is not None and plain is not None and debias != 'none':
-                    mean, error = difference(values, plain)
-                    text += f' ({mean:+.1f})'
-                    text = f'**{text}**' if abs(mean) > 2 * error else text
-                cells.append(text)
+                if values is None or debias == 'none' or plain is None:
+                    cells.append('' if values is None else cell(values))
+                else:
+                    cells.append(compared_cell(values, plain))
             lines.append(f'| {debias} | {" | ".join(cells)} |')
         lines.append('')
     return '\n'.join(lines)
