@@ -14,7 +14,7 @@ from typing import Any
 from leopart_mm.files import save_torch_whole, write_text_whole
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-METHODS = ('leopart', 'neco', 'paka')
+METHODS = dict(leopart='leopart', neco='neco')
 SEEDS = 5  # of the overclustering
 
 
@@ -23,7 +23,7 @@ class Setting:
     """A short fine-tuning.
 
     Args:
-        method: One of METHODS.
+        method: 'leopart' or 'neco'.
         lr: Learning rate of the backbone.
         head_lr: Learning rate of the head.
         seed: Seed of the run.
@@ -133,7 +133,7 @@ def make_next(data: StudyData, data_root: Path, weights: Path, folder: Path, ext
         if all(path.is_file() for _, _, path in files):
             continue
         if all((name, step) in done for name, step, path in wanted if path.is_file()):
-            fine_tune(data, setting, data_root, weights, place)
+            _train(data, setting, data_root, weights, place)
         break
     left = [one for one in wanted if one[:2] not in done and one[2].is_file()]
     for name, step, path in left:
@@ -143,7 +143,7 @@ def make_next(data: StudyData, data_root: Path, weights: Path, folder: Path, ext
     return bool(left)
 
 
-def fine_tune(data: StudyData, setting: Setting, data_root: Path, weights: Path, place: Path) -> None:
+def _train(data: StudyData, setting: Setting, data_root: Path, weights: Path, place: Path) -> None:
     """Fine-tune and keep the backbones; the start weights are read as the config's checkpoint."""
     import torch
 
