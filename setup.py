@@ -24,7 +24,8 @@ EXTRAS = {
     'mmdet': ['mmdet==3.3.0'],  # Mask R-CNN, Mask2Former
     'search': ['optuna'],
     'tensorboard': ['tensorboard'],  # tools/train.py --tensorboard
-    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright', 'tensorboard'],
+    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright', 'tensorboard',
+              'transformers>=4.56,<6'],  # its DINOv2 and DINOv3, with which ours are compared
     'geo': ['rasterio>=1.3'],  # GeoTIFF, GeoJSON, large rasters by windows
     'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
 }

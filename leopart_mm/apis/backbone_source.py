@@ -11,6 +11,7 @@ from leopart_mm.apis.checkpoint_config import config_of, has_config
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.models.backbones import DenseViT
+from leopart_mm.models.backbones.facts import folder_arch
 from leopart_mm.models.backbones.low_rank import merge_adapters
 from leopart_mm.registry import MODELS
 
@@ -38,7 +39,8 @@ class BackboneSource:
         """Build the network and read its weights.
 
         Args:
-            source: 'timm://NAME.TAG', 'hf-hub:OWNER/NAME', a URL, a file of weights, or a checkpoint of ours.
+            source: 'timm://NAME.TAG', 'hf-hub:OWNER/NAME', a URL, a file of weights, a folder of transformers, or a
+                checkpoint of ours.
             arch: timm's name of the architecture; None: the one that `source` names, or that the config in the
                 checkpoint does.
 
@@ -49,6 +51,8 @@ class BackboneSource:
         """
         loaded = None if is_remote(source) else load_checkpoint_file(source)
         config, colours = _config(loaded, source) if arch is None and has_config(loaded) else (None, None)
+        of_folder = None if is_remote(source) else folder_arch(source)
+        arch = arch or of_folder
         if config is None and arch is None and loaded is not None:
             raise ValueError(f'The architecture of {source} is unknown: name it (--arch vit_small_patch16_224, timm\'s '
                              'name).')
@@ -57,7 +61,7 @@ class BackboneSource:
         else:
             with DefaultScope.overwrite_default_scope('mmseg'):
                 network = MODELS.build(dict(config, checkpoint=source))
-        network.load_pretrained(source if loaded is None else loaded)
+        network.load_pretrained(source if loaded is None or of_folder is not None else loaded)
         network._awaits_weights = False
         colours = colours or ((network.mean, network.std) if getattr(network, 'mean', None) is not None else None)
         network = merge_adapters(network)

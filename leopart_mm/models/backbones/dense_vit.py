@@ -11,7 +11,7 @@ from leopart_mm.checkpoints.code_heads import KEYS, TOKENS
 from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
-from leopart_mm.models.backbones.facts import colour_statistics, named_weights, position_mode, weights_arch
+from leopart_mm.models.backbones.facts import folder_arch, named_weights, position_mode, weights_arch, weights_colours
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
@@ -43,13 +43,13 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
     Args:
         arch: A timm model name, such as 'vit_small_patch16_224' or 'vit_small_patch16_dinov3'. A weights tag ('.dino')
             does not change the network; it tells `mean` and `std`. Default: the arch that `checkpoint` names, if it is
-            on a hub, else 'vit_small_patch16_224'.
+            on a hub or a folder of transformers, else 'vit_small_patch16_224'.
         model_kwargs: Further arguments for timm, e.g. dict(img_size=64, depth=4). `img_size` decides the stored
             position grid until a checkpoint with another grid is loaded: then the checkpoint's grid is taken.
-        checkpoint: Pretrained weights: a file (DINO, DINOv2, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg, Leopart,
-            NeCo, our own), 'timm://NAME[.TAG]' (timm's own, downloaded; 'timm://' alone: those of `arch`),
-            'hf-hub:OWNER/NAME' or a URL. They are read by `init_weights()`, which MMEngine's Runner calls before
-            training.
+        checkpoint: Pretrained weights: a file (DINO, DINOv2, DINOv3, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg,
+            Leopart, NeCo, our own), a folder of transformers (ViT, DINOv2, DINOv3), 'timm://NAME[.TAG]' (timm's own,
+            downloaded; 'timm://' alone: those of `arch`), 'hf-hub:OWNER/NAME' or a URL. They are read by
+            `init_weights()`, which MMEngine's Runner calls before training.
         checkpoint_key: Which network of the file: None (the published choice), 'student', 'teacher', or the prefix of
             its keys; see `find_network`.
         drop_registers: Load a checkpoint with register tokens into an arch without them (NeCo's "XR" models).
@@ -115,10 +115,11 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             raise ValueError(f"final_norm={final_norm!r} is unknown. Allowed: True, False, 'last'.")
         if features not in FEATURE_MODES:
             raise ValueError(f'features={features!r} is unknown. Allowed: {", ".join(map(repr, FEATURE_MODES))}.')
-        self.arch: str = arch or (weights_arch(checkpoint) if is_remote(checkpoint or '') else None) or DEFAULT_ARCH
+        known = weights_arch if is_remote(checkpoint or '') else folder_arch
+        self.arch: str = arch or (known(checkpoint) if checkpoint else None) or DEFAULT_ARCH
         vit = build_timm_vit(self.arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
         weights = named_weights(checkpoint, self.arch)
-        self.mean, self.std = colour_statistics(weights)
+        self.mean, self.std = weights_colours(checkpoint, weights)
         self.pos_interp = pos_interp or position_mode(weights) or DEFAULT_POSITIONS
         self.size_mode = size_mode
         self.final_norm = final_norm
@@ -155,7 +156,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         """What this network needs of a checkpoint."""
         grid = None if self.pos_embed is None else self.grid_size
         return NetworkSpec(self.arch, plain_shapes(self), grid=grid, num_prefix_positions=self.num_prefix_positions,
-                      drop_registers=self.drop_registers)
+                           drop_registers=self.drop_registers, num_heads=self.num_heads)
 
     def _adopt_state(self, state: dict[str, Tensor], report: LoadReport) -> dict[str, Tensor]:
         """Take over the position grid of the checkpoint; the parameter object stays, so optimisers keep it."""

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import timm
 import torch
 from torch import nn
 
 from leopart_mm.checkpoints.sources import HUB_SCHEMES, TIMM_SCHEME, URL_SCHEMES
+from leopart_mm.checkpoints.transformers_config import arch_of_folder
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
+from leopart_mm.weight_folder import colours_in
 
 Colour = tuple[float, float, float]
 
@@ -48,7 +51,8 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
     (384, 16, (123.675, 116.28, 103.53), 'dino')
 
     Args:
-        name: A timm model name with or without tag, 'timm://NAME[.TAG]', 'hf-hub:OWNER/NAME', a URL or a file.
+        name: A timm model name with or without tag, 'timm://NAME[.TAG]', 'hf-hub:OWNER/NAME', a URL, a file or a
+            folder of transformers.
         arch: The timm model name, for files and for URLs that timm does not know. With a tag it also tells whose
             weights they are.
 
@@ -62,7 +66,7 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
     arch = _with_default_tag(arch) if name.startswith(TIMM_SCHEME) else arch
     with torch.device('meta'):
         vit = build_timm_vit(arch)
-    mean, std = colour_statistics(arch)
+    mean, std = weights_colours(name, arch)
     return BackboneFacts(arch, vit.embed_dim, len(vit.blocks), vit.patch_embed.patch_size[0], _registers(vit), mean,
                          std, position_mode(arch))
 
@@ -87,8 +91,24 @@ def weights_arch(source: str) -> str | None:
     if source.startswith(URL_SCHEMES):
         return next((name for name in timm.list_pretrained(['vit_*', 'deit*', 'eva*'])
                      if timm.get_pretrained_cfg(name).url == source), None)
+    if (arch := folder_arch(source)) is not None:
+        return arch
     is_known = _pretrained_cfg(source) is not None or ('.' not in source and timm.is_model(source))
     return source if is_known else None
+
+
+def folder_arch(source: str) -> str | None:
+    """The timm name, with tag, of the network in a folder of transformers; None for any other source.
+
+    The tag says how position embeddings are resized; whose weights they are, the folder does not tell.
+    """
+    arch = arch_of_folder(source)
+    return None if arch is None else _with_default_tag(arch)
+
+
+def weights_colours(source: str | None, weights: str) -> tuple[Colour | None, Colour | None]:
+    """RGB mean and standard deviation (0..255): those in a folder of transformers, or else of timm's `weights`."""
+    return (colours_in(Path(source).expanduser()) if source else None) or colour_statistics(weights)
 
 
 def named_weights(checkpoint: str | None, arch: str) -> str:
@@ -102,7 +122,7 @@ def named_weights(checkpoint: str | None, arch: str) -> str:
         return _timm_repository(checkpoint) or arch
     if checkpoint.startswith(TIMM_SCHEME):
         return _with_default_tag(weights_arch(checkpoint) or arch)
-    return (weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch
+    return (weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else folder_arch(checkpoint)) or arch
 
 
 def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
