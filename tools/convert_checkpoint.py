@@ -4,7 +4,6 @@
     python tools/convert_checkpoint.py leopart_vits16.ckpt vits16.pth --to timm
     python tools/convert_checkpoint.py work_dirs/run/epoch_50.pth leopart.ckpt --to leopart
     python tools/convert_checkpoint.py epoch_50.pth teacher.safetensors --to timm --which teacher
-
     python tools/convert_checkpoint.py epoch_50.pth FOLDER --to hf_dinov3
 
 IN may be of Leopart, NeCo, DINO, DINOv2, DINOv3, iBOT, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg, STEGO, HP, PriMaPs,
