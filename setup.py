@@ -12,8 +12,9 @@ exec((ROOT / 'leopart_mm' / 'version.py').read_text(), VERSION)
 
 REQUIRES = [
     'torch>=2.1', 'torchvision>=0.16', 'mmengine>=0.10.4,<1.0', 'mmsegmentation>=1.2.2,<1.3', 'mmpretrain>=1.2.0,<1.3',
-    'timm>=1.0', 'numpy', 'scipy', 'scikit-image', 'scikit-learn', 'faiss-cpu', 'opencv-python', 'Pillow', 'matplotlib',
-    'networkx', 'infomap>=2.16', 'pycocotools', 'safetensors', 'prettytable', 'rich',
+    'timm>=1.0.20',  # its Eva networks compute DINOv3
+    'numpy', 'scipy', 'scikit-image', 'scikit-learn', 'faiss-cpu', 'opencv-python', 'Pillow', 'matplotlib', 'networkx',
+    'infomap>=2.16', 'pycocotools', 'safetensors', 'prettytable', 'rich',
     'ftfy', 'regex',  # imported by mmseg, which does not declare them
     'setuptools<82',  # `_base_ = ['mmseg::...']` needs pkg_resources at run time
 ]
@@ -23,7 +24,8 @@ EXTRAS = {
     'mmdet': ['mmdet==3.3.0'],  # Mask R-CNN, Mask2Former
     'search': ['optuna'],
     'tensorboard': ['tensorboard'],  # tools/train.py --tensorboard
-    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright', 'tensorboard'],
+    'tests': ['pytest', 'pytest-xdist', 'ruff', 'pre-commit', 'torchmetrics', 'playwright', 'tensorboard',
+              'transformers>=4.56,<6'],  # its DINOv2 and DINOv3, with which ours are compared
     'geo': ['rasterio>=1.3'],  # GeoTIFF, GeoJSON, large rasters by windows
     'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
 }

@@ -15,7 +15,7 @@ from importlib import metadata
 MMCV_DISTRIBUTIONS = ('mmcv', 'mmcv-lite', 'onedl-mmcv')
 # distribution, lowest version, first version that is too new (None: no bound)
 PACKAGES = (('mmengine', '0.10.4', '1.0'), ('mmsegmentation', '1.2.2', '1.3'), ('mmpretrain', '1.2.0', '1.3'),
-            ('timm', '1.0', None), ('scipy', '1.9', None), ('scikit-image', '0.20', None),
+            ('timm', '1.0.20', None), ('scipy', '1.9', None), ('scikit-image', '0.20', None),
             ('scikit-learn', '1.0', None), ('faiss-cpu', '1.7', None),
             ('infomap', '2.16', None), ('safetensors', '0.3', None))
 

@@ -4,9 +4,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from leopart_mm.weight_folder import weight_files, weights_in
 
 CHUNK = 2**20
 
@@ -31,9 +34,15 @@ def text_without_paths(text: str, paths: Iterable[str | None]) -> str:
 def file_fingerprint(path: str | os.PathLike) -> str:
     """Of the content of a file, wherever it lies: for checkpoints and other single files.
 
+    A folder of weights, or an index of shards, counts as its files of weights, see `weight_folder`.
+
     Raises:
         OSError: If it cannot be read.
     """
+    files = weight_files(Path(path))
+    if len(files) > 1:
+        return files_fingerprint(files)
+    path = files[0]
     digest = hashlib.blake2b(digest_size=12)
     with open(path, 'rb') as file:
         while chunk := file.read(CHUNK):
@@ -86,7 +95,8 @@ def settings_fingerprint(settings: Any, paths: Iterable[str | None] = ()) -> str
             if value in left_out:
                 return '...'
             file = os.path.expanduser(value)
-            return dict(content=file_fingerprint(file)) if os.path.isfile(file) else value
+            is_weights = os.path.isfile(file) or weights_in(Path(file)) is not None
+            return dict(content=file_fingerprint(file)) if is_weights else value
         return value
 
     return text_fingerprint(json.dumps(plain(settings), default=repr))

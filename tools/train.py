@@ -32,9 +32,14 @@ def main(args: argparse.Namespace) -> None:
     from mmengine.registry import RUNNERS
 
     from leopart_mm.compat import tune_cpu_allocator
+    from leopart_mm.engine.by_images import choose_by_images
     from leopart_mm.engine.cli import add_tensorboard, add_training_page, config_from_args
     from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = config_from_args(args)
+    choice = choose_by_images(cfg, args.cfg_options)
+    if choice is not None and choice.options:
+        args.cfg_options = {**(args.cfg_options or {}), **choice.options}
+        cfg = config_from_args(args)
     if cfg.get('train_cfg') is None:
         raise ValueError(f'{args.config} is an evaluation, which trains nothing: tools/test.py runs it.')
     if args.no_validate:
@@ -56,6 +61,8 @@ def main(args: argparse.Namespace) -> None:
         add_tensorboard(cfg)
     tune_cpu_allocator()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else ConsoleRunner.from_cfg(cfg)
+    if choice is not None:
+        runner.logger.info(choice.text())
     runner.train()
 
 

@@ -81,6 +81,7 @@ class StudyData:
         kept: Steps after which a checkpoint is kept.
         options: Options of the training config for all of them.
         size: Size at which the numbers without labels see the images.
+        seeds: Seeds of the overclustering.
     """
 
     name: str
@@ -91,6 +92,7 @@ class StudyData:
     kept: tuple[int, ...]
     options: tuple[tuple[str, Any], ...] = ()
     size: int = 224
+    seeds: int = SEEDS
 
 
 LIGHT = (('train_dataloader.batch_size', 6), ('model.neck.hidden_channels', 512),
@@ -106,21 +108,20 @@ DATA = {
 }
 
 
-def make_next(key: str, data_root: Path, weights: Path, out: Path, extra: Mapping[str, Path]) -> bool:
+def make_next(data: StudyData, data_root: Path, weights: Path, folder: Path, extra: Mapping[str, Path]) -> bool:
     """Train one more fine-tuning, or score checkpoints that have no score yet.
 
     Args:
-        key: Key of `DATA`.
+        data: The data set and its fine-tunings.
         data_root: The data set, in VOC's layout.
         weights: File of the weights that all fine-tunings start from.
-        out: Folder of the study. ``<out>/<key>/scores.json`` gets ``dict(name, step, checkpoint, miou, miou_std)`` per
+        folder: Its folder. ``<folder>/scores.json`` gets ``dict(name, step, checkpoint, miou, miou_std)`` per
             checkpoint, the start first.
         extra: Further checkpoints by name.
 
     Returns:
         Whether there was anything left to do.
     """
-    data, folder = DATA[key], out / key
     file = folder / 'scores.json'
     rows = json.loads(file.read_text()) if file.is_file() else []
     done = {(row['name'], row['step']) for row in rows}
@@ -171,12 +172,12 @@ def _train(data: StudyData, setting: Setting, data_root: Path, weights: Path, pl
 
 
 def _score(data: StudyData, data_root: Path, checkpoint: Path, logs: Path) -> dict[str, float]:
-    """mIoU of the classes that occur, in percent, by overclustering of the val images, mean of `SEEDS` seeds."""
+    """mIoU of the classes that occur, in percent, by overclustering of the val images, mean over seeds."""
     from leopart_mm.apis.runner_stages import own_config
     from leopart_mm.engine.cli import complete_loaders
     from leopart_mm.engine.config import load_config
     from leopart_mm.engine.console_runner import ConsoleRunner
-    options = {'data_root': str(data_root), 'model.decode_head.seeds': SEEDS}
+    options = {'data_root': str(data_root), 'model.decode_head.seeds': data.seeds}
     cfg = own_config(load_config(data.test, options), 'score')
     cfg.work_dir, cfg.launcher, cfg.load_from = str(logs), 'none', str(checkpoint)
     complete_loaders(cfg)

@@ -57,7 +57,7 @@ def main() -> None:
             weights = args.scenes_weights if key == 'scenes' else args.weights
             worked |= measure(key, root, args.out, until)
             if time.monotonic() < until:
-                worked |= make_next(key, root, weights, args.out, extra[key])
+                worked |= make_next(DATA[key], root, weights, args.out / key, extra[key])
         if not worked:
             break
     file = args.out / 'study.json'

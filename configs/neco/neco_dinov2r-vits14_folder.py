@@ -9,6 +9,8 @@ _base_ = [
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
 ]
 data_root = 'data/images'
+# Chosen by the number of images unless you give them, see leopart_mm/engine/by_images.py; None: as in this file.
+by_images = ['iterations', 'trainable', 'backbone_lr', 'crop_sizes']
 arch = 'vit_small_patch14_reg4_dinov2'
 checkpoint = 'checkpoints/dinov2_vits14_reg4_pretrain.pth'
 model = dict(backbone=dict(arch=arch, class_position=True, checkpoint=checkpoint), micro_batches=4)
@@ -16,5 +18,6 @@ train_dataloader = dict(
     num_workers=4,
     sampler=dict(_delete_=True, type='leopart_mm.InfiniteDrawSampler', shuffle=True),
     dataset=dict(data_root=data_root))
-# Says at the end, without labels, whether the features have become better: docs/verdict.md.
-default_hooks = dict(verdict=dict(type='leopart_mm.VerdictHook'))
+# Says at the end, without labels, whether the features have become better, stops when they have become worse, and keeps
+# the best of ten checks or the start in best_by_verdict.pth: docs/verdict.md.
+default_hooks = dict(verdict=dict(type='leopart_mm.VerdictHook', checks=10))

@@ -11,7 +11,8 @@ from leopart_mm.apis.checkpoint_config import config_of, has_config
 from leopart_mm.checkpoints.safe_reading import load_checkpoint_file
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.models.backbones import DenseViT
-from leopart_mm.models.backbones.facts import weights_position_mode
+from leopart_mm.models.backbones.facts import folder_arch
+from leopart_mm.models.backbones.low_rank import merge_adapters
 from leopart_mm.registry import MODELS
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -38,7 +39,8 @@ class BackboneSource:
         """Build the network and read its weights.
 
         Args:
-            source: 'timm://NAME.TAG', 'hf-hub:OWNER/NAME', a URL, a file of weights, or a checkpoint of ours.
+            source: 'timm://NAME.TAG', 'hf-hub:OWNER/NAME', a URL, a file of weights, a folder of transformers, or a
+                checkpoint of ours.
             arch: timm's name of the architecture; None: the one that `source` names, or that the config in the
                 checkpoint does.
 
@@ -49,17 +51,20 @@ class BackboneSource:
         """
         loaded = None if is_remote(source) else load_checkpoint_file(source)
         config, colours = _config(loaded, source) if arch is None and has_config(loaded) else (None, None)
+        of_folder = None if is_remote(source) else folder_arch(source)
+        arch = arch or of_folder
         if config is None and arch is None and loaded is not None:
             raise ValueError(f'The architecture of {source} is unknown: name it (--arch vit_small_patch16_224, timm\'s '
                              'name).')
         if config is None:
-            network = DenseViT(arch, checkpoint=source, pos_interp=weights_position_mode(source, arch))
+            network = DenseViT(arch, checkpoint=source)
         else:
             with DefaultScope.overwrite_default_scope('mmseg'):
                 network = MODELS.build(dict(config, checkpoint=source))
-        network.load_pretrained(source if loaded is None else loaded)
+        network.load_pretrained(source if loaded is None or of_folder is not None else loaded)
         network._awaits_weights = False
         colours = colours or ((network.mean, network.std) if getattr(network, 'mean', None) is not None else None)
+        network = merge_adapters(network)
         return cls(network.eval().requires_grad_(False), *(colours or IMAGENET), guessed=colours is None)
 
     def normalise(self, image: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ EXAMPLES = 'neco/retrieval/vits16_folder.py'
 MAX_CLUSTERS = 2**16 - 1  # of PNGs of 16 bits, in which one number is for pixels without data
 FITTED_FILE, RECORD, LIST, LOGS = 'fitted.pth', 'fit.json', 'images.txt', 'fit'
 OF_NETWORK = ('type', 'arch', 'model_kwargs', 'pos_interp', 'in_chans', 'class_position', 'drop_registers', 'depth',
-              'in_channels')
+              'in_channels', 'rotary_qkv')
 
 
 @dataclass

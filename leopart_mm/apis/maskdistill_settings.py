@@ -22,6 +22,7 @@ from leopart_mm.engine.config import load_config
 from leopart_mm.files import printable, shorten
 from leopart_mm.masks.crf import CRFSettings
 from leopart_mm.masks.merging import LAST_CATEGORY
+from leopart_mm.weight_folder import has_weights
 
 PARTS = ('masks', 'clusters', 'detector', 'deeplab')
 NETWORK = ('backbone', 'arch', 'checkpoint')  # options of a network that all parts share
@@ -204,7 +205,7 @@ class ChainConfigs:
         """
         for part, cfg in self.parts.items():
             source = cfg.model.backbone.get('checkpoint')
-            if isinstance(source, str) and not is_remote(source) and not Path(source).expanduser().is_file():
+            if isinstance(source, str) and not is_remote(source) and not has_weights(Path(source).expanduser()):
                 random = f'; {part}.checkpoint=None starts from random weights' * (part in ('detector', 'deeplab'))
                 raise FileNotFoundError(f'There is no checkpoint file {printable(source)} for the part {part}: '
                                         f'--cfg-options {part}.checkpoint=FILE names yours{random}.')

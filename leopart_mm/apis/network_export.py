@@ -173,7 +173,8 @@ def _network(checkpoint: str, size: tuple[int, int] | None, head: bool,
     model = copy.deepcopy(model)
     colours, turns = _colours(model, inferencer.bands)
     model.backbone = _at_size(model.backbone, size)
-    model.decode_head.require_fitted = lambda: None  # it was checked; a graph cannot ask
+    for part in filter(None, (model.decode_head, model.debias)):
+        part.require_fitted = lambda: None  # it was checked; a graph cannot ask
     stages, needs_reduced = [], False
     notes = [] if turns else ['The network was fitted on images whose channels are not turned: give BGR.']
     if fitted is not None:

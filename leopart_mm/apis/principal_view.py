@@ -15,7 +15,6 @@ from leopart_mm.geometry.patch_grid import Extent
 from leopart_mm.masks import PrincipalMasks, PrincipalProposals, ProposalImage, principal_masks
 from leopart_mm.masks.principal_cleaning import clean_masks
 from leopart_mm.models.backbones import DenseViT
-from leopart_mm.models.backbones.facts import weights_position_mode
 from leopart_mm.visualization.principal_sheet import principal_sheet
 
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
@@ -74,9 +73,7 @@ class PrincipalViewer:
             raise ValueError('Give both --mean and --std, or none of them.')
         if block < 1:
             raise ValueError(f'The block must be at least 1, the last one, not {block}.')
-        network = DenseViT(arch, checkpoint=checkpoint, out_indices=-block,
-                           pos_interp=weights_position_mode(checkpoint, arch))
-        self.network = network.eval().requires_grad_(False)
+        self.network = DenseViT(arch, checkpoint=checkpoint, out_indices=-block).eval().requires_grad_(False)
         self.network.load_pretrained(checkpoint)
         self.device = torch.device(device or best_device())
         self.network.to(self.device)

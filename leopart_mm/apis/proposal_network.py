@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from leopart_mm.masks import MaskInputs, ProposalImage
 from leopart_mm.models.backbones.features import DenseFeatures
+from leopart_mm.models.fitting.black_image import black_image
 from leopart_mm.models.fitting.networks import colour_settings, extents_on_grid, network_settings
 from leopart_mm.models.fitting.requests import Requests
 from leopart_mm.registry import MODELS
@@ -108,7 +109,13 @@ class ProposalNetwork(nn.Module):
                           features.cls_attention, features.q, features.k, features.v,
                           images if requests.images else None,
                           {network: network(images, asked) for network, asked in requests.networks},
-                          features.class_q, features.token_k)
+                          features.class_q, features.token_k, self.black_map)
+
+    @torch.no_grad()
+    def black_map(self, grid: tuple[int, int]) -> Tensor:
+        """The map (C, h, w) of a black image of h x w patches."""
+        image = black_image(self.data_preprocessor, self.backbone.patch_size, grid)
+        return self._features(image, Requests(maps=True)).maps[-1][0]
 
     def _features(self, images: Tensor, requests: Requests) -> DenseFeatures:
         if hasattr(self.backbone, 'forward_dense'):

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from leopart_mm.models.fitting.chain import named_stages
+from leopart_mm.weight_folder import has_weights
 
 PROTOCOLS = ('label-free', 'published')
 
@@ -101,7 +102,7 @@ def parse_checkpoints(values: Sequence[str]) -> dict[str, str]:
         name, separator, path = value.partition('=')
         if not separator or name not in known:
             raise ValueError(f'--checkpoints {value}: give {" and ".join(f"{name}=FILE" for name in known)}.')
-        if not Path(path).expanduser().is_file():
+        if not has_weights(Path(path).expanduser()):
             raise FileNotFoundError(f'The checkpoint {name}={path} does not exist.')
         found[name] = str(Path(path).expanduser())
     return found

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from leopart_mm.checkpoints.key_layouts import KeyLayout, State
 from leopart_mm.checkpoints.networks import flatten_tensors
+from leopart_mm.checkpoints.renaming import KeyLayout, State
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 from leopart_mm.files import shorten
 

@@ -4,24 +4,29 @@ A file's names are two independent things: how its program names the backbone (`
 the heads beside it (`HEAD_LAYOUTS`): NeCo's files are DINOv2's backbone with Leopart's heads. To add a layout:
 
 1. Backbone with other names than timm's: a `KeyLayout` whose `sign` tells its keys from all others, inserted into
-   `BACKBONE_LAYOUTS` before `TIMM`. Position embeddings and registers of another convention: `token_positions`.
+   `BACKBONE_LAYOUTS` before `TIMM`. Position embeddings and registers of another convention: `token_positions`;
+   queries, keys and values of another one: `qkv_tensors`.
 2. Heads: a `HeadLayout` in `HEAD_LAYOUTS`, which says under which names, and in which shapes, of ours they are kept.
 3. To write the layout too: a `FileLayout` in `conversion.TARGETS`.
 4. A file of the layout in `tests/checkpoints/layouts.py`: every test then runs over it.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from torch import Tensor
 
-State = dict[str, Tensor]
-Rules = tuple[tuple[str, str], ...]
-Sign = Callable[[set[str]], bool]
+from leopart_mm.checkpoints.qkv_tensors import (
+    biases_to_eva,
+    eva_to_masked_bias,
+    eva_to_parted,
+    fuse_qkv,
+    part_qkv,
+    parted_to_eva,
+)
+from leopart_mm.checkpoints.renaming import PROJECTION, HeadLayout, KeyLayout, Sign, State
 
-# Our names of the heads that more than one program has.
-PROJECTION = 'neck.mlp.'
+# Our names of the heads that more than one program has, beside PROJECTION.
 PROTOTYPES = 'head.prototypes.'
 CODE = 'neck.head.'  # of CodeHead
 EMA_CODE = 'neck.ema.'
@@ -32,81 +37,24 @@ LINEAR_PROBE = 'linear_probe.'
 CLASSIFIER = 'classifier.'  # has no place in our models; it is kept between the programs that have one
 
 
-@dataclass(frozen=True)
-class KeyLayout:
-    """How a program names the tensors of a ViT, beside timm's names for them.
-
-    A rule is a pair (foreign, timm) of beginnings of keys, in which `{name}` stands for a number; of several that fit,
-    the first counts. Keys without a rule are the same in both.
-
-    Args:
-        name: What messages call the layout.
-        sign: Whether these keys, without their prefix, are of the layout.
-        rules: Used in both directions.
-        gated: Rules for the two halves of a gated MLP (SwiGLU). Written only where the MLPs are gated: timm's names
-            alone do not tell.
-        aliases: Pairs (foreign, foreign) of names found in some files, renamed before the rules; never written.
-    """
-
-    name: str
-    sign: Sign = lambda keys: True
-    rules: Rules = ()
-    gated: Rules = ()
-    aliases: Rules = ()
-
-    def to_timm(self, state: State) -> State:
-        """Rename foreign keys to timm's."""
-        rules = self.gated + self.rules
-        return {_rename(_rename(key, self.aliases), rules): value for key, value in state.items()}
-
-    def from_timm(self, state: State) -> State:
-        """Rename timm's keys to the foreign ones."""
-        rules = [(timm, foreign) for foreign, timm in (self.gated if is_gated(state) else ()) + self.rules]
-        return {_rename(key, rules): value for key, value in state.items()}
-
-
-@dataclass(frozen=True)
-class HeadLayout:
-    """How a program names the heads beside its backbone.
-
-    Args:
-        name: What messages call the layout.
-        rules: Pairs (foreign, ours) of beginnings of keys.
-        single: Foreign names, and ours, of a head that is a single Linear and therefore has no layer number. They are
-            written where ours has that one layer only.
-        backbones: Names of the backbone beside the heads; '' means that the heads share the backbone's prefix.
-        keys: The only keys that count as heads; empty: every key that a rule fits.
-        to_tensors: Brings a tensor, given its name of ours, to our shapes; it may become several tensors.
-    """
-
-    name: str
-    rules: Rules
-    single: Mapping[str, str] = field(default_factory=dict)
-    backbones: tuple[str, ...] = ('', 'backbone.')
-    keys: tuple[str, ...] = ()
-    to_tensors: Callable[[str, Tensor], State] = lambda key, value: {key: value}
-
-    def to_ours(self, key: str) -> str | None:
-        """Our name of a head's tensor; None if the key is no head of this layout."""
-        if self.keys and key not in self.keys:
-            return None
-        return self.single.get(key) or _replace_beginning(key, self.rules)
-
-    def from_ours(self, keys: Collection[str]) -> dict[str, str]:
-        """The layout's names of our heads' tensors; those that have no place in it are left out."""
-        layers = {key.removeprefix(PROJECTION).split('.')[0] for key in keys if key.startswith(PROJECTION)}
-        single = {ours: foreign for foreign, ours in self.single.items()} if layers == {'0'} else {}
-        rules = [(ours, foreign) for foreign, ours in self.rules]
-        names = {key: single.get(key) or _replace_beginning(key, rules) for key in keys}
-        return {key: foreign for key, foreign in names.items() if foreign is not None}
-
-
 def _has(pattern: str) -> Sign:
     return lambda keys: any(re.match(pattern, key) for key in keys)
 
 
 def _is_dinov2(keys: set[str]) -> bool:
     return 'register_tokens' in keys or ('mask_token' in keys and any('.ls1.gamma' in key for key in keys))
+
+
+def _is_dinov3(keys: set[str]) -> bool:
+    return 'rope_embed.periods' in keys or 'storage_tokens' in keys or any(key.endswith('.bias_mask') for key in keys)
+
+
+def _is_eva(keys: set[str]) -> bool:
+    """timm's Eva scales layers by `gamma_1`, as DeiT-3's own files do; these have positions and biases of qkv."""
+    if any(re.match(r'blocks\.0\.attn\.(?:q_bias|q_proj\.)|rope\.freqs$', key) for key in keys):
+        return True
+    return 'blocks.0.gamma_1' in keys and (
+        not {'pos_embed', 'blocks.0.attn.qkv.bias'} <= keys or 'norm_pre.weight' in keys)
 
 
 MM_RULES = (
@@ -135,6 +83,57 @@ DINOV2 = KeyLayout(
     'DINOv2', _is_dinov2,
     gated=(('blocks.{i}.mlp.w12.', 'blocks.{i}.mlp.fc1.'), ('blocks.{i}.mlp.w3.', 'blocks.{i}.mlp.fc2.')),
     aliases=(('blocks.{chunk}.{i}.', 'blocks.{i}.'), ))  # training files cut the blocks into chunks
+DINOV3 = KeyLayout(
+    'DINOv3', _is_dinov3,
+    (('storage_tokens', 'reg_token'), ('blocks.{i}.ls{n}.gamma', 'blocks.{i}.gamma_{n}')),
+    gated=(('blocks.{i}.mlp.w1.', 'blocks.{i}.mlp.fc1_g.'), ('blocks.{i}.mlp.w2.', 'blocks.{i}.mlp.fc1_x.'),
+           ('blocks.{i}.mlp.w3.', 'blocks.{i}.mlp.fc2.')),
+    to_tensors=biases_to_eva, from_tensors=eva_to_masked_bias)
+# Of Hugging Face's transformers, whose `save_pretrained` writes these names; aliases: those of its modules in memory.
+HF_COMMON = (
+    ('embeddings.cls_token', 'cls_token'), ('embeddings.mask_token', 'mask_token'),
+    ('encoder.layer.{i}.attention.attention.query.', 'blocks.{i}.attn.q_proj.'),
+    ('encoder.layer.{i}.attention.attention.key.', 'blocks.{i}.attn.k_proj.'),
+    ('encoder.layer.{i}.attention.attention.value.', 'blocks.{i}.attn.v_proj.'),
+    ('encoder.layer.{i}.attention.output.dense.', 'blocks.{i}.attn.proj.'),
+    ('embeddings.position_embeddings', 'pos_embed'),
+    ('embeddings.patch_embeddings.projection.', 'patch_embed.proj.'),
+    ('layernorm.', 'norm.'),
+)
+HF_ALIASES = (
+    ('encoder.layer.{i}.attention.q_proj.', 'encoder.layer.{i}.attention.attention.query.'),
+    ('encoder.layer.{i}.attention.k_proj.', 'encoder.layer.{i}.attention.attention.key.'),
+    ('encoder.layer.{i}.attention.v_proj.', 'encoder.layer.{i}.attention.attention.value.'),
+    ('encoder.layer.{i}.attention.o_proj.', 'encoder.layer.{i}.attention.output.dense.'),
+)
+HF_DINOV2 = KeyLayout(
+    'transformers DINOv2', _has(r'encoder\.layer\.\d+\.layer_scale1\.'),
+    (*HF_COMMON,
+     ('embeddings.register_tokens', 'register_tokens'),
+     ('encoder.layer.{i}.layer_scale{n}.lambda1', 'blocks.{i}.ls{n}.gamma'),
+     ('encoder.layer.{i}.', 'blocks.{i}.')),
+    gated=(('encoder.layer.{i}.mlp.weights_in.', 'blocks.{i}.mlp.fc1.'),
+           ('encoder.layer.{i}.mlp.weights_out.', 'blocks.{i}.mlp.fc2.')),
+    aliases=HF_ALIASES, to_tensors=fuse_qkv, from_tensors=part_qkv)
+HF_DINOV3 = KeyLayout(
+    'transformers DINOv3', _has(r'(?:model\.)?layer\.\d+\.layer_scale1\.'),
+    (('embeddings.cls_token', 'cls_token'), ('embeddings.mask_token', 'mask_token'),
+     ('embeddings.register_tokens', 'reg_token'), ('embeddings.patch_embeddings.', 'patch_embed.proj.'),
+     ('layer.{i}.layer_scale{n}.lambda1', 'blocks.{i}.gamma_{n}'),
+     ('layer.{i}.attention.o_proj.', 'blocks.{i}.attn.proj.'), ('layer.{i}.attention.', 'blocks.{i}.attn.'),
+     ('layer.{i}.mlp.up_proj.', 'blocks.{i}.mlp.fc1.'), ('layer.{i}.mlp.down_proj.', 'blocks.{i}.mlp.fc2.'),
+     ('layer.{i}.', 'blocks.{i}.')),
+    gated=(('layer.{i}.mlp.gate_proj.', 'blocks.{i}.mlp.fc1_g.'), ('layer.{i}.mlp.up_proj.', 'blocks.{i}.mlp.fc1_x.')),
+    aliases=(('model.layer.{i}.', 'layer.{i}.'), ), to_tensors=parted_to_eva, from_tensors=eva_to_parted)
+HF_VIT = KeyLayout(  # DINO's networks among others
+    'transformers ViT', _has(r'encoder\.layer\.\d+\.layernorm_before\.'),
+    (*HF_COMMON,
+     ('encoder.layer.{i}.layernorm_before.', 'blocks.{i}.norm1.'),
+     ('encoder.layer.{i}.layernorm_after.', 'blocks.{i}.norm2.'),
+     ('encoder.layer.{i}.intermediate.dense.', 'blocks.{i}.mlp.fc1.'),
+     ('encoder.layer.{i}.output.dense.', 'blocks.{i}.mlp.fc2.')),
+    aliases=HF_ALIASES, to_tensors=fuse_qkv, from_tensors=part_qkv)
+EVA = KeyLayout('timm Eva', _is_eva, aliases=(('fc_norm.', 'norm.'), ))  # which has one of the two
 DEIT3 = KeyLayout('DeiT-3', _has(r'blocks\.\d+\.gamma_1'), (('blocks.{i}.gamma_{n}', 'blocks.{i}.ls{n}.gamma'), ))
 POOLED = KeyLayout('timm with pooling before the norm', lambda keys: 'fc_norm.weight' in keys and
                    'norm.weight' not in keys, (('fc_norm.', 'norm.'), ))
@@ -144,8 +143,8 @@ MAE = KeyLayout('MAE', lambda keys: 'decoder_pos_embed' in keys)
 DINO = KeyLayout('DINO', _has(r'head\.last_layer\.|head\.mlp\.\d+\.'))
 TIMM = KeyLayout('timm')
 
-BACKBONE_LAYOUTS: list[KeyLayout] = [MMSEG, MMPRETRAIN, DINOV2, DEIT3, POOLED, MAE, DINO, TIMM]
-
+BACKBONE_LAYOUTS: list[KeyLayout] = [MMSEG, MMPRETRAIN, HF_DINOV2, HF_DINOV3, HF_VIT, DINOV3, DINOV2, EVA, DEIT3,
+                                     POOLED, MAE, DINO, TIMM]
 
 
 def clusters_to_prototypes(key: str, value: Tensor) -> State:
@@ -167,6 +166,8 @@ LEOPART_HEADS = HeadLayout(  # NeCo has these names too
     single={f'projection_head.{part}': f'{PROJECTION}0.{part}' for part in ('weight', 'bias')})
 TIMM_HEAD = HeadLayout('timm', (('head.', CLASSIFIER), ), backbones=('', ), keys=('head.weight', 'head.bias'))
 MMPRETRAIN_HEAD = HeadLayout('MMPretrain', (('head.layers.head.', CLASSIFIER), ))
+# Classifiers lie beside the network, but read other features than timm's: their place is known, they are not read.
+HF_HEADS = HeadLayout('transformers', (), backbones=('dinov2.', 'dinov2_with_registers.', 'vit.'))
 
 STEGO_HEADS = HeadLayout(  # docs/methods/primaps.md §13
     'STEGO', (('net.cluster1.', f'{CODE}cluster1.'), ('net.cluster2.', f'{CODE}cluster2.'),
@@ -189,8 +190,8 @@ PRIMAPS = HeadLayout(
     backbones=('net.model.', ))
 
 # Where two layouts name a head of ours, the first counts.
-HEAD_LAYOUTS: list[HeadLayout] = [OUR_HEADS, LEOPART_HEADS, TIMM_HEAD, MMPRETRAIN_HEAD, STEGO_HEADS, HP_HEADS,
-                                  PRIMAPS_BASELINE, PRIMAPS]
+HEAD_LAYOUTS: list[HeadLayout] = [OUR_HEADS, LEOPART_HEADS, TIMM_HEAD, MMPRETRAIN_HEAD, HF_HEADS, STEGO_HEADS,
+                                  HP_HEADS, PRIMAPS_BASELINE, PRIMAPS]
 
 
 def find_layout(keys: Iterable[str]) -> KeyLayout:
@@ -201,24 +202,3 @@ def find_layout(keys: Iterable[str]) -> KeyLayout:
     """
     keys = set(keys)
     return next(layout for layout in BACKBONE_LAYOUTS if layout.sign(keys))
-
-
-def is_gated(state: State) -> bool:
-    """Whether the MLPs of a state dict in timm's names are gated: the first layer gives two halves to the second."""
-    first, second = state.get('blocks.0.mlp.fc1.weight'), state.get('blocks.0.mlp.fc2.weight')
-    return first is not None and second is not None and first.shape[0] == 2 * second.shape[1]
-
-
-def _rename(key: str, rules: Iterable[tuple[str, str]]) -> str:
-    for old, new in rules:
-        pattern = re.sub(r'\\{(\w+)\\}', r'(?P<\1>\\d+)', re.escape(old))
-        if hit := re.match(pattern, key):
-            return new.format(**hit.groupdict()) + key[hit.end():]
-    return key
-
-
-def _replace_beginning(key: str, rules: Iterable[tuple[str, str]]) -> str | None:
-    for old, new in rules:
-        if key.startswith(old):
-            return new + key.removeprefix(old)
-    return None

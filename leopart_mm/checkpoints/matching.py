@@ -7,14 +7,17 @@ from typing import Any
 import torch
 from timm.models import adapt_input_conv
 
-from leopart_mm.checkpoints.key_layouts import State, find_layout
-from leopart_mm.checkpoints.networks import VIT, NetworkKind, find_network
+from leopart_mm.checkpoints.key_layouts import find_layout
+from leopart_mm.checkpoints.networks import VIT, NetworkKind, find_network, heads_by_periods
+from leopart_mm.checkpoints.qkv_tensors import fit_eva_biases
+from leopart_mm.checkpoints.renaming import State
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 from leopart_mm.checkpoints.sources import describe_source, read_checkpoint
 from leopart_mm.checkpoints.token_positions import fit_tokens
+from leopart_mm.checkpoints.transformers_config import heads_by_config
+from leopart_mm.checkpoints.vit_hints import vit_hints
 from leopart_mm.files import shorten
 
-SIZES = {192: 'ViT-Ti', 384: 'ViT-S', 768: 'ViT-B', 1024: 'ViT-L', 1280: 'ViT-H', 1536: 'ViT-g'}
 COUNTERS = 'num_batches_tracked'  # of batch norms; old files lack them, and nothing but training reads them
 
 
@@ -29,6 +32,7 @@ class NetworkSpec:
         grid: Stored position grid (rows, columns); None for a network without position embeddings.
         num_prefix_positions: Positions of class, distillation and register tokens before those of the patches.
         drop_registers: Whether register tokens of the checkpoint may be left out.
+        num_heads: Heads of a ViT's attention, compared with the checkpoint's where that tells; None: not compared.
     """
 
     arch: str
@@ -37,16 +41,12 @@ class NetworkSpec:
     grid: tuple[int, int] | None = None
     num_prefix_positions: int = 0
     drop_registers: bool = False
+    num_heads: int | None = None
 
     @property
     def stem(self) -> tuple[int, ...] | None:
         """Shape (embed_dims, bands, patch size, patch size) of the first convolution."""
         return self.shapes.get(self.kind.stem)
-
-    @property
-    def num_blocks(self) -> int:
-        """Blocks of a ViT."""
-        return _num_blocks(self.shapes)
 
 
 @dataclass
@@ -62,7 +62,7 @@ class LoadReport:
         missing: Keys of the network that were not found.
         mismatched: Key to (shape in the checkpoint, shape in the network).
         unexpected: Backbone keys of the checkpoint that the network lacks.
-        reshaped: What was changed to fit (position grid, image bands).
+        reshaped: What was changed to fit (position grid, image bands, adapters).
         ignored: Other keys under the prefix (heads, mask token, decoder).
         num_outside: Number of tensors outside the prefix.
     """
@@ -115,8 +115,11 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
     state, layout = found.state, spec.kind.name
     if spec.kind is VIT:
         key_layout = find_layout(state)
-        state, layout = key_layout.to_timm(state), key_layout.name
+        state, layout = key_layout.to_timm(state, spec.shapes, name), key_layout.name
+        _check_heads(heads_by_periods(state) or heads_by_config(source), spec, state, name)
     report = LoadReport(name, found.prefix, layout, num_outside=found.num_outside)
+    if found.num_merged:
+        report.reshaped.append(f'LoRA adapters merged into {found.num_merged} weights')
     if spec.grid is not None and 'pos_embed' in state:
         report.grid = fit_tokens(state, spec.num_prefix_positions, spec.grid, name)
         if report.grid != tuple(spec.grid):
@@ -124,6 +127,7 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
     if spec.drop_registers and 'reg_token' not in spec.shapes and 'reg_token' in state:
         del state['reg_token']
         report.reshaped.append('register tokens dropped')
+    report.reshaped += fit_eva_biases(state, spec.shapes)
     _adapt_bands(state, spec, report)
     for counter in (name for name in spec.shapes if name.endswith(COUNTERS)):
         state.setdefault(counter, torch.tensor(0))
@@ -131,6 +135,13 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
     if report.missing or report.mismatched or report.unexpected:
         raise BackboneCheckpointError(_complaint(report, state, spec))
     return {name: state[name] for name in spec.shapes}, report
+
+
+def _check_heads(found: int | None, spec: NetworkSpec, state: State, name: str) -> None:
+    """Heads are seen in no shape: with another number the network would compute something else."""
+    if None not in (found, spec.num_heads) and found != spec.num_heads and spec.stem == tuple(state[VIT.stem].shape):
+        raise BackboneCheckpointError(f'{name} is a ViT with {found} attention heads, the config builds {spec.arch} '
+                                      f'with {spec.num_heads}: set model_kwargs=dict(num_heads={found}).')
 
 
 def _adapt_bands(state: State, spec: NetworkSpec, report: LoadReport) -> None:
@@ -151,7 +162,8 @@ def _compare(state: State, spec: NetworkSpec, report: LoadReport) -> None:
         else:
             report.matched.append(name)
     for name in sorted(state.keys() - spec.shapes.keys()):
-        (report.unexpected if spec.kind.keys.match(name) else report.ignored).append(name)
+        known = spec.kind.keys.match(name) and not spec.kind.heads.match(name)
+        (report.unexpected if known else report.ignored).append(name)
 
 
 def _same_width(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -168,46 +180,9 @@ def _complaint(report: LoadReport, state: State, spec: NetworkSpec) -> str:
         lines.append(f'Other shape ({len(shapes)}): {shorten(shapes, 3)}.')
     if report.unexpected:
         lines.append(f'Not in this backbone ({len(report.unexpected)}): {shorten(report.unexpected)}.')
-    hints = _vit_hints(state, spec) if spec.kind is VIT else [
+    hints = vit_hints(state, spec.shapes) if spec.kind is VIT else [
         'Change depth (or in_channels) in the config, or name another file.']
     return ' '.join(lines + hints)
-
-
-def _vit_hints(state: State, spec: NetworkSpec) -> list[str]:
-    """What to change in the config, as far as the keys tell."""
-    hints = []
-    stem = state.get(VIT.stem)
-    if stem is not None and stem.ndim == 4 and spec.stem is not None:
-        (width, bands, _, patch), (embed_dims, in_chans, _, patch_size) = stem.shape, spec.stem
-        depth = _num_blocks(state)
-        if width != embed_dims:
-            hints.append(f'This looks like {_size(width)}, the config builds {_size(embed_dims)}: change arch.')
-        elif depth != spec.num_blocks:
-            hints.append(f'It has {depth} blocks, the config builds {spec.num_blocks}: change arch or model_kwargs.')
-        if patch != patch_size:
-            hints.append(f'Its patches are {patch} px wide, the config builds {patch_size}: change arch or '
-                         'model_kwargs=dict(patch_size=...).')
-        if bands not in (3, in_chans):
-            hints.append(f'It was trained on {bands} bands: set in_chans={bands}.')
-    if ('blocks.0.ls1.gamma' in state) != ('blocks.0.ls1.gamma' in spec.shapes):
-        kind = 'has' if 'blocks.0.ls1.gamma' in state else 'lacks'
-        hints.append(f'It {kind} LayerScale: choose the arch accordingly (DINOv2: *_dinov2) or set '
-                     'model_kwargs=dict(init_values=1e-5).')
-    if 'reg_token' in state and 'reg_token' not in spec.shapes:
-        hints.append('It has register tokens: use a *_reg4_* arch, or drop_registers=True to leave them out.')
-    if 'reg_token' not in state and 'reg_token' in spec.shapes:
-        hints.append('It has no register tokens: use an arch without *_reg4_*.')
-    if 'dist_token' in state and 'dist_token' not in spec.shapes:
-        hints.append('It has a distillation token: use a deit_*_distilled_* arch.')
-    return hints
-
-
-def _num_blocks(keys: Mapping[str, Any]) -> int:
-    return len({name.split('.')[1] for name in keys if name.startswith('blocks.')})
-
-
-def _size(width: int) -> str:
-    return f'{SIZES.get(width, "a ViT")} (width {width})'
 
 
 def _by(grid: tuple[int, int]) -> str:

@@ -12,10 +12,11 @@ from leopart_mm.checkpoints.key_layouts import (
     CLASS_PROTOTYPES,
     HEAD_LAYOUTS,
     TIMM,
-    HeadLayout,
-    State,
     find_layout,
 )
+from leopart_mm.checkpoints.low_rank import adapted_names, merge_low_rank
+from leopart_mm.checkpoints.qkv_tensors import ROTARY_PERIODS
+from leopart_mm.checkpoints.renaming import HeadLayout, State
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
 TEACHER_NAMES = {'teacher', 'momentum_encoder', 'ema', 'model_ema', 'state_dict_ema', 'ema_state_dict',
@@ -33,29 +34,39 @@ class NetworkKind:
         anchors: Names of tensors that mark such a network, in timm's words for a ViT; what precedes them is its prefix.
         keys: Fits the names of the backbone's own tensors; other names under the prefix are heads and the like.
         stem: The first convolution, whose shape tells width, image bands and patch size.
+        heads: Fits those of `keys` that a network may lack: its pooling.
     """
 
     name: str
     anchors: tuple[str, ...]
     keys: re.Pattern
     stem: str
+    heads: re.Pattern = re.compile(r'(?!)')
 
 
 VIT = NetworkKind(
     'ViT', ('patch_embed.proj.weight', 'cls_token'),
-    re.compile(r'(cls_token|dist_token|reg_token|pos_embed)$|(patch_embed|norm_pre|blocks|norm)\.'),
-    'patch_embed.proj.weight')
+    re.compile(r'(cls_token|dist_token|reg_token|pos_embed|rope\.freqs)$|(patch_embed|norm_pre|blocks|norm|attn_pool)\.'),
+    'patch_embed.proj.weight', heads=re.compile(r'attn_pool\.'))
 RESNET = NetworkKind(
     'ResNet', ('layer1.0.conv1.weight', ), re.compile(r'layer\d+\.'), 'conv1.weight')  # docs/methods/leopart.md §13
 
 
 @dataclass
 class FoundNetwork:
-    """The weights of a network in a checkpoint: keys without their prefix, and how many tensors lie elsewhere."""
+    """The weights of a network in a checkpoint.
+
+    Args:
+        state: Tensors by their keys without the prefix; adapters are merged.
+        prefix: Text before the keys.
+        num_outside: How many tensors lie elsewhere.
+        num_merged: How many weights had a LoRA adapter.
+    """
 
     state: State
     prefix: str
     num_outside: int
+    num_merged: int = 0
 
 
 @dataclass
@@ -69,6 +80,8 @@ class NetworkState:
         heads: `neck.mlp.*`, `head.prototypes.*`, `classifier.*` and what else `HEAD_LAYOUTS` know.
         sources: The full names of the heads' tensors in the file.
         unplaced: Tensors that are none of these, by their full names.
+        num_merged: How many weights had a LoRA adapter, which is merged.
+        num_heads: Heads of its attention, where the file tells.
     """
 
     prefix: str
@@ -77,10 +90,16 @@ class NetworkState:
     heads: State = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     unplaced: list[str] = field(default_factory=list)
+    num_merged: int = 0
+    num_heads: int | None = None
 
 
-def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
-    """All tensors of nested dicts by dotted name; optimiser states and the like are left out."""
+def flatten_tensors(checkpoint: Any) -> State:
+    """All tensors of nested dicts by dotted name, adapters merged; optimiser states and the like are left out."""
+    return merge_low_rank(_flatten(checkpoint))
+
+
+def _flatten(checkpoint: Any, prefix: str = '') -> State:
     tensors: State = {}
     if not isinstance(checkpoint, Mapping):
         return tensors
@@ -88,7 +107,7 @@ def flatten_tensors(checkpoint: Any, prefix: str = '') -> State:
         if isinstance(value, Tensor):
             tensors[f'{prefix}{key}'] = value.detach()
         elif isinstance(value, Mapping) and not _has_no_weights(str(key)):
-            tensors.update(flatten_tensors(value, f'{prefix}{key}.'))
+            tensors.update(_flatten(value, f'{prefix}{key}.'))
     return tensors
 
 
@@ -100,16 +119,15 @@ def anchor_names(kind: NetworkKind) -> list[str]:
     """The anchors of a kind of network in the words of every layout, timm's first."""
     if kind is not VIT:
         return list(kind.anchors)
-    names = [foreign for layout in (TIMM, *BACKBONE_LAYOUTS)
-             for foreign in layout.from_timm(dict.fromkeys(kind.anchors))]
+    names = [foreign for layout in (TIMM, *BACKBONE_LAYOUTS) for foreign in layout.foreign_names(kind.anchors)]
     return list(dict.fromkeys(names))
 
 
 def find_prefixes(tensors: Mapping[str, Any], kind: NetworkKind = VIT) -> list[str]:
     """The text before the keys of every network of a kind among named tensors."""
-    anchors = anchor_names(kind)
-    prefixes = {name.removesuffix(anchor) for name in tensors for anchor in anchors if name.endswith(anchor)}
-    return sorted(prefix for prefix in prefixes if prefix == '' or prefix.endswith('.'))
+    anchors = '|'.join(map(re.escape, anchor_names(kind)))
+    pattern = re.compile(rf'(|.*?\.)(?:{anchors})')  # the shortest prefix: one anchor may be the end of another
+    return sorted({hit[1] for name in tensors if (hit := pattern.fullmatch(name))})
 
 
 def find_network(checkpoint: Any, key: str | None = None, name: str = 'the checkpoint',
@@ -139,7 +157,8 @@ def find_network(checkpoint: Any, key: str | None = None, name: str = 'the check
                                       'checkpoint_key to one of these prefixes.')
     prefix = chosen[0]
     state = {full[len(prefix):]: value for full, value in tensors.items() if full.startswith(prefix)}
-    return FoundNetwork(state, prefix, len(tensors) - len(state))
+    merged = sum(layer.startswith(prefix) for layer in adapted_names(_flatten(checkpoint)))
+    return FoundNetwork(state, prefix, len(tensors) - len(state), merged)
 
 
 def read_networks(checkpoint: Any, which: str | None = None,
@@ -155,14 +174,14 @@ def read_networks(checkpoint: Any, which: str | None = None,
     Raises:
         BackboneCheckpointError: If there is no such network.
     """
-    networks = {'student': _read_network(checkpoint, find_network(checkpoint, which, name))}
+    networks = {'student': _read_network(checkpoint, find_network(checkpoint, which, name), name)}
     if which is None:
         try:
             teacher = find_network(checkpoint, 'teacher', name)
         except BackboneCheckpointError:
             return networks
         if teacher.prefix != networks['student'].prefix:
-            networks['teacher'] = _read_network(checkpoint, teacher)
+            networks['teacher'] = _read_network(checkpoint, teacher, name)
     return networks
 
 
@@ -217,18 +236,30 @@ def _describe_content(tensors: State, kind: NetworkKind) -> str:
     return f'no key ends in {" or ".join(anchor_names(kind))}. Its first keys: {first}.'
 
 
-def _read_network(checkpoint: Any, found: FoundNetwork) -> NetworkState:
+def heads_by_periods(state: Mapping[str, Tensor]) -> int | None:
+    """Number of attention heads of a network that keeps its rotary periods, a quarter of a head's channels each."""
+    periods, stem = state.get(ROTARY_PERIODS), state.get(VIT.stem)
+    return None if periods is None or stem is None else len(stem) // (4 * len(periods))
+
+
+def _read_network(checkpoint: Any, found: FoundNetwork, name: str) -> NetworkState:
     layout = find_layout(found.state)
-    renamed = layout.to_timm(found.state)
+    renamed = layout.to_timm(found.state, name=name)
     network = NetworkState(found.prefix, layout.name, {
-        key: value for key, value in renamed.items() if VIT.keys.match(key) or key == 'register_tokens'})
-    read = {found.prefix + key for key, new in zip(found.state, renamed, strict=True) if new in network.backbone}
+        key: value for key, value in renamed.items() if _is_of_vit(key)},
+        num_merged=found.num_merged, num_heads=heads_by_periods(renamed))
+    read = {found.prefix + key for key, new in zip(found.state, layout.timm_names(found.state), strict=True)
+            if _is_of_vit(new) or new == ROTARY_PERIODS}
     tensors = flatten_tensors(checkpoint)
     for heads, root in _roots_of(found.prefix):
         _take_heads(network, heads, root, _tensors_below(tensors, root, found.prefix), read)
     root = min((root for _, root in _roots_of(found.prefix)), key=len)
     network.unplaced = [root + key for key in _tensors_below(tensors, root, found.prefix) if root + key not in read]
     return network
+
+
+def _is_of_vit(key: str) -> bool:
+    return bool(VIT.keys.match(key)) or key == 'register_tokens'
 
 
 def _take_heads(network: NetworkState, layout: HeadLayout, root: str, below: State, read: set[str]) -> None:

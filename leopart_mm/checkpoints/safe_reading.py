@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from leopart_mm.checkpoints.file_kinds import is_safetensors, what_it_is
+from leopart_mm.weight_folder import INDEX, read_shards, weights_in
 
 UNSAFE_ENV = 'LEOPART_MM_UNSAFE_CHECKPOINTS'
 SUFFIXES = ('.ckpt', '.pt', '.pth', '.safetensors')
@@ -63,7 +64,8 @@ def load_checkpoint_file(path: str | os.PathLike | BinaryIO, map_location: Any =
     """Read a checkpoint of any origin (`.pth`, `.pt`, `.ckpt`, `.safetensors`) safely.
 
     Args:
-        path: The file, or an open binary file of PyTorch's format.
+        path: The file, an open binary file of PyTorch's format, or what transformers' `save_pretrained` writes: a
+            folder with `model.safetensors` in it, or an index of shards (`model.safetensors.index.json`).
         map_location: As in `torch.load`.
         unsafe: Trust the file and allow arbitrary unpickling. The environment variable
             ``LEOPART_MM_UNSAFE_CHECKPOINTS=1`` does the same for whole programs.
@@ -80,6 +82,9 @@ def load_checkpoint_file(path: str | os.PathLike | BinaryIO, map_location: Any =
     if hasattr(path, 'read'):
         return _read(path, f'{getattr(path, "name", "in memory")}', map_location, unsafe)
     path = Path(path).expanduser()
+    path = weights_in(path) or path
+    if path.name.endswith(INDEX) and path.is_file():
+        return read_shards(path, lambda file: load_checkpoint_file(file, map_location, unsafe))
     if not path.is_file():
         raise FileNotFoundError(f'There is no checkpoint file {path}.' + (_files_in(path) if path.is_dir() else ''))
     size = path.stat().st_size

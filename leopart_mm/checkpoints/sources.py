@@ -11,6 +11,8 @@ import timm
 import torch
 
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError, load_checkpoint_file
+from leopart_mm.checkpoints.transformers_config import check_config
+from leopart_mm.weight_folder import config_beside
 
 TIMM_SCHEME = 'timm://'
 HUB_SCHEMES = ('hf-hub:', 'hf_hub:')
@@ -37,8 +39,8 @@ def read_checkpoint(source: Any, arch: str = '') -> Any:
     """Read a checkpoint; anything but a path, a text or an open file is returned as it is.
 
     Args:
-        source: A file, 'timm://NAME[.TAG]' (timm's own weights of this name), 'hf-hub:OWNER/NAME', a URL, an open
-            binary file, or a state dict.
+        source: A file, a folder of transformers (see `load_checkpoint_file`), 'timm://NAME[.TAG]' (timm's own weights
+            of this name), 'hf-hub:OWNER/NAME', a URL, an open binary file, or a state dict.
         arch: The timm model that 'timm://' without a name stands for; messages suggest it.
 
     Raises:
@@ -56,6 +58,8 @@ def read_checkpoint(source: Any, arch: str = '') -> Any:
     if text.startswith(URL_SCHEMES):
         return _from_url(text)
     try:
+        if (config := config_beside(Path(text).expanduser())) is not None:
+            check_config(config, text)
         return load_checkpoint_file(source)
     except FileNotFoundError as error:
         if os.path.isdir(source):

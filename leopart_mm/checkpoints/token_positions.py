@@ -57,6 +57,8 @@ def fit_tokens(state: dict[str, Tensor], num_prefix_positions: int, grid: tuple[
 def registers_to_timm(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """A state dict whose registers, if any, follow timm's DINOv2 register models: positions for the patches only."""
     state = dict(state)
+    if 'pos_embed' not in state:  # rotary positions
+        return state
     if 'register_tokens' in state or ('reg_token' in state and _grid_of(state['pos_embed'].shape[1] - 1, (0, 0))):
         fit_tokens(state, num_prefix_positions=0, grid=(0, 0), name=name)
     return state

@@ -14,7 +14,8 @@ from typing import Any
 
 PACKAGE = 'leopart_mm'
 _CHECKPOINTS = ('checkpoints.safe_reading', 'checkpoints.sources', 'checkpoints.networks', 'checkpoints.matching',
-                'checkpoints.key_layouts', 'checkpoints.token_positions', 'checkpoints.conversion', 'files')
+                'checkpoints.key_layouts', 'checkpoints.renaming', 'checkpoints.token_positions',
+                'checkpoints.conversion', 'files')
 _GRIDS = ('geometry.patch_grid', 'geometry.cell_counts', 'geometry.boundary')
 _SORTING = ('models.losses.sorting.networks', 'models.losses.sorting.relaxations', 'models.losses')
 # Old module -> the modules that hold its names now, in order of search.

@@ -67,10 +67,9 @@ def assign(source: str, variables: Mapping[str, Any]) -> tuple[str, set[str]]:
     Returns:
         The new source and the names that are assigned in it.
     """
-    readable = ENVIRONMENT.sub(lambda found: 'x' * len(found.group().encode()), source)
     lines = source.encode().splitlines(keepends=True)
     assigned: set[str] = set()
-    statements = _assignments(ast.parse(readable).body)
+    statements = _assignments(_parse(source).body)
     for statement in sorted(statements, key=lambda node: (node.end_lineno, node.end_col_offset), reverse=True):
         names = sorted(_bound_names(statement) & variables.keys())
         assigned.update(names)
@@ -79,6 +78,15 @@ def assign(source: str, variables: Mapping[str, Any]) -> tuple[str, set[str]]:
             text = f'; {name} = {variables[name]!r}'.encode()
             lines[line] = lines[line][:column] + text + lines[line][column:]
     return b''.join(lines).decode(), assigned
+
+
+def assigned_names(source: str) -> set[str]:
+    """The variables that a Python source assigns at its top level."""
+    return set().union(*map(_bound_names, _assignments(_parse(source).body)))
+
+
+def _parse(source: str) -> ast.Module:
+    return ast.parse(ENVIRONMENT.sub(lambda found: 'x' * len(found.group().encode()), source))
 
 
 def _assignments(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -20,7 +20,8 @@ def network_variables(config: Config, options: Mapping[str, Any]) -> dict[str, A
 
     Args:
         config: The config as its files say; it names the architecture if `options` does not.
-        options: Interpreted command-line options. `backbone` is a file, 'timm://NAME.TAG', 'hf-hub:...' or a URL.
+        options: Interpreted command-line options. `backbone` is a file, a folder of transformers, 'timm://NAME.TAG',
+            'hf-hub:...' or a URL.
 
     Returns:
         `arch`, `checkpoint` and `FACTS`, without what is unknown (mean and std of a file) or is given in `options`.
@@ -52,11 +53,11 @@ def network_variables(config: Config, options: Mapping[str, Any]) -> dict[str, A
 
 def _facts_of(source: str, arch: str | None, config: Config) -> 'BackboneFacts':
     from leopart_mm.checkpoints.sources import is_remote
-    from leopart_mm.models.backbones.facts import backbone_facts  # loads timm
+    from leopart_mm.models.backbones.facts import backbone_facts, folder_arch  # loads timm
     if not isinstance(source, str) or not source:
         raise ValueError(f'--cfg-options backbone={source!r}: name weights, such as '
                          'timm://vit_small_patch16_224.dino or a file with arch=NAME.')
-    of_config = '' if is_remote(source) else config.model.backbone.get('arch', '')
+    of_config = '' if is_remote(source) or folder_arch(source) else config.model.backbone.get('arch', '')
     return backbone_facts(source, arch or of_config)
 
 

@@ -35,8 +35,9 @@ def compare(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[
         limits: Numbers that may not rise by more than this. Defaults to `LIMITS`.
 
     Returns:
-        ``outcome``: 'better', 'worse' or 'no clear change'; ``text``: a sentence; ``lines``: further sentences;
-        ``table``: rows of text, header first.
+        ``outcome``: 'better', 'worse' or 'no clear change'; ``score``: the change in units of its noise, mean over the
+        numbers without a limit, by which two trainings can be ranked; ``text``: a sentence; ``lines``: further
+        sentences; ``table``: rows of text, header first.
 
     Raises:
         ValueError: If the two do not hold the same numbers of the same number of images.
@@ -44,7 +45,7 @@ def compare(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[
     if {name: len(values) for name, values in before.items()} != {name: len(values) for name, values in after.items()}:
         raise ValueError('A verdict compares the same numbers of the same images: before has '
                          f'{sorted(before)}, after has {sorted(after)}.')
-    rows, signs, over = [('number', 'before', 'after', 'change', 'noise', 'says')], [], []
+    rows, signs, over, ratios = [('number', 'before', 'after', 'change', 'noise', 'says')], [], [], []
     for name in before:
         old, new = np.array(before[name], float), np.array(after[name], float)
         change = float((new - old).mean())
@@ -53,12 +54,15 @@ def compare(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[
         if name in limits:
             sign = -1 if sign > 0 and change > limits[name] else 0
             over += [name] * (sign < 0)
+        else:
+            ratios.append(change / noise)
         signs.append(sign)
         rows.append((name, f'{old.mean():.3f}', f'{new.mean():.3f}', f'{change:+.3f}', f'±{noise:.3f}',
                      {1: BETTER, -1: WORSE, 0: UNCLEAR}[sign]))
     outcome = BETTER if 1 in signs and -1 not in signs else WORSE if -1 in signs and 1 not in signs else UNCLEAR
     outcome = WORSE if over else outcome
-    return dict(outcome=outcome, text=_sentence(outcome, signs, over), table=[list(row) for row in rows],
+    return dict(outcome=outcome, score=sum(ratios) / max(len(ratios), 1), text=_sentence(outcome, signs, over),
+                table=[list(row) for row in rows],
                 lines=[f'Compared without labels, on the same {len(next(iter(before.values())))} training images.',
                        *[f'{name}: {MEANINGS[name]}; {_direction(name)}.' for name in before if name in MEANINGS]])
 

@@ -68,16 +68,21 @@ class PrincipalProposals(ProposalSource):
         Raises:
             ValueError: If there are no features, or they are NaN or infinite; the message names the image.
         """
-        if inputs.features is None:
+        features = self.features_of(inputs)
+        if features is None:
             raise ValueError('PrincipalProposals needs features, but the batch holds none: extract it with what '
                              '`requests` names.')
         drafts: dict[int, PrincipalDraft] = {}
         for members, (rows, columns, extent) in content_groups(inputs.extents, inputs.grid):
-            found = principal_masks(inputs.features[members][:, :, rows, columns], self.masks,
+            found = principal_masks(features[members][:, :, rows, columns], self.masks,
                                     names=[inputs.names[index] for index in members])
             for index, masks in zip(members, found, strict=True):
                 drafts[index] = self.draft(masks, extent)
         return [drafts[index] for index in range(len(inputs))]
+
+    def features_of(self, inputs: MaskInputs) -> Tensor | None:
+        """(B, C, h, w): the features that the masks are made of."""
+        return inputs.features
 
     def draft(self, masks: PrincipalMasks, extent: Extent) -> PrincipalDraft:
         """The draft of an image from its masks, for a caller that looks at them too."""

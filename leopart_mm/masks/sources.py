@@ -37,6 +37,7 @@ class MaskInputs:
         others: Features of further networks that the source requests, by `Network`.
         class_q: (B, heads, 1, head_dim), query of the class token in the block of the request `class_query`.
         token_k: (B, heads, 1 + h*w, head_dim), keys of the class token and the patches there.
+        black_map: Gives the map (C, h, w) of a black image on a grid (h, w), from the network of `features`.
     """
 
     names: Sequence[str]
@@ -52,6 +53,7 @@ class MaskInputs:
     others: Mapping[Any, Any] = field(default_factory=dict)
     class_q: Tensor | None = None
     token_k: Tensor | None = None
+    black_map: Callable[[tuple[int, int]], Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.extents)

@@ -43,7 +43,8 @@ class TrainingReport:
         warnings: What is wrong with the training, in words; None: nobody judges it.
         judged_at: Step at which that was judged; None: not yet.
         notes: Name -> what a curve of the method means.
-        verdict: The verdict without labels: ``dict(text, lines, table)``; None: there is none.
+        verdict: The verdict without labels: ``dict(text, lines, table)``, and ``course``, a
+            table of the checks while it ran; None: there is none.
         state: What the page keeps for a resumed run.
     """
 
@@ -161,4 +162,7 @@ def _verdict(verdict: Mapping[str, Any]) -> list[object]:
                            Markup(f'<p class="verdict"><b>{escape(verdict["text"])}</b></p>')]
     if verdict.get('table'):
         parts.append(html.table(verdict['table'][0], verdict['table'][1:]))
-    return [*parts, *map(html.paragraph, verdict.get('lines', ()))]
+    parts += map(html.paragraph, verdict.get('lines', ()))
+    if verdict.get('course'):
+        parts += [html.paragraph('While it ran:'), html.table(verdict['course'][0], verdict['course'][1:])]
+    return parts

@@ -45,6 +45,15 @@ def test_flags_choose_the_config(tmp_path):
     assert (found.config.model.backbone.arch, head(found).niter) == ('vit_small_patch14_dinov2.lvd142m', 3)
 
 
+def test_colours_follow_the_weights(tmp_path):
+    """DINOv3's weights of satellite images have colours of their own; the name of the network alone does not tell."""
+    for arch, mean in (('vit_large_patch16_dinov3.sat493m', [109.65, 104.805, 75.48]),
+                       ('vit_small_patch16_dinov3.lvd1689m', [123.675, 116.28, 103.53])):
+        model = plan(tmp_path, backbone='weights.pth', arch=arch).config.model
+        assert model.data_preprocessor.mean == mean
+        assert model.backbone.arch == arch
+
+
 def test_single_files_are_fitted_on_alone(tmp_path):
     write_images(tmp_path / 'in', ['a b.png', 'c.png', 'd.png'])
     chosen = [tmp_path / 'in' / 'a b.png', tmp_path / 'in' / 'd.png']

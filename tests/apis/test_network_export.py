@@ -19,11 +19,12 @@ STAGES = dict(
                      markov_time=1.))
 
 
-def fit_chain(path, stages):
+def fit_chain(path, stages, debias=None):
     """Fit a tiny chain on noise and save it."""
     cfg = config(num_clusters=12)
     cfg.model.postprocessors = {name: stages[name] for name in stages}
     cfg.model.stage_order = list(stages)
+    cfg.model.decode_head.debias = debias
     torch.manual_seed(0)
     model = MODELS.build(dict(cfg.model, data_preprocessor=None)).eval()
     with torch.no_grad():
@@ -103,7 +104,7 @@ def test_onnx_of_a_fitted_model_says_what_the_model_says(tmp_path):
 
 
 def test_torch_export_of_a_whole_chain(tmp_path):
-    fitted = fit_chain(tmp_path / 'chain.pth', STAGES)
+    fitted = fit_chain(tmp_path / 'chain.pth', STAGES, dict(type='leopart_mm.BlackImageDebias', rank=3))
     report = export_network(str(fitted), tmp_path / 'model.pt2')
     assert report.size == (32, 32)
     assert report.notes == ['Resize images to 32 x 32 px, whatever their shape, as tools/segment_folder.py does.']
@@ -111,6 +112,7 @@ def test_torch_export_of_a_whole_chain(tmp_path):
     image = torch.rand(4, 3, 32, 32) * 255
     normal = (image - model.data_preprocessor.mean) / model.data_preprocessor.std
     expected = model.run_stages(model.extract_batch(normal, None)).hard_labels[0]
+    assert model.debias.grids.tolist() == [[4, 4]]
     _, _, labels = torch.export.load(tmp_path / 'model.pt2').module()(image)
     assert torch.equal(labels, expected)
     assert len(expected.unique()) > 1

@@ -137,3 +137,27 @@ def chunked(state: State) -> dict:
               for key, value in dinov2(state).items()}
     return dict(model={**prefixed(other(blocks), 'student.backbone.'), **prefixed(blocks, 'teacher.backbone.'),
                        'teacher.dino_head.mlp.0.weight': torch.zeros(5, 32)})
+
+
+def dinov3(state: State, num_heads: int = 2) -> dict:
+    """DINOv3's own file of a timm Eva network: fused biases with a mask that blanks those of keys, rotary periods."""
+    rules = [(r'^reg_token', 'storage_tokens'), (r'\.gamma_(\d)', r'.ls\1.gamma'), (r'\.mlp\.fc1_g\.', '.mlp.w1.'),
+             (r'\.mlp\.fc1_x\.', '.mlp.w2.')]
+    if 'blocks.0.mlp.fc1_g.weight' in state:
+        rules.append((r'\.mlp\.fc2\.', '.mlp.w3.'))
+    width = state['cls_token'].shape[-1]
+    zeros, ones = torch.zeros(width), torch.ones(width)
+    found = {'mask_token': torch.zeros(1, width),
+             'rope_embed.periods': 100.**(torch.arange(width // num_heads // 4) / (width // num_heads // 4))}
+    for key, value in state.items():
+        if key.endswith(('.q_bias', '.v_bias')):
+            continue
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        found[key] = value
+        if key.endswith('.qkv.weight'):
+            attention = key.removesuffix('qkv.weight')
+            found[f'{attention}qkv.bias'] = torch.cat([
+                state.get(f'{attention}q_bias', zeros), zeros, state.get(f'{attention}v_bias', zeros)])
+            found[f'{attention}qkv.bias_mask'] = torch.cat([ones, zeros, ones])
+    return found

@@ -74,7 +74,7 @@ ROUND_TRIPS = [
     ('leopart', 'leopart_mm'), ('leopart', 'neco'), ('leopart with teacher', 'leopart_mm'), ('neco', 'leopart'),
     ('neco', 'leopart_mm'), ('neco single layer', 'leopart_mm'), ('neco single layer', 'leopart'),
     ('leopart single layer', 'neco'), ('leopart_mm', 'leopart'), ('timm', 'mmpretrain'), ('mmpretrain', 'timm'),
-    *[('dino', target) for target in TARGETS], *[('mmseg', target) for target in TARGETS],
+    *[(source, target) for source in ('dino', 'mmseg') for target in TARGETS if not TARGETS[target].needs],
     *[('timm v2', target) for target in ('mmpretrain', 'dinov2', 'neco', 'leopart_mm')],
     ('timm registers', 'leopart_mm'), ('dinov2', 'mmpretrain'), ('dinov2', 'timm'),
 ]

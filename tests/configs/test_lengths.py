@@ -5,9 +5,9 @@ import pytest
 from leopart_mm.engine.config import load_config
 from tests.paths import REPO
 
-CONFIGS = sorted(path for folder in ('leopart', 'neco', 'msrc21', 'sample')
+CONFIGS = sorted(path for folder in ('leopart', 'neco', 'paka', 'msrc21', 'sample')
                  for path in (REPO / 'configs' / folder).rglob('*.py')
-                 if '_base_' not in path.parts and path.name.startswith(('leopart_', 'neco_')))
+                 if '_base_' not in path.parts and path.name.startswith(('leopart_', 'neco_', 'paka_')))
 CONFIGS += sorted((REPO / 'configs/leopart/decoders').glob('*.py'))
 
 

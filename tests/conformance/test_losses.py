@@ -17,6 +17,8 @@ CASES = {
         num_prototypes=7, mask='fg', queue=dict(length=32))),
     'NeCoLoss': ('NeCo', {}),
     'NeCoLoss from the batch': ('NeCo', dict(queue=None)),
+    'PaKALoss': ('PaKA', {}),
+    'PaKALoss with mask': ('PaKA', dict(mask='fg')),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from leopart_mm.apis.generate_masks import refine
+from leopart_mm.clustering.position import cell_places
 from leopart_mm.geometry.patch_grid import Extent
 from leopart_mm.masks import MaskInputs, ProposalFormat, ProposalImage, Proposals, ProposalSource
 from leopart_mm.models.fitting.requests import Requests
@@ -27,6 +28,7 @@ CASES = {
     'PrincipalProposals': dict(threshold=0.4),
     'PrincipalProposals without a CRF': dict(threshold=0.4, crf=None),
     'PrincipalProposals with a high threshold': dict(threshold=0.8),
+    'PrincipalProposals without position': dict(debias=dict(type='leopart_mm.BlackImageDebias', rank=2)),
 }
 
 
@@ -37,6 +39,12 @@ def build(case):
 @pytest.fixture(params=CASES, ids=lambda case: case.replace(' ', '-'))
 def source(request):
     return build(request.param)
+
+
+def black_map(grid):
+    """Features (12, h, w) of a black image: places, in two directions."""
+    places = cell_places(grid)
+    return torch.cat([1 + places, torch.zeros(*grid, 10)], -1).permute(2, 0, 1)
 
 
 def scene(spoilt=0., constant=False):
@@ -63,7 +71,7 @@ def scene(spoilt=0., constant=False):
     pixels = colours.repeat(PATCH, 0).repeat(PATCH, 1)
     inputs = MaskInputs(NAMES, GRID, EXTENTS, 'cpu', features, attention, heads, heads, heads,
                         torch.from_numpy(pixels).permute(2, 0, 1).float().repeat(2, 1, 1, 1) / 60 - 2,
-                        class_q=class_q, token_k=token_k)
+                        class_q=class_q, token_k=token_k, black_map=black_map)
     images = []
     for name, (top, bottom, left, right) in zip(NAMES, EXTENTS, strict=True):
         cut = np.ascontiguousarray(pixels[int(top * PATCH):int(bottom * PATCH), int(left * PATCH):int(right * PATCH)])
@@ -112,7 +120,7 @@ def test_images_and_padding_do_not_change_each_others_proposals(source):
     assert masks_of(source(spoilt, images)) == whole
     second = MaskInputs(NAMES[1:], GRID, EXTENTS[1:], 'cpu', inputs.features[1:], inputs.attention[1:], inputs.q[1:],
                         inputs.k[1:], inputs.v[1:], inputs.images[1:], class_q=inputs.class_q[1:],
-                        token_k=inputs.token_k[1:])
+                        token_k=inputs.token_k[1:], black_map=black_map)
     assert masks_of(source(second, images[1:])) == whole[1:]
 
 

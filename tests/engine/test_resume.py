@@ -38,6 +38,8 @@ class Killed(Exception):  # noqa: N818
 
 def _model(method: str) -> dict:
     queue, backbone = dict(length=40, per_image=4), dict(drop_path_rate=0.4)
+    if method == 'leopart with adapters':
+        return tiny_cfg(loss=dict(queue=queue), backbone=dict(backbone, trainable='lora_4'))
     if method == 'leopart':
         return tiny_cfg(loss=dict(queue=queue), backbone=backbone)
     return tiny_neco_cfg(loss=dict(queue=queue if method == 'neco with a queue' else None), backbone=backbone)
@@ -119,7 +121,7 @@ def _rename_as_before(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
 @pytest.mark.parametrize(('method', 'killed_after', 'old_keys'), [
-    ('leopart', 2, False), ('leopart', 4, True), ('neco with a queue', 2, True), ('neco', 4, False)])
+    ('leopart with adapters', 2, False), ('leopart', 4, True), ('neco with a queue', 2, True), ('neco', 4, False)])
 def test_resume_equals_the_uninterrupted_run(tmp_path, by_epoch, method, killed_after, old_keys):
     _runner(tmp_path / 'whole', by_epoch, save_every=EPOCH * EPOCHS, method=method).train()
 

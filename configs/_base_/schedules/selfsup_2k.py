@@ -2,6 +2,8 @@
 # epochs are short. The teacher follows faster than in the long published runs. It needs an InfiniteDrawSampler.
 _base_ = './leopart_50e.py'
 iterations = 2000
+backbone_lr = 1e-5  # of adapters (trainable='lora') five times this is a good start
+optim_wrapper = dict(optimizer=dict(lr=backbone_lr))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=iterations, eta_min=0., by_epoch=False, begin=0, end=iterations),
     dict(type='CosineAnnealingWeightDecay', T_max=iterations, eta_min=0.5, by_epoch=False, begin=0, end=iterations),

@@ -10,9 +10,10 @@ from mmcv.transforms.utils import cache_randomness
 from leopart_mm.datasets.samplers.draw import sample_generator
 from leopart_mm.registry import TRANSFORMS
 
-# Columns of a table of parameters. The identity is 1, 1, 1, 0 for the factors, and 0 for GREY and SIGMA.
+# Columns of a table of parameters. IDENTITY changes nothing, whatever its ORDER.
 BRIGHTNESS, CONTRAST, SATURATION, HUE, ORDER, GREY, SIGMA = range(7)
 NUM_PARAMETERS = 7
+IDENTITY = (1, 1, 1, 0, 0, 0, 0)
 # ORDER is an index into these: the order in which the four operations of the jitter are applied to the crop.
 ORDERS = tuple(itertools.permutations((BRIGHTNESS, CONTRAST, SATURATION, HUE)))
 
@@ -45,7 +46,7 @@ def draw_photometric(num: int,
     parameters[:, BRIGHTNESS:SATURATION + 1] = low + (high - low) * u[:, 0:3]
     parameters[:, HUE] = 0.2 * jitter * (2 * u[:, 3] - 1)
     parameters[:, ORDER] = np.floor(len(ORDERS) * u[:, 4])
-    parameters[u[:, 5] >= jitter_prob, :ORDER + 1] = (1, 1, 1, 0, 0)
+    parameters[u[:, 5] >= jitter_prob, :ORDER + 1] = IDENTITY[:ORDER + 1]
     parameters[:, GREY] = u[:, 6] < grey_prob
     parameters[:, SIGMA] = np.where(u[:, 7] < blur_prob, blur * (0.1 + 1.9 * u[:, 8]), 0)
     return parameters.astype(np.float32)
@@ -58,7 +59,8 @@ class DrawPhotometric(BaseTransform):
     They travel in the batch to `MultiCropDataPreprocessor`, which applies them on the model's device. Drawn here, they
     belong to the sample like its boxes: the same with any number of workers and after a resume (see `Draw`).
 
-    Required keys: ``crops``. Added key: ``photometric``, (V, 7) float32 of `draw_photometric`.
+    Required keys: ``crops``, and ``gc_boxes`` for `clean_global`. Added key: ``photometric``, (V, 7) float32 of
+    `draw_photometric`.
 
     Args:
         jitter (float): Strength of the colour jitter. Defaults to 1.0 (published configs; published default 0.2).
@@ -66,6 +68,8 @@ class DrawPhotometric(BaseTransform):
         grey_prob (float): Probability of turning grey. Defaults to 0.2.
         blur (float): Strength of the blur. Defaults to 1.0.
         blur_prob (float): Probability of the blur. Defaults to 0.5.
+        clean_global (bool): Whether the global crops stay as they are, as for a teacher without augmentation; what the
+            other crops draw does not depend on it. Defaults to False.
     """
 
     def __init__(self,
@@ -73,14 +77,20 @@ class DrawPhotometric(BaseTransform):
                  jitter_prob: float = 0.8,
                  grey_prob: float = 0.2,
                  blur: float = 1.0,
-                 blur_prob: float = 0.5) -> None:
+                 blur_prob: float = 0.5,
+                 clean_global: bool = False) -> None:
+        self.clean_global = clean_global
         self.settings = check_settings(
             jitter=jitter, jitter_prob=jitter_prob, grey_prob=grey_prob, blur=blur, blur_prob=blur_prob)
 
     @cache_randomness
     def draw(self, results: dict[str, Any]) -> np.ndarray:
         """Parameters (V, 7) of the crops of one sample."""
-        return draw_photometric(len(results['crops']), sample_generator(results, 'DrawPhotometric'), **self.settings)
+        rng = sample_generator(results, 'DrawPhotometric')
+        parameters = draw_photometric(len(results['crops']), rng, **self.settings)
+        if self.clean_global:
+            parameters[:len(results['gc_boxes'])] = IDENTITY
+        return parameters
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the key `photometric`."""
@@ -88,7 +98,8 @@ class DrawPhotometric(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({", ".join(f"{k}={v}" for k, v in self.settings.items())})'
+        settings = {**self.settings, 'clean_global': self.clean_global}
+        return f'{type(self).__name__}({", ".join(f"{k}={v}" for k, v in settings.items())})'
 
 
 def check_settings(**settings: float) -> dict[str, float]:

@@ -38,8 +38,7 @@ class AtomicCheckpointHook(CheckpointHook):
             remove_temporary(self.out_dir)
             if not getattr(runner, '_resume', False):
                 self._forget_earlier_run(runner)
-        if not getattr(runner.save_checkpoint, 'atomic', False):
-            runner.save_checkpoint = _atomic(runner.save_checkpoint)
+        make_saving_atomic(runner)
 
     def _forget_earlier_run(self, runner: Runner) -> None:
         """Let --resume never continue an earlier run of the folder in place of this one."""
@@ -100,6 +99,12 @@ class AtomicCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids.append(step)
         runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         return [old_step for old_step in outdated if old_step != step]
+
+
+def make_saving_atomic(runner: Runner) -> None:
+    """Let `Runner.save_checkpoint` write every file whole or not at all."""
+    if not getattr(runner.save_checkpoint, 'atomic', False):
+        runner.save_checkpoint = _atomic(runner.save_checkpoint)
 
 
 def _atomic(save_checkpoint: Callable[..., None]) -> Callable[..., None]:

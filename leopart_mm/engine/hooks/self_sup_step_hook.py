@@ -48,14 +48,14 @@ class SelfSupStepHook(Hook):
 
     def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Let every step of `optimizer` move the teacher of `model` by `self.momentum`."""
-        teacher, student = model.teacher_student_pairs()
-
         @torch.compiler.disable
         @torch.no_grad()
         def update(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
             found_inf = getattr(optimizer, 'found_inf', None)  # a fused optimiser is called for a skipped step too
-            if teacher and (found_inf is None or not found_inf.item()):
-                torch._foreach_lerp_(teacher, student, 1 - self.momentum)
+            if found_inf is None or not found_inf.item():
+                teacher, student = model.teacher_student_pairs()  # adapted weights are new after every step
+                if teacher:
+                    torch._foreach_lerp_(teacher, student, 1 - self.momentum)
 
         if self.before_optimizer:
             optimizer.register_step_pre_hook(update)

@@ -90,7 +90,9 @@ class TrainingPageHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Write the last page."""
         self.training = False
-        self._write(runner, f'Finished: {runner.iter} iterations.', running=False)
+        done, total = runner.iter, runner.max_iters
+        self._write(runner, f'Finished: {done} iterations.' if done >= total else
+                    f'Ended early, after {done} of {total} iterations.', running=False)
 
     def after_failure(self, runner: Runner, error: BaseException) -> None:
         """Say on the page why a training ended early; `ConsoleRunner` calls this."""

@@ -83,7 +83,7 @@ class BackboneHeadConstructor(DefaultOptimWrapperConstructor):
         return [groups[key] for key in sorted(groups)]
 
     def _decays(self, name: str, parameter: nn.Parameter) -> bool:
-        if parameter.ndim <= 1 or name.endswith('.bias'):
+        if parameter.ndim <= 1 or name.endswith(('.bias', '.rope.freqs')):  # frequencies are no weights
             return False
         is_token = name.rsplit('.', 1)[-1] in ('pos_embed', 'cls_token', 'reg_token', 'dist_token')
         return self.paramwise_cfg.get('decay_tokens', True) or not is_token

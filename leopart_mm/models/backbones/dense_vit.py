@@ -1,6 +1,6 @@
-"""DenseViT: any timm VisionTransformer as a dense-feature backbone."""
+"""DenseViT: any timm VisionTransformer or Eva as a dense-feature backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from mmengine.model import BaseModule
@@ -11,17 +11,18 @@ from leopart_mm.checkpoints.code_heads import KEYS, TOKENS
 from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
-from leopart_mm.models.backbones.facts import weights_arch, weights_colours
+from leopart_mm.models.backbones.facts import folder_arch, named_weights, position_mode, weights_arch, weights_colours
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
-from leopart_mm.models.backbones.position import check_position_mode, resize_positions
+from leopart_mm.models.backbones.low_rank import plain_shapes
+from leopart_mm.models.backbones.position import block_rotations, check_position_mode, resize_positions
 from leopart_mm.models.backbones.pretrained import PretrainedBackbone
-from leopart_mm.models.backbones.qkv import block_qkv, class_query, class_token_attention
+from leopart_mm.models.backbones.qkv import block_qkv, class_query, class_token_attention, pooling_attention
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
 from leopart_mm.registry import MODELS
 
-DEFAULT_ARCH = 'vit_small_patch16_224'
+DEFAULT_ARCH, DEFAULT_POSITIONS = 'vit_small_patch16_224', 'dino'
 FINAL_NORM_MODES = (True, False, 'last')
 FEATURE_MODES = (TOKENS, KEYS)
 CLASS_ATTENTION, QKV, CLASS_QUERY = 'class attention', 'qkv', 'class query'
@@ -29,21 +30,26 @@ CLASS_ATTENTION, QKV, CLASS_QUERY = 'class attention', 'qkv', 'class query'
 
 @MODELS.register_module()
 class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
-    """A timm VisionTransformer that gives normalised patch maps, attention, queries, keys and values.
+    """A ViT of timm that gives normalised patch maps, attention, queries, keys and values.
 
-    Parameters carry timm's own names (`cls_token`, `blocks.0.attn.qkv.weight`, ...), so a plain timm state dict loads
-    into it and its own loads into timm. Images may have any size; position embeddings are resized to their grid.
+    It takes timm's VisionTransformer (DINO, DINOv2, MAE, CLIP, SigLIP) and Eva (DINOv3, EVA-02, Perception Encoder,
+    RoPE-ViT); docs/backbones.md lists what was checked. Parameters carry timm's own names (`cls_token`,
+    `blocks.0.attn.qkv.weight`, ...), so a plain timm state dict loads into it and its own loads into timm. Images may
+    have any size; position embeddings are resized to their grid, rotary positions computed for it.
+
+    A network without class token (SigLIP) gives as class-token attention that of its pooling head, where it has one
+    (`attn_pool`). No loss reaches this head, so it is never trained.
 
     Args:
-        arch: A timm model name, such as 'vit_small_patch16_224' or 'vit_small_patch14_reg4_dinov2'. A weights tag
-            ('.dino') does not change the network; it tells `mean` and `std`. Default: the arch that `checkpoint` names,
-            if it is on a hub, else 'vit_small_patch16_224'.
+        arch: A timm model name, such as 'vit_small_patch16_224' or 'vit_small_patch16_dinov3'. A weights tag ('.dino')
+            does not change the network; it tells `mean` and `std`. Default: the arch that `checkpoint` names, if it is
+            on a hub or a folder of transformers, else 'vit_small_patch16_224'.
         model_kwargs: Further arguments for timm, e.g. dict(img_size=64, depth=4). `img_size` decides the stored
             position grid until a checkpoint with another grid is loaded: then the checkpoint's grid is taken.
-        checkpoint: Pretrained weights: a file (DINO, DINOv2, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg, Leopart,
-            NeCo, our own), 'timm://NAME[.TAG]' (timm's own, downloaded; 'timm://' alone: those of `arch`),
-            'hf-hub:OWNER/NAME' or a URL. They are read by `init_weights()`, which MMEngine's Runner calls before
-            training.
+        checkpoint: Pretrained weights: a file (DINO, DINOv2, DINOv3, MAE, MoCo-v3, DeiT, timm, MMPretrain, mmseg,
+            Leopart, NeCo, our own), a folder of transformers (ViT, DINOv2, DINOv3), 'timm://NAME[.TAG]' (timm's own,
+            downloaded; 'timm://' alone: those of `arch`), 'hf-hub:OWNER/NAME' or a URL. They are read by
+            `init_weights()`, which MMEngine's Runner calls before training.
         checkpoint_key: Which network of the file: None (the published choice), 'student', 'teacher', or the prefix of
             its keys; see `find_network`.
         drop_registers: Load a checkpoint with register tokens into an arch without them (NeCo's "XR" models).
@@ -52,7 +58,8 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             only on the map of the last block; False: nowhere.
         features: What the maps hold: 'tokens', the output of a block, or 'keys', those of its attention with the heads
             side by side, without any norm (STEGO's feature type "KK", docs/methods/primaps.md §13).
-        pos_interp: 'dino' or 'timm', see `resize_positions`. Use what the weights were trained with.
+        pos_interp: 'dino' or 'timm', see `resize_positions`. None: what the weights were trained with, where
+            `checkpoint` or `arch` names weights of timm or an Eva, else 'dino'.
         size_mode: 'pad' (default), 'resize' or 'drop', see `fit_to_patches`. With 'pad' and 'resize' a map has
             ceil(H/p) x ceil(W/p) cells, with 'drop' floor.
         drop_path_rate: Stochastic depth of the last block; the rate grows linearly over depth from 0.
@@ -60,7 +67,14 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             blocks: also the final norm. Frozen parts get no gradient and stay in evaluation mode.
         trainable_blocks: None: everything that `frozen_stages` leaves. An integer q: blocks[q:] alone (-1: the last
             one). A list: these blocks alone. Embeddings and final norm are then frozen (docs/methods/neco.md §6.2).
+        trainable: 'all', 'last_N' (the last N blocks, which is trainable_blocks=-N), or 'lora', 'lora_RANK',
+            'lora_RANK_ALPHA': low-rank adapters alone, on queries, keys, values and MLP of the blocks that
+            `frozen_stages` or `trainable_blocks` leave; see `Trainable`.
         with_cp: Recompute blocks in the backward pass to save memory.
+        rotary_qkv: For rotary archs: whether queries and keys (those of `forward_dense` and the maps of
+            ``features='keys'``) come rotated by their position, as the attention compares them, or as they are
+            projected (default): then they tell what a patch holds and not where it lies. The attention of the class
+            token is always that of the network.
         class_position: For register archs, whose positions in timm are those of the patches only: give the class token
             one too, as DINOv2 has it. The network computes the same, but position and token are trained as two.
         in_chans: Number of image bands. Weights of another number of bands are adapted as timm does.
@@ -82,48 +96,54 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                  drop_registers: bool = False,
                  out_indices: int | Sequence[int] = (-1, ),
                  final_norm: bool | str = True,
-                 pos_interp: str = 'dino',
+                 pos_interp: str | None = None,
                  size_mode: str = 'pad',
                  drop_path_rate: float = 0.,
                  frozen_stages: int = -1,
                  trainable_blocks: int | Sequence[int] | None = None,
+                 trainable: str = 'all',
                  with_cp: bool = False,
+                 rotary_qkv: bool = False,
                  class_position: bool = False,
                  features: str = TOKENS,
                  in_chans: int = 3,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
-        check_position_mode(pos_interp)
+        check_position_mode(pos_interp or DEFAULT_POSITIONS)
         check_size_mode(size_mode)
         if final_norm not in FINAL_NORM_MODES:
             raise ValueError(f"final_norm={final_norm!r} is unknown. Allowed: True, False, 'last'.")
         if features not in FEATURE_MODES:
             raise ValueError(f'features={features!r} is unknown. Allowed: {", ".join(map(repr, FEATURE_MODES))}.')
-        self.arch: str = arch or (weights_arch(checkpoint) if is_remote(checkpoint or '') else None) or DEFAULT_ARCH
+        known = weights_arch if is_remote(checkpoint or '') else folder_arch
+        self.arch: str = arch or (known(checkpoint) if checkpoint else None) or DEFAULT_ARCH
         vit = build_timm_vit(self.arch, in_chans=in_chans, drop_path_rate=drop_path_rate, **model_kwargs or {})
-        self.mean, self.std = weights_colours(checkpoint, self.arch)
-        self.pos_interp = pos_interp
+        weights = named_weights(checkpoint, self.arch)
+        self.mean, self.std = weights_colours(checkpoint, weights)
+        self.pos_interp = pos_interp or position_mode(weights) or DEFAULT_POSITIONS
         self.size_mode = size_mode
         self.final_norm = final_norm
         self.features = features
         self.with_cp = with_cp
+        self.rotary_qkv = rotary_qkv
         self.drop_registers = drop_registers
         self.expect_weights(checkpoint, checkpoint_key)
         self._adopt(vit, class_position)
         self.out_indices = self.check_blocks([out_indices] if isinstance(out_indices, int) else out_indices)
-        self.freeze(frozen_stages, trainable_blocks)
+        self.freeze(frozen_stages, trainable_blocks, trainable)
 
     def _adopt(self, vit: nn.Module, class_position: bool) -> None:
-        """Take over timm's parameters and modules under their own names; pooling and classifier are left behind."""
+        """Take over timm's parameters and modules under their own names; the classifier is left behind."""
         for name in (*PREFIX_TOKENS, 'pos_embed'):
             self.register_parameter(name, getattr(vit, name, None))
-        for name in ('patch_embed', 'pos_drop', 'norm_pre', 'blocks', 'norm'):
-            self.add_module(name, getattr(vit, name))
+        for name in ('patch_embed', 'pos_drop', 'norm_pre', 'blocks', 'norm', 'rope', 'attn_pool'):
+            self.add_module(name, getattr(vit, name, None))
         self.embed_dims: int = vit.embed_dim
         self.patch_size: int = vit.patch_embed.patch_size[0]
         self.num_layers: int = len(vit.blocks)
         self.num_heads: int = next(m.num_heads for m in vit.blocks[0].modules() if hasattr(m, 'num_heads'))
         self.num_prefix_tokens: int = vit.num_prefix_tokens
+        self.num_unpooled: int = 0 if getattr(vit, 'pool_include_prefix', True) else vit.num_prefix_tokens
         self.grid_size: tuple[int, int] = tuple(vit.patch_embed.grid_size)
         # timm has two conventions: positions for the prefix tokens too, or for the patches only.
         self.num_prefix_positions: int = 0 if vit.no_embed_class else vit.num_prefix_tokens
@@ -134,10 +154,9 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
     @property
     def network_spec(self) -> NetworkSpec:
         """What this network needs of a checkpoint."""
-        shapes = {name: tuple(value.shape) for name, value in self.state_dict().items()}
         grid = None if self.pos_embed is None else self.grid_size
-        return NetworkSpec(self.arch, shapes, grid=grid, num_prefix_positions=self.num_prefix_positions,
-                      drop_registers=self.drop_registers)
+        return NetworkSpec(self.arch, plain_shapes(self), grid=grid, num_prefix_positions=self.num_prefix_positions,
+                           drop_registers=self.drop_registers, num_heads=self.num_heads)
 
     def _adopt_state(self, state: dict[str, Tensor], report: LoadReport) -> dict[str, Tensor]:
         """Take over the position grid of the checkpoint; the parameter object stays, so optimisers keep it."""
@@ -148,21 +167,25 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
 
     def stem_modules(self) -> list[nn.Module]:
         """Modules before the blocks."""
-        return [self.patch_embed, self.pos_drop, self.norm_pre]
+        return [self.patch_embed, self.pos_drop, self.norm_pre, *filter(None, [self.rope])]
 
     def stem_parameters(self) -> list[nn.Parameter]:
         """Prefix tokens and position embeddings."""
         return [value for name in (*PREFIX_TOKENS, 'pos_embed') if (value := getattr(self, name)) is not None]
+
+    def unused_modules(self) -> list[nn.Module]:
+        """Modules that no map depends on."""
+        return [] if self.attn_pool is None else [self.attn_pool]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Image (B, in_chans, H, W), normalised, to one map (B, C, h, w) per entry of `out_indices`.
 
         Blocks after the last requested one are not run.
         """
-        tokens, grid = self._embed(image)
+        tokens, grid, ropes = self._embed(image)
         outputs = {}
         for index in range(max(self.out_indices) + 1):
-            tokens = self._pass(index, tokens, grid, outputs if index in self.out_indices else None)
+            tokens = self._pass(index, tokens, grid, ropes[index], outputs if index in self.out_indices else None)
         return tuple(outputs[index] for index in self.out_indices)
 
     def forward_dense(self,
@@ -177,8 +200,8 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             image: (B, in_chans, H, W), normalised.
             out_indices: Blocks whose maps are returned; None takes those of the constructor. () gives no map, no class
                 token, and runs nothing behind what else is asked for.
-            cls_attention: Whether to compute the attention of the class token in the last block. Only this one row is
-                computed, beside the network's fused attention.
+            cls_attention: Whether to compute the attention of the class token in the last block, or of the pooling head
+                of a network without one. Only this one row is computed, beside the network's fused attention.
             qkv_block: Block whose queries, keys and values are returned; may be negative.
             class_query_block: Block whose query of the class token and whose keys (`class_q` and `token_k`) are
                 returned, without the other queries and the values; may be negative.
@@ -187,44 +210,56 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             ValueError: If an index is out of range, or something of the class token is asked of a network without one.
         """
         indices = self.out_indices if out_indices is None else out_indices and self.check_blocks(out_indices)
-        asked = {CLASS_ATTENTION: -1 if cls_attention else None, QKV: qkv_block, CLASS_QUERY: class_query_block}
+        pools = cls_attention and self.attn_pool is not None
+        asked = {CLASS_ATTENTION: -1 if cls_attention and not pools else None, QKV: qkv_block,
+                 CLASS_QUERY: class_query_block}
         asked = {name: self.check_blocks([block])[0] for name, block in asked.items() if block is not None}
-        if self.cls_token is None and (CLASS_ATTENTION in asked or CLASS_QUERY in asked):
-            raise ValueError(f'arch {self.arch} has no class token, hence no class-token attention.')
-        runs = self.num_layers if indices else max(asked.values(), default=0)  # blocks that are needed whole
-        tokens, grid = self._embed(image)
+        self._check_class_token(asked)
+        runs = self.num_layers if indices or pools else max(asked.values(), default=0)  # blocks that are needed whole
+        tokens, grid, ropes = self._embed(image)
         outputs, extras = {}, {}
-        for index, block in enumerate(self.blocks):
-            extras.update(self._attention_outputs(block, tokens, {key for key in asked if asked[key] == index}))
+        for index, (block, rope) in enumerate(zip(self.blocks, ropes, strict=True)):
+            wanted = {key for key in asked if asked[key] == index}
+            extras.update(self._attention_outputs(block, tokens, rope, wanted))
             if index == runs:
                 break
-            tokens = self._pass(index, tokens, grid, outputs if index in indices else None)
+            tokens = self._pass(index, tokens, grid, rope, outputs if index in indices else None)
         if self.cls_token is not None and runs == self.num_layers:
             extras['cls_token'] = self.norm(tokens[:, :1])[:, 0] if self.final_norm else tokens[:, 0]
+        if pools:
+            attention = pooling_attention(self.attn_pool, self.norm(tokens[:, self.num_unpooled:]))
+            extras['cls_attention'] = attention[..., self.num_prefix_tokens - self.num_unpooled:]
         return DenseFeatures(maps=tuple(outputs[index] for index in indices), grid=grid, **extras)
 
-    def _attention_outputs(self, block: nn.Module, tokens: Tensor, asked: set[str]) -> dict[str, Tensor]:
-        """What is asked of the attention of a block, from its input."""
-        if not asked:
-            return {}
-        prefix = self.num_prefix_tokens
-        outputs = {}
-        if asked == {CLASS_QUERY}:
-            class_q, k = class_query(block, tokens)
-        else:
-            q, k, v = block_qkv(block, tokens)
-            class_q = q[:, :, :1]
+    def _check_class_token(self, asked: Collection[str]) -> None:
+        if self.cls_token is not None:
+            return
         if CLASS_ATTENTION in asked:
-            outputs['cls_attention'] = class_token_attention(class_q, k, prefix)
+            raise ValueError(f'arch {self.arch} has no class token and no head that pools by attention, hence no '
+                             "attention to use as foreground: use mask='all' in the loss and no attention masks, or "
+                             'another arch.')
+        if CLASS_QUERY in asked:
+            raise ValueError(f'arch {self.arch} has no class token, hence no query of it: use other masks, or another '
+                             'arch.')
+
+    def _attention_outputs(self, block: nn.Module, tokens: Tensor, rope: Tensor | None,
+                           asked: set[str]) -> dict[str, Tensor]:
+        """What is asked of the attention of a block, from its input."""
+        outputs, prefix = {}, self.num_prefix_tokens
+        if CLASS_ATTENTION in asked:
+            outputs['cls_attention'] = class_token_attention(*class_query(block, tokens, rope), prefix)
+        rope = rope if self.rotary_qkv else None
         if QKV in asked:
+            q, k, v = block_qkv(block, tokens, rope)
             outputs.update({name: x[:, :, prefix:] for name, x in zip('qkv', (q, k, v), strict=True)})
         if CLASS_QUERY in asked:
+            class_q, k = (q[:, :, :1], k) if QKV in asked else class_query(block, tokens, rope)
             keys = k if prefix == 1 else torch.cat([k[:, :, :1], k[:, :, prefix:]], dim=2)
             outputs.update(class_q=class_q, token_k=keys)
         return outputs
 
-    def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Tokens (B, prefix + h*w, C) that enter the first block, and the grid (h, w)."""
+    def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int], list[Tensor | None]]:
+        """Tokens (B, prefix + h*w, C) that enter the first block, the grid (h, w), and the rotations of each block."""
         self.check_weights()
         image = fit_to_patches(image, self.patch_size, self.size_mode)
         patches = self.patch_embed.proj(image)
@@ -240,23 +275,24 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         tokens = patches
         if prefix is not None:
             tokens = torch.cat([prefix.expand(patches.shape[0], -1, -1).to(patches.dtype), patches], dim=1)
-        return self.norm_pre(self.pos_drop(tokens)), grid
+        return self.norm_pre(self.pos_drop(tokens)), grid, block_rotations(self.rope, grid, self.num_layers)
 
-    def _pass(self, index: int, tokens: Tensor, grid: tuple[int, int], outputs: dict[int, Tensor] | None) -> Tensor:
+    def _pass(self, index: int, tokens: Tensor, grid: tuple[int, int], rope: Tensor | None,
+              outputs: dict[int, Tensor] | None) -> Tensor:
         """Run block `index`, and put its map into `outputs`."""
         block = self.blocks[index]
         if outputs is not None and self.features == KEYS:
-            keys = block_qkv(block, tokens)[1][:, :, self.num_prefix_tokens:]
+            keys = block_qkv(block, tokens, rope if self.rotary_qkv else None)[1][:, :, self.num_prefix_tokens:]
             outputs[index] = keys.transpose(2, 3).flatten(1, 2).unflatten(2, grid)
-        tokens = self._run_block(block, tokens)
+        tokens = self._run_block(block, tokens, {} if rope is None else dict(rope=rope))
         if outputs is not None and self.features == TOKENS:
             outputs[index] = self._to_map(tokens, index, grid)
         return tokens
 
-    def _run_block(self, block: nn.Module, tokens: Tensor) -> Tensor:
+    def _run_block(self, block: nn.Module, tokens: Tensor, rotation: dict[str, Tensor]) -> Tensor:
         if self.with_cp and torch.is_grad_enabled():
-            return recompute(block, tokens, use_reentrant=False)
-        return block(tokens)
+            return recompute(block, tokens, use_reentrant=False, **rotation)
+        return block(tokens, **rotation)
 
     def _to_map(self, tokens: Tensor, index: int, grid: tuple[int, int]) -> Tensor:
         """Patch tokens of (B, N, C) as a map (B, C, h, w), which is a view in channels-last memory order."""
@@ -268,13 +304,14 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
     def get_layer_depth(self, param_name: str, prefix: str = 'backbone.') -> tuple[int, int]:
         """Depth of a parameter and the number of depths, for layer-wise learning-rate decay.
 
-        Embeddings have depth 0, block i depth i + 1, the final norm and everything outside `prefix` the last depth.
+        Embeddings and rotary frequencies have depth 0, block i depth i + 1, the final norm and everything outside
+        `prefix` the last depth.
         """
         num_depths = self.num_layers + 2
         if not param_name.startswith(prefix):
             return num_depths - 1, num_depths
         name = param_name[len(prefix):].split('.')
-        if name[0] in (*PREFIX_TOKENS, 'pos_embed', 'patch_embed', 'norm_pre'):
+        if name[0] in (*PREFIX_TOKENS, 'pos_embed', 'patch_embed', 'norm_pre', 'rope'):
             return 0, num_depths
         if name[0] == 'blocks':
             return int(name[1]) + 1, num_depths

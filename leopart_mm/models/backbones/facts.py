@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import timm
 import torch
+from torch import nn
 
 from leopart_mm.checkpoints.sources import HUB_SCHEMES, TIMM_SCHEME, URL_SCHEMES
+from leopart_mm.checkpoints.transformers_config import arch_of_folder
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
+from leopart_mm.weight_folder import colours_in
 
 Colour = tuple[float, float, float]
 
@@ -47,7 +51,8 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
     (384, 16, (123.675, 116.28, 103.53), 'dino')
 
     Args:
-        name: A timm model name with or without tag, 'timm://NAME[.TAG]', 'hf-hub:OWNER/NAME', a URL or a file.
+        name: A timm model name with or without tag, 'timm://NAME[.TAG]', 'hf-hub:OWNER/NAME', a URL, a file or a
+            folder of transformers.
         arch: The timm model name, for files and for URLs that timm does not know. With a tag it also tells whose
             weights they are.
 
@@ -61,9 +66,9 @@ def backbone_facts(name: str, arch: str = '') -> BackboneFacts:
     arch = _with_default_tag(arch) if name.startswith(TIMM_SCHEME) else arch
     with torch.device('meta'):
         vit = build_timm_vit(arch)
-    mean, std = colour_statistics(arch)
-    return BackboneFacts(arch, vit.embed_dim, len(vit.blocks), vit.patch_embed.patch_size[0], vit.num_reg_tokens, mean,
-                         std, _position_mode(arch))
+    mean, std = weights_colours(name, arch)
+    return BackboneFacts(arch, vit.embed_dim, len(vit.blocks), vit.patch_embed.patch_size[0], _registers(vit), mean,
+                         std, position_mode(arch))
 
 
 def weights_arch(source: str) -> str | None:
@@ -84,34 +89,40 @@ def weights_arch(source: str) -> str | None:
     if source.startswith(TIMM_SCHEME):
         return source.removeprefix(TIMM_SCHEME) or None
     if source.startswith(URL_SCHEMES):
-        return next((name for name in timm.list_pretrained(['vit_*', 'deit*'])
+        return next((name for name in timm.list_pretrained(['vit_*', 'deit*', 'eva*'])
                      if timm.get_pretrained_cfg(name).url == source), None)
+    if (arch := folder_arch(source)) is not None:
+        return arch
     is_known = _pretrained_cfg(source) is not None or ('.' not in source and timm.is_model(source))
     return source if is_known else None
 
 
-def weights_colours(checkpoint: str | None, arch: str) -> tuple[Colour | None, Colour | None]:
-    """RGB mean and standard deviation (0..255) of the weights that a checkpoint, or else the tag of an arch, names."""
-    if checkpoint is None:
-        return colour_statistics(arch)
-    if checkpoint.startswith(HUB_SCHEMES):  # no look-up: building a network needs no connection
-        return colour_statistics(_timm_repository(checkpoint) or arch)
-    if checkpoint.startswith(TIMM_SCHEME):
-        return colour_statistics(_with_default_tag(weights_arch(checkpoint) or arch))
-    return colour_statistics((weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else None) or arch)
+def folder_arch(source: str) -> str | None:
+    """The timm name, with tag, of the network in a folder of transformers; None for any other source.
 
-
-def weights_position_mode(source: str | None, arch: str | None = None) -> str:
-    """'dino' or 'timm': how the authors of the weights that a place or an arch names resize position embeddings.
-
-    As with `backbone_facts`, an arch goes before the place; where nothing is known, it is 'dino' (see `DenseViT`).
-
-    >>> weights_position_mode('timm://vit_base_patch16_224.mae'), weights_position_mode('weights/dino.pth')
-    ('timm', 'dino')
+    The tag says how position embeddings are resized; whose weights they are, the folder does not tell.
     """
-    source = source or ''
-    named = arch or weights_arch(source) or ''
-    return _position_mode(_with_default_tag(named) if source.startswith(TIMM_SCHEME) else named) or 'dino'
+    arch = arch_of_folder(source)
+    return None if arch is None else _with_default_tag(arch)
+
+
+def weights_colours(source: str | None, weights: str) -> tuple[Colour | None, Colour | None]:
+    """RGB mean and standard deviation (0..255): those in a folder of transformers, or else of timm's `weights`."""
+    return (colours_in(Path(source).expanduser()) if source else None) or colour_statistics(weights)
+
+
+def named_weights(checkpoint: str | None, arch: str) -> str:
+    """The timm name of the weights that a checkpoint names, with tag where it tells; else `arch`.
+
+    Nothing is looked up: building a network needs no connection.
+    """
+    if checkpoint is None:
+        return arch
+    if checkpoint.startswith(HUB_SCHEMES):
+        return _timm_repository(checkpoint) or arch
+    if checkpoint.startswith(TIMM_SCHEME):
+        return _with_default_tag(weights_arch(checkpoint) or arch)
+    return (weights_arch(checkpoint) if checkpoint.startswith(URL_SCHEMES) else folder_arch(checkpoint)) or arch
 
 
 def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
@@ -134,12 +145,22 @@ def colour_statistics(arch: str) -> tuple[Colour | None, Colour | None]:
     return _to_bytes(mean), _to_bytes(std)
 
 
+def _registers(vit: nn.Module) -> int:
+    return 0 if (token := getattr(vit, 'reg_token', None)) is None else token.shape[1]
+
+
 def _to_bytes(colour: Colour) -> Colour:
     return tuple(round(255 * value, 4) for value in colour)
 
 
-def _position_mode(arch: str) -> str | None:
+def position_mode(arch: str) -> str | None:
+    """How the authors of the weights that an arch names resize position embeddings; None if no weights are named.
+
+    Those of timm's Eva (EVA-02, Perception Encoder, RoPE-ViT) are resized as timm does; DINOv3 has none.
+    """
     base, _, tag = arch.partition('.')
+    if timm.models.is_model_in_modules(base, {'eva'}):
+        return 'timm'
     if _pretrained_cfg(arch) is None or not tag:
         return None
     is_dino = tag == 'dino' or ('dinov2' in base and '_reg' not in base)

@@ -16,8 +16,10 @@ class DenseFeatures:
         cls_token: (B, C), the class token after the last block; None for a network without one, and if that block
             was not run.
         cls_attention: (B, heads, h*w), attention of the class token to the patches in the last block. The softmax
-            runs over all tokens, so a row sums to 1 minus the share of the class and register tokens.
-        q: (B, heads, h*w, head_dim), queries of the patches in the requested block.
+            runs over all tokens, so a row sums to 1 minus the share of the class and register tokens. Of a network
+            without class token that pools its patches by attention (SigLIP): the attention of this head.
+        q: (B, heads, h*w, head_dim), queries of the patches in the requested block. Those of rotary networks are
+            rotated only on request, see `DenseViT`.
         k: (B, heads, h*w, head_dim), keys.
         v: (B, heads, h*w, head_dim), values.
         class_q: (B, heads, 1, head_dim), query of the class token in the block that was requested for it.

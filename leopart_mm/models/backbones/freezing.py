@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from leopart_mm.models.backbones.low_rank import add_low_rank
+from leopart_mm.models.backbones.trainable import Trainable
+
 
 class FreezableBlocks:
     """Mixin for a transformer module with `blocks`: freezes its beginning, or all but chosen blocks.
 
-    The module says by `stem_modules()` and `stem_parameters()` what precedes the blocks, and by `norm` what follows.
+    The module says by `stem_modules()` and `stem_parameters()` what precedes the blocks, by `norm` what follows, and by
+    `unused_modules()` what is frozen in any case.
     """
 
     def stem_modules(self) -> list[nn.Module]:
@@ -19,7 +23,12 @@ class FreezableBlocks:
         """Parameters of the module itself (tokens, positions)."""
         raise NotImplementedError
 
-    def freeze(self, frozen_stages: int, trainable_blocks: int | Sequence[int] | None) -> None:
+    def unused_modules(self) -> list[nn.Module]:
+        """Modules that no loss reaches."""
+        return []
+
+    def freeze(self, frozen_stages: int, trainable_blocks: int | Sequence[int] | None,
+               trainable: str = 'all') -> None:
         """Freeze parts of the network.
 
         Args:
@@ -27,11 +36,21 @@ class FreezableBlocks:
                 also the final norm.
             trainable_blocks: None: everything that `frozen_stages` leaves. An integer q: blocks[q:] alone. A list:
                 these blocks alone.
+            trainable: See `Trainable`. 'last_N' is trainable_blocks=-N; adapters go into the blocks that the other two
+                leave, and all else is frozen.
 
         Raises:
-            ValueError: If a number is out of range, or both arguments are given.
+            ValueError: If a number is out of range, or two arguments say which blocks are trained.
         """
-        depth = len(self.blocks)
+        depth, chosen = len(self.blocks), Trainable.parse(trainable)
+        if chosen.last is not None:
+            if trainable_blocks is not None or frozen_stages >= 0:
+                raise ValueError(f'trainable={trainable!r}, frozen_stages={frozen_stages} and '
+                                 f'trainable_blocks={trainable_blocks} all say what is trained; leave two at their '
+                                 'defaults.')
+            if chosen.last > depth:
+                raise ValueError(f'trainable={trainable!r}: {self.arch} has {depth} blocks.')
+            trainable_blocks = -chosen.last
         if not -1 <= frozen_stages <= depth:
             raise ValueError(f'frozen_stages={frozen_stages} is out of range; -1 (nothing) to {depth} (all blocks of '
                              f'{self.arch} and the final norm) are allowed.')
@@ -45,6 +64,11 @@ class FreezableBlocks:
         if frozen_stages >= 0 or trainable_blocks is not None:
             for parameter in self.stem_parameters():
                 parameter.requires_grad_(False)
+        if chosen.rank is not None:
+            if self.trainable_blocks is None:
+                self.trainable_blocks = set(range(max(frozen_stages, 0), depth))
+            add_low_rank(self, [self.blocks[index] for index in sorted(self.trainable_blocks)], chosen.rank,
+                         chosen.alpha)
 
     def train(self, mode: bool = True) -> nn.Module:
         """Switch to training or evaluation mode; frozen parts stay in evaluation mode."""
@@ -76,10 +100,11 @@ class FreezableBlocks:
         return set(self.check_blocks(blocks))
 
     def _frozen_modules(self) -> list[nn.Module]:
+        unused = self.unused_modules()
         if self.trainable_blocks is not None:
             frozen = [block for index, block in enumerate(self.blocks) if index not in self.trainable_blocks]
-            return [*self.stem_modules(), *frozen, self.norm]
+            return [*self.stem_modules(), *frozen, self.norm, *unused]
         if self.frozen_stages < 0:
-            return []
-        modules = [*self.stem_modules(), *self.blocks[:self.frozen_stages]]
+            return unused
+        modules = [*self.stem_modules(), *self.blocks[:self.frozen_stages], *unused]
         return [*modules, self.norm] if self.frozen_stages == len(self.blocks) else modules

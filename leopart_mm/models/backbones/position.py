@@ -1,7 +1,7 @@
-"""Resizing of learned position embeddings to another patch grid."""
+"""Positions on a patch grid of any size: learned embeddings, resized, and rotations."""
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 POSITION_MODES = ('dino', 'timm')
 # DINO adds this to the new grid before it computes the scale factor, as a guard against rounding. It shifts the
@@ -43,3 +43,21 @@ def resize_positions(positions: Tensor,
     else:
         image = F.interpolate(image, size=grid, mode='bicubic', align_corners=False, antialias=True)
     return image.flatten(2).transpose(1, 2).to(positions.dtype)
+
+
+def block_rotations(rope: nn.Module | None, grid: tuple[int, int], depth: int) -> list[Tensor | None]:
+    """What rotates queries and keys in each block of a network.
+
+    Args:
+        rope: timm's rotary embedding; None for a network without one.
+        grid: (h, w), the patch grid.
+        depth: Number of blocks.
+
+    Returns:
+        For each block sines and cosines (h*w, 2 * head_dim), or (heads, h*w, 2 * head_dim) where each block and head
+        has learned its own frequencies; or None.
+    """
+    if rope is None:
+        return [None] * depth
+    embedding = rope.get_embed(shape=list(grid))
+    return list(embedding) if embedding.ndim == 4 else [embedding] * depth

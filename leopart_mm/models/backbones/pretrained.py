@@ -9,6 +9,7 @@ from torch import Tensor
 
 from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec, load_backbone_state
 from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
+from leopart_mm.models.backbones.low_rank import with_fresh_adapters
 
 
 class PretrainedBackbone:
@@ -55,11 +56,13 @@ class PretrainedBackbone:
     def load_pretrained(self, source: str | os.PathLike | Mapping, key: str | None = None) -> LoadReport:
         """Load pretrained weights of any known layout and log what matched, see `load_backbone_state`.
 
+        Adapters of the file are merged into the weights; those of this network begin anew.
+
         Raises:
             BackboneCheckpointError: If they are not of this network.
         """
         state, report = load_backbone_state(source, self.network_spec, key)
-        self.load_state_dict(self._adopt_state(state, report))
+        self.load_state_dict(with_fresh_adapters(self, self._adopt_state(state, report)))
         return report
 
     def _adopt_state(self, state: dict[str, Tensor], report: LoadReport) -> dict[str, Tensor]:
@@ -79,9 +82,9 @@ class PretrainedBackbone:
                 'checkpoint of this model. To use a backbone file (DINO, timm, SwAV, ...) as the checkpoint of a whole '
                 "model, add dict(type='leopart_mm.BackboneCheckpointHook') to custom_hooks, or set checkpoint=FILE in "
                 "the backbone's config.")
-        if any(key not in given or given[key].shape != shape for key, shape in self.network_spec.shapes.items()):
-            # Either a foreign layout, or our own with another position grid.
-            state = self._adopt_state(*load_backbone_state(given, self.network_spec))
+        if any(key not in given or given[key].shape != value.shape for key, value in self.state_dict().items()):
+            # A foreign layout, or our own with another position grid or other adapters.
+            state = with_fresh_adapters(self, self._adopt_state(*load_backbone_state(given, self.network_spec)))
             for key in given:
                 del state_dict[prefix + key]
             state_dict.update({prefix + key: value for key, value in state.items()})

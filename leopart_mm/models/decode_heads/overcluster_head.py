@@ -12,6 +12,7 @@ from leopart_mm.clustering.kmeans_fit import KMeansSettings, fit_kmeans
 from leopart_mm.clustering.moments import Moments
 from leopart_mm.clustering.pca import principal_directions
 from leopart_mm.models.fitting.base import FittableHead
+from leopart_mm.models.fitting.debias import build_debias
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
@@ -36,6 +37,8 @@ class OverclusterHead(FittableHead):
         pca_dim: Principal directions kept; None keeps the channels as they are.
         normalize: Divide every feature vector by its length first.
         feature_size: Resize the maps bilinearly to (h, w) before everything; None keeps the patch grid.
+        debias: Config of a PositionDebias, which takes position out of the features before everything: dict(type=
+            'leopart_mm.BlackImageDebias', rank=16). None: the features as they are.
         kmeans: Further arguments of KMeansSettings: `niter`, `nredo`, `screen`, `spherical`,
             `max_points_per_centroid`, `num_samples`, `sample_seed`.
 
@@ -58,6 +61,7 @@ class OverclusterHead(FittableHead):
                  pca_dim: int | None = 50,
                  normalize: bool = False,
                  feature_size: tuple[int, int] | None = None,
+                 debias: dict | None = None,
                  init_cfg: dict | list | None = None,
                  **kmeans: Any) -> None:
         super().__init__(init_cfg)
@@ -69,18 +73,19 @@ class OverclusterHead(FittableHead):
         self.pca_dim = pca_dim
         self.normalize = normalize
         self.feature_size = None if feature_size is None else tuple(feature_size)
+        self.debias = build_debias(debias)
 
     def settings(self) -> dict[str, Any]:
-        """K and the seeds."""
-        return dict(num_clusters=self.num_clusters, seeds=list(self.seeds))
+        """K, the seeds and the debias."""
+        return dict(num_clusters=self.num_clusters, seeds=list(self.seeds), **self.debias_settings())
 
     def settings_of_older(self, info: dict[str, Any], values: Mapping[str, Tensor]) -> dict[str, Any]:
         """K and the seeds of a checkpoint whose `fit_info` has no settings."""
         return dict(num_clusters=values['centroids'].shape[1], seeds=info['seeds'])
 
     def prepare(self, maps: Sequence[Tensor]) -> Tensor:
-        """The map that is clustered, (B, C, h, w) float32, resized and normalised as configured."""
-        features = maps[self.in_index].float()
+        """The map that is clustered, (B, C, h, w) float32, debiased, resized and normalised as configured."""
+        features = self.debiased(maps)
         if self.feature_size is not None:
             features = F.interpolate(features, self.feature_size, mode='bilinear', align_corners=False)
         return F.normalize(features, dim=1) if self.normalize else features

@@ -1,6 +1,6 @@
 """Reading the patch memory of a process from a stream of labelled features (docs/methods/neco.md §8.3)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,10 @@ class MemorySettings:
     void: str
     seed: int
     key_dtype: torch.dtype
-    in_index: int
 
 
-def read_memory(stream: Iterable[FeatureBatch], settings: MemorySettings) -> tuple[Tensor, Tensor, dict[str, int]]:
+def read_memory(stream: Iterable[FeatureBatch], settings: MemorySettings,
+                features_of: Callable[[Sequence[Tensor]], Tensor]) -> tuple[Tensor, Tensor, dict[str, int]]:
     """Keys, label counts and statistics of the images that this process reads.
 
     Besides a batch of features only what is kept is in memory; the buffers grow in place.
@@ -38,6 +38,7 @@ def read_memory(stream: Iterable[FeatureBatch], settings: MemorySettings) -> tup
         stream: Read `passes` times. Its batches carry `data_samples` with ``gt_sem_seg``. An attribute `num_images`
             (images of all processes together) saves a pass that counts them.
         settings: Settings that choose which patches are kept.
+        features_of: Makes of the maps of a batch the one whose patches are kept, (B, C, h, w) float32.
 
     Returns:
         Keys (n, D), unit vectors; counts (n, C) in the smallest integer type that holds them; and numbers: images,
@@ -54,7 +55,7 @@ def read_memory(stream: Iterable[FeatureBatch], settings: MemorySettings) -> tup
     numbers = dict(images=0, void_images=0, patches=0)
     for pass_index in range(settings.passes):
         for batch in stream:
-            features = batch.features.maps[settings.in_index].float()
+            features = features_of(batch.features.maps)
             if keys is None:
                 keys = GrowingRows(features.shape[1], settings.key_dtype)
                 _reserve(keys, counts, num_images, settings.passes, share or features[0, 0].numel())

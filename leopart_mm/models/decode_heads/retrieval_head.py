@@ -12,6 +12,7 @@ from torch import Tensor
 from leopart_mm.models.decode_heads.patch_memory import MemorySettings, read_memory
 from leopart_mm.models.decode_heads.sharded_search import gather_queries, merge_shards
 from leopart_mm.models.fitting.base import FittableHead
+from leopart_mm.models.fitting.debias import build_debias
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.processes import broadcast_result, gather_parts
@@ -54,6 +55,8 @@ class RetrievalHead(FittableHead):
         num_lists: Number of lists of 'ivf' (the published benchmark's ScaNN has 512 leaves).
         num_probes: Number of lists of 'ivf' that a query searches (published: 32).
         in_index: Which map of the backbone is read.
+        debias: Config of a PositionDebias, which takes position out of keys and queries before they are made unit
+            vectors: dict(type='leopart_mm.BlackImageDebias', rank=16). None: the features as they are.
 
     Attributes:
         num_clusters, out_channels: C.
@@ -79,6 +82,7 @@ class RetrievalHead(FittableHead):
                  num_lists: int = 512,
                  num_probes: int = 32,
                  in_index: int = -1,
+                 debias: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         for name, value in dict(num_classes=num_classes, k=k, passes=passes, memory_size=memory_size or 1,
@@ -103,6 +107,7 @@ class RetrievalHead(FittableHead):
         self.index = index
         self.num_lists, self.num_probes = num_lists, num_probes
         self.in_index = in_index
+        self.debias = build_debias(debias)
 
     def reset(self) -> None:
         """Forget the memory."""
@@ -111,8 +116,8 @@ class RetrievalHead(FittableHead):
         self._inverted_file: InvertedFile | None = None
 
     def settings(self) -> dict[str, Any]:
-        """The number of classes; k, temperature and index may change after fitting."""
-        return dict(num_classes=self.num_classes)
+        """The number of classes and the debias; k, temperature and index may change after fitting."""
+        return dict(num_classes=self.num_classes, **self.debias_settings())
 
     @torch.no_grad()
     def fit(self, stream: Iterable[FeatureBatch]) -> None:
@@ -123,12 +128,12 @@ class RetrievalHead(FittableHead):
                 or fewer patches than `k`. With several processes it is raised on all of them.
         """
         settings = MemorySettings(self.num_classes, self.memory_size, self.passes, self.ignore_index, self.void,
-                                  self.seed, KEY_DTYPES[self.key_dtype], self.in_index)
+                                  self.seed, KEY_DTYPES[self.key_dtype])
         self.reset()
         memory: dict[str, Tensor] = {}
 
         def read() -> dict[str, int]:
-            memory['keys'], memory['counts'], numbers = read_memory(stream, settings)
+            memory['keys'], memory['counts'], numbers = read_memory(stream, settings, self.debiased)
             rows, channels = memory['keys'].shape
             return dict(numbers, rows=rows, channels=channels, bits=torch.iinfo(memory['counts'].dtype).bits)
 
@@ -185,9 +190,8 @@ class RetrievalHead(FittableHead):
             ValueError: If the maps have another number of channels than the keys, or the memory fewer keys than `k`.
         """
         self.require_fitted()
-        features = maps[self.in_index]
-        with torch.autocast(features.device.type, enabled=False):
-            features = features.float()
+        with torch.autocast(maps[self.in_index].device.type, enabled=False):
+            features = self.debiased(maps)
             batch, channels, height, width = features.shape
             if channels != self.keys.shape[1]:
                 raise ValueError(f'RetrievalHead has keys of {self.keys.shape[1]} channels, but the backbone gives '

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from leopart_mm.models.fitting.debias import PositionDebias
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
 from leopart_mm.models.fitting.requests import Requests
@@ -30,6 +31,7 @@ class FittableHead(FittedState, BaseModule):
         seeds: Seeds of its S variants; empty if it has no seeds.
         can_reduce: Whether `reduce` is defined.
         align_corners: For mmseg's EncoderDecoder.
+        debias: What takes position out of the map; heads without such an option have none.
     """
 
     num_clusters: int
@@ -37,6 +39,18 @@ class FittableHead(FittedState, BaseModule):
     seeds: tuple[int, ...] = ()
     can_reduce: ClassVar[bool] = False
     align_corners: ClassVar[bool] = False
+    debias: PositionDebias | None
+
+    def debiased(self, maps: Sequence[Tensor]) -> Tensor:
+        """The map that the head reads, (B, C, h, w) float32, without position where there is a `debias`."""
+        features = maps[self.in_index].float()
+        debias = getattr(self, 'debias', None)
+        return features if debias is None else debias(features)
+
+    def debias_settings(self) -> dict[str, Any]:
+        """What `settings` must hold of the debias; {} without one."""
+        debias = getattr(self, 'debias', None)
+        return {} if debias is None else dict(debias=debias.settings())
 
     @abstractmethod
     def fit(self, stream: Iterable[FeatureBatch]) -> None:

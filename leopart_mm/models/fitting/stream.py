@@ -138,13 +138,15 @@ class FeatureStream:
     @property
     def _caches(self) -> bool:
         """Whether anything that this stream reads will be asked for again, and there is a place for it."""
-        again = self.shared or self.predicted is None or self.predicted or self._num_stages
+        again = self.shared or self.predicted is None or self.predicted or self._reads_again
         # Reduced features may have a place where the maps, ten times as large, have none.
         return bool(again) and (self.cache.active or self.results.chosen is not None)
 
     @property
-    def _num_stages(self) -> int:
-        return len(getattr(self.model, 'postprocessors', ()))
+    def _reads_again(self) -> bool:
+        """Whether fitting takes more than a pass: stages are fitted after the head, and some debias before it."""
+        debias = getattr(self._head, 'debias', None)
+        return bool(len(getattr(self.model, 'postprocessors', ()))) or getattr(debias, 'reads_features', False)
 
     def _requests(self) -> Requests:
         return self.model.requests(fitting=True) if hasattr(self.model, 'requests') else Requests()
@@ -257,7 +259,7 @@ class FeatureStream:
 
     def _is_read_again(self, name: str) -> bool:
         """Whether the map of an image will be asked for after the first pass."""
-        return (self.shared or self.predicted is None or self._num_stages > 0
+        return (self.shared or self.predicted is None or self._reads_again
                 or os.path.realpath(name) in self.predicted)
 
     def _load(self, requests: Requests, reduced: bool) -> Iterator[FeatureBatch]:

@@ -5,6 +5,7 @@ from leopart_mm.models.losses.leopart_loss import LeopartLoss
 from leopart_mm.models.losses.neco_loss import NeCoLoss
 from leopart_mm.models.losses.ohem import OHEMCrossEntropyLoss
 from leopart_mm.models.losses.old_heads import LeopartHead, NeCoHead
+from leopart_mm.models.losses.paka_loss import PaKALoss
 from leopart_mm.models.losses.prototypes import Prototypes
 from leopart_mm.models.losses.sinkhorn import sinkhorn
 from leopart_mm.models.losses.sorting.networks import sorting_network
@@ -13,6 +14,6 @@ from leopart_mm.models.losses.sorting.sorted_cross_entropy import sorted_cross_e
 
 __all__ = [
     'CropPairs', 'EmbeddingQueue', 'LeopartHead', 'LeopartLoss', 'NeCoHead', 'NeCoLoss', 'OHEMCrossEntropyLoss',
-    'Prototypes', 'SelfSupLoss', 'Targets', 'TeacherOutput', 'permutation_cross_entropy', 'similarities',
+    'PaKALoss', 'Prototypes', 'SelfSupLoss', 'Targets', 'TeacherOutput', 'permutation_cross_entropy', 'similarities',
     'sinkhorn', 'soft_sort', 'sorted_cross_entropy', 'sorting_network'
 ]

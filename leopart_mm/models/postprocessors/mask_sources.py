@@ -1,14 +1,15 @@
-"""The mask sources of configs: those of `leopart_mm.masks`, and the attention of another backbone."""
+"""The mask sources of configs: those of `leopart_mm.masks`, the attention of another backbone, debiased features."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from leopart_mm.masks import sources
+from leopart_mm.masks import principal_source, sources
 from leopart_mm.masks.border import BorderContrastMasks
 from leopart_mm.masks.object_source import ObjectSeedProposals
-from leopart_mm.masks.principal_source import PrincipalProposals
 from leopart_mm.masks.sources import MaskFiles, MaskInputs, MaskSource
+from leopart_mm.models.fitting.debias import build_debias
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.networks import Network
 from leopart_mm.models.fitting.requests import Requests
@@ -17,7 +18,6 @@ from leopart_mm.registry import TASK_UTILS
 TASK_UTILS.register_module(module=BorderContrastMasks)
 TASK_UTILS.register_module(module=MaskFiles)
 TASK_UTILS.register_module(module=ObjectSeedProposals)
-TASK_UTILS.register_module(module=PrincipalProposals)
 
 
 @TASK_UTILS.register_module()
@@ -64,6 +64,46 @@ class AttentionMasks(sources.AttentionMasks):
         """Drop the other backbone from memory."""
         if self.network is not None:
             self.network.release()
+
+
+@TASK_UTILS.register_module()
+class PrincipalProposals(principal_source.PrincipalProposals):
+    """Masks along the principal directions of an image's features, which may be freed of position before.
+
+    Args:
+        threshold: See `leopart_mm.masks.PrincipalProposals`.
+        crf: See there.
+        debias: Config of a PositionDebias that is not fitted on images: dict(type='leopart_mm.BlackImageDebias',
+            rank=16). None: the features as they are.
+        options: The other arguments of `leopart_mm.masks.PrincipalProposals`.
+
+    Raises:
+        ValueError: If the debias is fitted on images.
+    """
+
+    def __init__(self, threshold: float = 0.4, crf: Mapping[str, Any] | None = principal_source.DEFAULT_CRF,
+                 debias: dict | None = None, **options: Any) -> None:
+        super().__init__(threshold, crf, **options)
+        self.debias = build_debias(debias)
+        if self.debias is not None:
+            if self.debias.reads_features:
+                raise ValueError(f'PrincipalProposals: {type(self.debias).__name__} is fitted on the features of many '
+                                 "images, but a source of proposals sees one at a time: use 'BlackImageDebias'.")
+            self.debias.fit((), -1)
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of masks and CRF, and of the debias if there is one."""
+        return super().settings() | ({} if self.debias is None else dict(debias=self.debias.settings()))
+
+    def features_of(self, inputs: MaskInputs) -> Tensor | None:
+        """(B, C, h, w): the features that the masks are made of, without position where there is a debias."""
+        if self.debias is None or inputs.features is None:
+            return inputs.features
+        self.debias.black_map = inputs.black_map
+        try:
+            return self.debias(inputs.features)
+        finally:
+            self.debias.black_map = None  # the network does not travel to worker processes
 
 
 def build_mask_source(config: dict | MaskSource) -> MaskSource:

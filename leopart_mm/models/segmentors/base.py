@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.base import GRID, PIXEL
+from leopart_mm.models.fitting.black_image import black_image
 from leopart_mm.models.fitting.chain import HEAD, StageChain
+from leopart_mm.models.fitting.debias import PositionDebias
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.networks import extents_on_grid, padding_of
 from leopart_mm.models.fitting.prediction import Prediction
@@ -72,6 +74,8 @@ class FittableSegmentor(BaseSegmentor):
         if neck is not None:
             self.neck = MODELS.build(neck)
         self.decode_head = MODELS.build(decode_head)
+        if self.debias is not None:
+            self.debias.black_map = self.black_map
         self.postprocessors = StageChain(postprocessors, stage_order)
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg
@@ -85,6 +89,11 @@ class FittableSegmentor(BaseSegmentor):
         super().init_weights()
         if hasattr(getattr(self, 'neck', None), 'check_backbone'):
             self.neck.check_backbone(self.backbone)
+
+    @property
+    def debias(self) -> PositionDebias | None:
+        """What takes position out of the head's features."""
+        return getattr(self.decode_head, 'debias', None)
 
     @property
     def is_fitted(self) -> bool:
@@ -199,8 +208,28 @@ class FittableSegmentor(BaseSegmentor):
         return latest
 
     def fit_head(self, stream: Iterable[FeatureBatch]) -> None:
-        """Fit the head."""
+        """Fit the head, after what takes position out of its features."""
+        if self.debias is not None:
+            self.debias.reset()
+            self.debias.fit(stream, self.decode_head.in_index)
         self.decode_head.fit(stream)
+        if self.debias is not None:
+            self.debias.finish()
+
+    @torch.no_grad()
+    def black_map(self, grid: tuple[int, int]) -> Tensor:
+        """The map (C, h, w) that the head reads of a black image of h x w patches.
+
+        Raises:
+            ValueError: If the backbone has no patches.
+        """
+        patch_size = getattr(self.backbone, 'patch_size', None)
+        if patch_size is None:
+            raise ValueError(f'{type(self.debias).__name__} needs a backbone of patches, but '
+                             f"{type(self.backbone).__name__} names no patch_size: use backbone=dict(type="
+                             "'leopart_mm.DenseViT').")
+        image = black_image(self.data_preprocessor, patch_size, grid).to(next(self.backbone.parameters()).device)
+        return self.extract_dense(image, Requests()).maps[self.decode_head.in_index][0]
 
     def predict_head(self, batch: FeatureBatch) -> Prediction:
         """The prediction of the head."""

@@ -12,7 +12,9 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from leopart_mm.checkpoints.low_rank import merge_low_rank
 from leopart_mm.geometry.crop_pairs import CropPairs
+from leopart_mm.models.backbones.low_rank import merge_adapters
 from leopart_mm.models.losses.base import Targets, TeacherOutput
 from leopart_mm.models.losses.old_heads import loss_config
 from leopart_mm.models.losses.prototypes import Prototypes
@@ -74,7 +76,7 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
             # The teacher's neck is built, not copied, so that 'independent' has initial values of its own.
             teacher_neck = MODELS.build(neck) if isinstance(neck, Mapping) else copy.deepcopy(neck)
             self.add_teacher(
-                backbone=copy.deepcopy(self.backbone), neck=teacher_neck, head=self.head.teacher_part())
+                backbone=merge_adapters(copy.deepcopy(self.backbone)), neck=teacher_neck, head=self.head.teacher_part())
             self.reset_teacher()
 
     def init_weights(self) -> None:
@@ -87,7 +89,7 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
         """Copy the student into the teacher (with teacher_init='independent' its backbone only)."""
         if self.teacher is None:
             return
-        self.teacher.backbone.load_state_dict(self.backbone.state_dict())
+        self.teacher.backbone.load_state_dict(merge_low_rank(self.backbone.state_dict()))
         if self.teacher_init == 'copy':
             super().reset_teacher()
 

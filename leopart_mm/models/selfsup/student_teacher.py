@@ -3,7 +3,9 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from leopart_mm.models.backbones.low_rank import plain_parameters
 
 
 class Teacher(nn.Module):
@@ -31,7 +33,8 @@ class StudentTeacher(nn.Module):
     the optimiser and calls `before_step` and `after_step` around each iteration, so that `loss` has no side effects.
 
     Attributes:
-        teacher: The parts that follow, or None; its parameter `neck.x` follows the model's `neck.x`.
+        teacher: The parts that follow, or None; its parameter `neck.x` follows the model's `neck.x`. It has no
+            adapters: its weights follow what the student's weights and adapters make together.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,11 +55,12 @@ class StudentTeacher(nn.Module):
         for teacher, student in zip(*self.teacher_student_pairs(), strict=True):
             teacher.copy_(student)
 
-    def teacher_student_pairs(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """Parameters of the teacher and those of the student that they follow."""
+    @torch.no_grad()
+    def teacher_student_pairs(self) -> tuple[list[nn.Parameter], list[Tensor]]:
+        """Parameters of the teacher and what they follow: those of the student, adapted weights as they are now."""
         if self.teacher is None:
             return [], []
-        student = dict(self.named_parameters())
+        student = plain_parameters(self)
         named = dict(self.teacher.named_parameters())
         return list(named.values()), [student[name] for name in named]
 

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+import torch
 
 from leopart_mm.datasets.samplers import Draw
 from leopart_mm.datasets.transforms import DrawPhotometric
+from leopart_mm.datasets.transforms.photometric import augment
 from leopart_mm.datasets.transforms.photometric_parameters import (
     CONTRAST,
     GREY,
     HUE,
+    IDENTITY,
     NUM_PARAMETERS,
     ORDER,
     ORDERS,
@@ -71,6 +74,17 @@ def test_transform_draws_for_each_crop_from_the_sample():
     assert (one[:, GREY] == 1).all()
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
+
+
+def test_global_crops_can_stay_clean():
+    sample = dict(crops=[0] * 6, gc_boxes=np.zeros((2, 6, 4)), sample_idx=Draw(0, 3, 0))
+    clean, coloured = (DrawPhotometric(grey_prob=1., clean_global=chosen)(dict(sample))['photometric']
+                       for chosen in (True, False))
+    np.testing.assert_array_equal(clean[2:], coloured[2:])
+    np.testing.assert_array_equal(clean[:2], [IDENTITY] * 2)
+    assert (coloured[:, GREY] == 1).all()
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(augment(images.clone(), torch.from_numpy(clean[:2])), images)
 
 
 @pytest.mark.parametrize('wrong', [dict(jitter=-1), dict(jitter=3), dict(grey_prob=1.5), dict(blur=-0.1)])

@@ -107,6 +107,15 @@ def test_a_head_alone_keeps_only_what_is_tested(chain, passes, monkeypatch):
     assert sorted(kept) == sorted(sample.img_path for sample in ours[1])
 
 
+@pytest.mark.parametrize(('kind', 'further'), [('BlackImage', 1), ('PositionRegression', 0)])
+def test_a_debias_reads_features_again_without_the_network(chain, passes, kind, further):
+    debias = dict(type=f'leopart_mm.{kind}Debias', rank=4)
+    ours = run(chain, 'memory', **HEAD_ONLY, **{'model.decode_head.debias': debias})
+    # The further image is black, one for the single size of these images.
+    assert (len(passes), set(passes.values())) == (FITTED + further, {1})
+    assert ours[2].model.debias.is_fitted
+
+
 def test_test_images_that_were_not_fitted_on_run_beside_those_that_were(chain, passes):
     """Batches of the test set hold images of both kinds."""
     options = {'test_cfg.fit_dataloader.dataset.num_samples': 14}  # 12 of train, 2 of the 4 of val

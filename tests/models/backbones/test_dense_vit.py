@@ -312,7 +312,7 @@ def test_compiles():
 
 @pytest.mark.parametrize(('arguments', 'message'), [
     (dict(arch='vit_smal_patch16_224'), 'is no timm model. Close names: .*vit_small_patch16_224'),
-    (dict(arch='resnet18', model_kwargs=None), 'is a ResNet, not a timm VisionTransformer'),
+    (dict(arch='resnet18', model_kwargs=None), 'is a ResNet, not a timm VisionTransformer or Eva'),
     (dict(arch='vit_tiny_r_s16_p8_224', model_kwargs=None), 'HybridEmbed'),
     (dict(model_kwargs=dict(colour=3)), 'could not build.*colour'),
     (dict(model_kwargs=dict(TINY, patch_drop_rate=0.5)), 'patch_drop_rate > 0 removes patches'),
@@ -333,7 +333,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_attention_of_networks_that_have_none():
-    with pytest.raises(ValueError, match='no class token'):
+    with pytest.raises(ValueError, match='no class token and no head that pools'):
         tiny_vit('vit_base_patch16_siglip_gap_224').forward_dense(IMAGE, cls_attention=True)
     with pytest.raises(TypeError, match='ParallelScalingBlock'):
         tiny_vit('vit_tiny_patch16_224', model_kwargs=dict(block_fn=parallel_block())).forward_dense(
@@ -348,15 +348,15 @@ def parallel_block():
 @pytest.mark.slow
 @torch.no_grad()
 def test_every_plain_timm_vit_equals_timm():
-    names = [name for pattern in ('vit_*', 'deit*') for name in timm.list_models(pattern)]
+    names = [name for pattern in ('vit_*', 'deit*', 'eva*') for name in timm.list_models(pattern)]
     compared, refused = 0, []
     for name in names:
         try:
             vit = DenseViT(name, dict(TINY, depth=2)).eval()
-        except ValueError as error:  # refused with a reason: hybrids, relative and rotary positions
+        except ValueError as error:  # refused with a reason: hybrids, relative positions
             refused.append(str(error))
             continue
-        pooling = {} if 'distilled' in name else dict(global_pool='')
+        pooling = {} if 'distilled' in name else dict(global_pool='' if vit.attn_pool is None else 'map')
         twin = timm_twin(vit, name, depth=2, **pooling)
         expected = twin.forward_features(IMAGE)[:, vit.num_prefix_tokens:]
         torch.testing.assert_close(flat_patches(vit(IMAGE)[0]), expected, msg=name)
@@ -375,8 +375,11 @@ def test_every_plain_timm_vit_equals_timm():
     (dict(arch='vit_small_patch14_dinov2', checkpoint='timm://vit_small_patch14_reg4_dinov2', drop_registers=True),
      (123.675, 116.28, 103.53)),
     (dict(arch='vit_small_patch16_224', checkpoint='hf-hub:someone/something'), None),  # and is not looked up
+    (dict(arch='vit_small_patch16_dinov3.lvd1689m'), (123.675, 116.28, 103.53)),
 ])
 def test_colour_statistics_of_the_weights(options, mean):
     vit = DenseViT(**options, model_kwargs=dict(depth=1))
     assert vit.mean == mean
+    dino = '.dino' in f'{options}' or not any(word in f'{options}' for word in ('augreg', 'reg4', 'dinov3'))
+    assert vit.pos_interp == ('dino' if dino else 'timm')
     assert (vit.embed_dims, vit.arch.partition('.')[0][:9]) == (384, 'vit_small')

@@ -5,11 +5,12 @@ import doctest
 import pytest
 import timm
 
-from leopart_mm.models.backbones import facts
-from leopart_mm.models.backbones.facts import BackboneFacts, backbone_facts, weights_position_mode
+from leopart_mm.models.backbones import DenseViT, facts
+from leopart_mm.models.backbones.facts import BackboneFacts, backbone_facts
 
 IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 HALF = dict(mean=(127.5, ) * 3, std=(127.5, ) * 3)
+SATELLITE = dict(mean=(109.65, 104.805, 75.48), std=(54.315, 39.78, 36.465))
 DINO_URL = 'https://dl.fbaipublicfiles.com/dino/dino_vitbase8_pretrain/dino_vitbase8_pretrain.pth'
 
 
@@ -27,6 +28,14 @@ DINO_URL = 'https://dl.fbaipublicfiles.com/dino/dino_vitbase8_pretrain/dino_vitb
      BackboneFacts('vit_small_patch16_224.dino', 384, 12, 16, 0, **IMAGENET, pos_interp='dino')),
     ('weights/x.ckpt', 'vit_small_patch16_224', BackboneFacts('vit_small_patch16_224', 384, 12, 16, 0)),
     ('vit_small_patch16_224', '', BackboneFacts('vit_small_patch16_224', 384, 12, 16, 0)),
+    ('timm://vit_small_patch16_dinov3', '',
+     BackboneFacts('vit_small_patch16_dinov3.lvd1689m', 384, 12, 16, 4, **IMAGENET, pos_interp='timm')),
+    ('weights/x.pth', 'vit_large_patch16_dinov3.sat493m',
+     BackboneFacts('vit_large_patch16_dinov3.sat493m', 1024, 24, 16, 4, **SATELLITE, pos_interp='timm')),
+    ('weights/x.pth', 'vit_large_patch16_dinov3',  # of photographs or of satellite images
+     BackboneFacts('vit_large_patch16_dinov3', 1024, 24, 16, 4, pos_interp='timm')),
+    ('timm://vit_base_patch16_siglip_256.v2_webli', '',
+     BackboneFacts('vit_base_patch16_siglip_256.v2_webli', 768, 12, 16, 0, **HALF, pos_interp='timm')),
     # All of timm's weights for this arch agree about the colours, but the file may be another author's.
     ('vit_small_patch14_dinov2', '', BackboneFacts('vit_small_patch14_dinov2', 384, 12, 14, 0, **IMAGENET)),
 ])
@@ -66,8 +75,9 @@ def test_examples():
 @pytest.mark.parametrize(('source', 'arch', 'expected'), [
     ('timm://vit_tiny_patch16_224', None, 'timm'), ('timm://vit_small_patch16_224.dino', None, 'dino'),
     (DINO_URL, None, 'dino'), ('weights.pth', 'vit_tiny_patch16_224.augreg_in21k_ft_in1k', 'timm'),
-    ('weights.pth', 'vit_tiny_patch16_224', 'dino'), (None, None, 'dino')])
+    ('weights.pth', 'vit_tiny_patch16_224', 'dino'), (None, None, 'dino'),
+    ('weights.pth', 'eva02_tiny_patch14_224', 'timm')])
 def test_the_position_mode_of_weights_is_that_of_their_facts(source, arch, expected):
-    assert weights_position_mode(source, arch) == expected
+    assert DenseViT(arch, dict(depth=1), source).pos_interp == expected
     if source is not None and (arch or source.startswith(('timm', 'http'))):
         assert (backbone_facts(source, arch or '').pos_interp or 'dino') == expected

@@ -1,4 +1,4 @@
-"""A tiny Leopart, a tiny NeCo and batches for them."""
+"""A tiny Leopart, NeCo and PaKA, and batches for them."""
 
 import numpy as np
 import torch
@@ -30,6 +30,12 @@ def tiny_neco_cfg(loss: dict | None = None, **kwargs) -> dict:
     cfg = tiny_cfg(**kwargs)
     head = dict(type='leopart_mm.NeCoLoss', kernel=3, **loss or {})
     return {**cfg, 'type': 'leopart_mm.NeCo', 'head': head}
+
+
+def tiny_paka(seed: int = 0, loss: dict | None = None, **kwargs) -> nn.Module:
+    """A PaKA on the same crops, with weights large enough for tokens to differ."""
+    head = dict(type='leopart_mm.PaKALoss', kernel=3, **loss or {})
+    return filled({**tiny_cfg(**kwargs), 'type': 'leopart_mm.PaKA', 'head': head}, seed)
 
 
 def tiny_leopart(seed: int = 0, **kwargs) -> nn.Module:

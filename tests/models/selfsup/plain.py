@@ -1,4 +1,4 @@
-"""The losses of Leopart and NeCo pair by pair in plain operations: what the models must give."""
+"""The losses of Leopart, NeCo and PaKA pair by pair in plain operations: what the models must give."""
 
 import torch
 import torch.nn.functional as F
@@ -68,3 +68,22 @@ def plain_neco_loss(model, inputs, references):
             (student, loss.student_steepness), (teacher, loss.teacher_steepness)))
         pair_losses.append(permutation_cross_entropy(P, Q))
     return torch.stack(pair_losses).mean()
+
+
+def plain_paka_loss(model, inputs):
+    """The mean over pairs and images of 1 - CKA by its definition, with the centring matrix H."""
+    crops, gc_boxes, all_boxes = inputs['crops'], inputs['gc_boxes'], inputs['all_boxes']
+    losses = []
+    for t, v in [(t, v) for t in range(gc_boxes.shape[1]) for v in range(len(crops)) if v != t]:
+        with torch.no_grad():
+            teacher = cut(embedding_map(model.teacher, crops[t]), gc_boxes[:, t, v])
+        student = cut(embedding_map(model, crops[v]), all_boxes[:, v, t])
+        losses += [1 - plain_cka(*one) for one in zip(student.double(), teacher.double(), strict=True)]
+    return torch.stack(losses).mean()
+
+
+def plain_cka(a, b):
+    """CKA of vectors (n, d) and (n, e)."""
+    H = torch.eye(len(a), dtype=a.dtype) - 1 / len(a)
+    K, L = H @ a @ a.T @ H, H @ b @ b.T @ H
+    return (K * L).sum() / (K.norm() * L.norm())

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_state_dict
 
+from leopart_mm.engine.hooks import SelfSupStepHook
 from leopart_mm.registry import MODELS
 from tests.distributed import run_distributed
 from tests.models.selfsup.builders import gradients, random_batch, tiny_cfg, tiny_leopart
@@ -193,3 +194,46 @@ def test_two_processes_equal_one(loss):
         torch.testing.assert_close(loss_of_ranks, outputs['loss'].detach(), rtol=1e-5, atol=0)
         for results in ranks:
             assert_same_gradients(results[step][1], grads, 2e-5)
+
+
+def with_adapters(seed: int = 0, **kwargs):
+    """A tiny Leopart whose adapters change its backbone."""
+    return tiny_leopart(seed, backbone=dict(trainable='lora_4'), **kwargs)
+
+
+def test_the_teacher_follows_the_weights_that_adapters_make():
+    model = with_adapters()
+    assert not [name for name in model.teacher.state_dict() if 'lora' in name]
+    layer, teacher = model.backbone.blocks[0].attn.qkv, model.teacher.backbone.blocks[0].attn.qkv
+    assert torch.equal(teacher.weight, layer.weight)
+    assert not torch.equal(layer.weight, layer.parametrizations.weight.original)
+    optimizer = torch.optim.SGD([one for one in model.parameters() if one.requires_grad], lr=1.)
+    SelfSupStepHook(0.75).attach(model, optimizer)
+    expected, original = teacher.weight.clone(), layer.parametrizations.weight.original.clone()
+    for seed in range(2):
+        before = layer.weight.detach().clone()
+        model.zero_grad()
+        model(random_batch(2, seed), mode='loss')['loss'].backward()
+        optimizer.step()
+        assert not torch.equal(layer.weight, before)
+        expected = 0.75 * expected + 0.25 * layer.weight.detach()
+    torch.testing.assert_close(teacher.weight, expected)
+    assert torch.equal(layer.parametrizations.weight.original, original)
+    # A file of the student alone fills both, and a plain model reads it merged.
+    student = {name: value for name, value in model.state_dict().items() if not name.startswith('teacher.')}
+    again, plain = with_adapters(1), tiny_leopart(2)
+    load_state_dict(again, dict(student))
+    load_state_dict(plain, dict(student))
+    for other in (again.teacher.backbone, plain.backbone, plain.teacher.backbone):
+        torch.testing.assert_close(other.blocks[0].attn.qkv.weight, layer.weight)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_adapters():
+    inputs = random_batch(4)
+    model = with_adapters()
+    ranks = run_distributed(results_of_process, 2, with_adapters, dict(), inputs)
+    _, grads = loss_and_gradients(model, inputs)
+    assert any('lora_A' in name for name in grads)
+    for results in ranks:
+        assert_same_gradients(results[0][1], grads, 2e-5)

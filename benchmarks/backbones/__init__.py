@@ -1,0 +1,1 @@
+"""Which networks of timm DenseViT takes, checked one by one: `python -m benchmarks.backbones.table`."""
