@@ -48,11 +48,9 @@ def main() -> None:
     until = time.monotonic() + 60 * args.minutes
     working = True
     while working and time.monotonic() < until:
-        working = False
-        for key, data in plans.items():
-            if time.monotonic() < until:
-                working |= make_next(data, roots[key], args.weights, args.out / key, {})
-    runs = {key: results(args.out / key / 'scores.json', data) for key, data in plans.items()}
+        waiting = sorted(plans, key=lambda key: len(read(args.out / key)))  # the data set with the fewest scores first
+        working = any(make_next(plans[key], roots[key], args.weights, args.out / key, {}) for key in waiting)
+    runs = {key: results(args.out / key, data) for key, data in plans.items()}
     write_text_whole(args.out / 'results.json', json.dumps(runs, indent=1) + '\n')
     write_text_whole(args.out / 'table.md', table(runs, args.steps))
     print((args.out / 'table.md').read_text())
@@ -66,9 +64,15 @@ def plan(key: str, methods: list[str], steps: int) -> StudyData:
     return StudyData(NAMES[key], METHODS, test, settings, steps, (steps, ), LIGHT, seeds=3)
 
 
-def results(file: Path, data: StudyData) -> dict[str, Any]:
+def read(folder: Path) -> list[dict[str, Any]]:
+    """What has been scored of a data set."""
+    file = folder / 'scores.json'
+    return json.loads(file.read_text()) if file.is_file() else []
+
+
+def results(folder: Path, data: StudyData) -> dict[str, Any]:
     """The score of the start, and that of every run that is done."""
-    rows = {row['name']: row for row in json.loads(file.read_text())} if file.is_file() else {}
+    rows = {row['name']: row for row in read(folder)}
     runs = [dict(method=setting.method, trainable=setting.tag, seed=setting.seed, lr=setting.lr,
                  head_lr=setting.head_lr, miou=rows[setting.name]['miou'],
                  kmeans_std=rows[setting.name]['miou_std'])
