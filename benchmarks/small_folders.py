@@ -5,13 +5,14 @@
 
 Short fine-tunings of the same start on 279 images of MSRC-21 and on 180 of VOC, three seeds each, scored by
 overclustering (K = 300) of the val images. One seed of everything comes first. What was made before is kept, so
---minutes N makes a part. Writes results.json, with every run, and table.md.
+--minutes N makes a part. `--methods neco leopart paka --trainable all` compares the losses instead. Writes results.json,
+with every run that was asked for, and table.md.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from benchmarks.verdict.checkpoints import CONFIGS, LIGHT, Setting, StudyData, m
 from leopart_mm.files import write_text_whole
 
 NAMES = dict(msrc21='MSRC-21 (279 images)', voc='VOC subset (180 images)')
-METHODS = {name: CONFIGS / f'msrc21/{name}_vit-tiny_msrc21.py' for name in ('neco', 'leopart')}
+METHODS = {name: CONFIGS / f'msrc21/{name}_vit-tiny_msrc21.py' for name in ('neco', 'leopart', 'paka')}
 # Learning rates of backbone and head: an adapter's B starts at 0, so it takes larger steps for the same change.
 RATES = {'all': (1e-4, 1e-3), 'last_4': (1e-4, 1e-3), 'lora_8': (5e-4, 1e-3)}
 STEPS, RUNS = 40, 3
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     for key, name in NAMES.items():
         parser.add_argument(f'--{key}', type=Path, help=f'{name}, in the layout of VOC')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=['neco'], help='default: neco')
+    parser.add_argument('--trainable', nargs='+', choices=RATES, default=list(RATES), help='default: all of them')
     parser.add_argument('--steps', type=int, default=STEPS, help=f'training steps of each run (default: {STEPS})')
     parser.add_argument('--minutes', type=float, default=1e6, help='begin nothing new after so long')
     return parser
@@ -44,7 +46,7 @@ def main() -> None:
     """Make what is missing, then the table."""
     args = build_parser().parse_args()
     roots = {key: getattr(args, key) for key in NAMES if getattr(args, key) is not None}
-    plans = {key: plan(key, args.methods, args.steps) for key in roots}
+    plans = {key: plan(key, args.methods, args.steps, args.trainable) for key in roots}
     until = time.monotonic() + 60 * args.minutes
     working = True
     while working and time.monotonic() < until:
@@ -56,10 +58,10 @@ def main() -> None:
     print((args.out / 'table.md').read_text())
 
 
-def plan(key: str, methods: list[str], steps: int) -> StudyData:
+def plan(key: str, methods: list[str], steps: int, trainable: Collection[str] = RATES) -> StudyData:
     """The runs on a data set: one seed of everything first."""
-    settings = tuple(Setting(method, *RATES[trainable], seed, (('trainable', trainable), ), trainable)
-                     for method in methods for seed in range(RUNS) for trainable in RATES)
+    settings = tuple(Setting(method, *RATES[part], seed, (('trainable', part), ), part)
+                     for method in methods for seed in range(RUNS) for part in trainable)
     test = CONFIGS / 'msrc21/overcluster_k300_vit-tiny_msrc21.py'
     return StudyData(NAMES[key], METHODS, test, settings, steps, (steps, ), LIGHT, seeds=3)
 

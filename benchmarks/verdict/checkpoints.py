@@ -126,8 +126,8 @@ def make_next(data: StudyData, data_root: Path, weights: Path, folder: Path, ext
     rows = json.loads(file.read_text()) if file.is_file() else []
     done = {(row['name'], row['step']) for row in rows}
     wanted = [('start', 0, weights), *((name, 0, path) for name, path in extra.items())]
-    for number, setting in enumerate(data.settings):
-        place = folder / f'run{number}'
+    for setting in data.settings:
+        place = folder / setting.name.replace('/', '-').replace(' ', '_')
         files = [(setting.name, step, place / f'backbone_{step}.pth') for step in data.kept]
         wanted += files
         if all(path.is_file() for _, _, path in files):
