@@ -5,8 +5,8 @@
 
 Short fine-tunings of the same start on 279 images of MSRC-21 and on 180 of VOC, three seeds each, scored by
 overclustering (K = 300) of the val images. One seed of everything comes first. What was made before is kept, so
---minutes N makes a part. `--methods neco leopart paka --trainable all` compares the losses instead. Writes results.json,
-with every run that was asked for, and table.md.
+--minutes N makes a part. `--methods neco leopart paka --trainable all` compares the losses instead. Writes
+results.json, with every run that was asked for, and table.md.
 """
 
 import argparse
