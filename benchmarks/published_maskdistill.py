@@ -10,7 +10,7 @@ from torch import Tensor, nn
 def last_queries_and_keys(network: nn.Module, image: Tensor) -> tuple[Tensor, Tensor]:
     """Queries and keys (heads, 1 + n, d) of a DenseViT's last block, of one image (3, H, W); every block is run whole.
     """
-    tokens, _ = network._embed(image[None])
+    tokens = network._embed(image[None])[0]
     for block in network.blocks:
         attn = block.attn
         q, k, v = attn.qkv(block.norm1(tokens)).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)

@@ -1,9 +1,9 @@
 # NeCo on a folder of images, from DINOv2's ViT-S/14 with registers. Usage:
 #   python tools/train.py THIS_FILE --cfg-options data_root=my/images backbone=timm://vit_small_patch14_reg4_dinov2
-# (or checkpoint=FILE). Unlike neco_dinov2r-vits14_coco.py: iterations instead of epochs, since a small set has short ones, a teacher that
-# follows faster, since there are fewer steps, and the student in 4 parts of the batch, which gives the same result (but
-# for drop path) in a quarter of its memory. For quick trials, crops of 224 pixels cost a quarter:
-#   crop_sizes=224,98
+# (or checkpoint=FILE). Unlike neco_dinov2r-vits14_coco.py: iterations instead of epochs, since a small set has short
+# ones, a teacher that follows faster, since there are fewer steps, and the student in 4 parts of the batch, which gives
+# the same result (but for drop path) in a quarter of its memory. For quick trials, crops of 224 pixels cost a quarter:
+# crop_sizes=224,98.
 _base_ = [
     '../_base_/models/neco.py', '../_base_/datasets/unlabelled_multicrop_518.py',
     '../_base_/schedules/selfsup_2k.py', '../_base_/selfsup_runtime.py'
