@@ -1,6 +1,6 @@
 """DenseViT: any timm VisionTransformer or Eva as a dense-feature backbone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
@@ -11,21 +11,28 @@ from leopart_mm.checkpoints.code_heads import KEYS, TOKENS
 from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec
 from leopart_mm.checkpoints.sources import is_remote
 from leopart_mm.checkpoints.token_positions import PREFIX_TOKENS
+from leopart_mm.models.backbones.attention_outputs import (
+    CLASS_ATTENTION,
+    CLASS_QUERY,
+    QKV,
+    attention_outputs,
+    require_class_token,
+)
 from leopart_mm.models.backbones.facts import folder_arch, named_weights, position_mode, weights_arch, weights_colours
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
+from leopart_mm.models.backbones.layer_depth import layer_depth
 from leopart_mm.models.backbones.low_rank import plain_shapes
 from leopart_mm.models.backbones.position import block_rotations, check_position_mode, resize_positions
 from leopart_mm.models.backbones.pretrained import PretrainedBackbone
-from leopart_mm.models.backbones.qkv import block_qkv, class_query, class_token_attention, pooling_attention
+from leopart_mm.models.backbones.qkv import block_qkv, pooling_attention
 from leopart_mm.models.backbones.timm_vit import build_timm_vit
 from leopart_mm.registry import MODELS
 
 DEFAULT_ARCH, DEFAULT_POSITIONS = 'vit_small_patch16_224', 'dino'
 FINAL_NORM_MODES = (True, False, 'last')
 FEATURE_MODES = (TOKENS, KEYS)
-CLASS_ATTENTION, QKV, CLASS_QUERY = 'class attention', 'qkv', 'class query'
 
 
 @MODELS.register_module()
@@ -214,13 +221,14 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         asked = {CLASS_ATTENTION: -1 if cls_attention and not pools else None, QKV: qkv_block,
                  CLASS_QUERY: class_query_block}
         asked = {name: self.check_blocks([block])[0] for name, block in asked.items() if block is not None}
-        self._check_class_token(asked)
+        if self.cls_token is None:
+            require_class_token(self.arch, asked)
         runs = self.num_layers if indices or pools else max(asked.values(), default=0)  # blocks that are needed whole
         tokens, grid, ropes = self._embed(image)
         outputs, extras = {}, {}
         for index, (block, rope) in enumerate(zip(self.blocks, ropes, strict=True)):
             wanted = {key for key in asked if asked[key] == index}
-            extras.update(self._attention_outputs(block, tokens, rope, wanted))
+            extras.update(attention_outputs(block, tokens, rope, wanted, self.num_prefix_tokens, self.rotary_qkv))
             if index == runs:
                 break
             tokens = self._pass(index, tokens, grid, rope, outputs if index in indices else None)
@@ -230,33 +238,6 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             attention = pooling_attention(self.attn_pool, self.norm(tokens[:, self.num_unpooled:]))
             extras['cls_attention'] = attention[..., self.num_prefix_tokens - self.num_unpooled:]
         return DenseFeatures(maps=tuple(outputs[index] for index in indices), grid=grid, **extras)
-
-    def _check_class_token(self, asked: Collection[str]) -> None:
-        if self.cls_token is not None:
-            return
-        if CLASS_ATTENTION in asked:
-            raise ValueError(f'arch {self.arch} has no class token and no head that pools by attention, hence no '
-                             "attention to use as foreground: use mask='all' in the loss and no attention masks, or "
-                             'another arch.')
-        if CLASS_QUERY in asked:
-            raise ValueError(f'arch {self.arch} has no class token, hence no query of it: use other masks, or another '
-                             'arch.')
-
-    def _attention_outputs(self, block: nn.Module, tokens: Tensor, rope: Tensor | None,
-                           asked: set[str]) -> dict[str, Tensor]:
-        """What is asked of the attention of a block, from its input."""
-        outputs, prefix = {}, self.num_prefix_tokens
-        if CLASS_ATTENTION in asked:
-            outputs['cls_attention'] = class_token_attention(*class_query(block, tokens, rope), prefix)
-        rope = rope if self.rotary_qkv else None
-        if QKV in asked:
-            q, k, v = block_qkv(block, tokens, rope)
-            outputs.update({name: x[:, :, prefix:] for name, x in zip('qkv', (q, k, v), strict=True)})
-        if CLASS_QUERY in asked:
-            class_q, k = (q[:, :, :1], k) if QKV in asked else class_query(block, tokens, rope)
-            keys = k if prefix == 1 else torch.cat([k[:, :, :1], k[:, :, prefix:]], dim=2)
-            outputs.update(class_q=class_q, token_k=keys)
-        return outputs
 
     def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int], list[Tensor | None]]:
         """Tokens (B, prefix + h*w, C) that enter the first block, the grid (h, w), and the rotations of each block."""
@@ -304,15 +285,8 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
     def get_layer_depth(self, param_name: str, prefix: str = 'backbone.') -> tuple[int, int]:
         """Depth of a parameter and the number of depths, for layer-wise learning-rate decay.
 
-        Embeddings and rotary frequencies have depth 0, block i depth i + 1, the final norm and everything outside
-        `prefix` the last depth.
+        Those of the backbone are given by `layer_depth`; everything outside `prefix` has the last depth.
         """
-        num_depths = self.num_layers + 2
-        if not param_name.startswith(prefix):
-            return num_depths - 1, num_depths
-        name = param_name[len(prefix):].split('.')
-        if name[0] in (*PREFIX_TOKENS, 'pos_embed', 'patch_embed', 'norm_pre', 'rope'):
-            return 0, num_depths
-        if name[0] == 'blocks':
-            return int(name[1]) + 1, num_depths
-        return num_depths - 1, num_depths
+        inside = param_name.startswith(prefix)
+        depth = layer_depth(param_name[len(prefix):], self.num_layers) if inside else self.num_layers + 1
+        return depth, self.num_layers + 2
