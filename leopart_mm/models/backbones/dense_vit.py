@@ -22,7 +22,7 @@ from leopart_mm.models.backbones.facts import folder_arch, named_weights, positi
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
-from leopart_mm.models.backbones.layer_depth import layer_depth
+from leopart_mm.models.backbones.layer_depth import NO_WEIGHT_DECAY, layer_depth
 from leopart_mm.models.backbones.low_rank import plain_shapes
 from leopart_mm.models.backbones.position import block_rotations, check_position_mode, resize_positions
 from leopart_mm.models.backbones.pretrained import PretrainedBackbone
@@ -290,3 +290,7 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         inside = param_name.startswith(prefix)
         depth = layer_depth(param_name[len(prefix):], self.num_layers) if inside else self.num_layers + 1
         return depth, self.num_layers + 2
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of own parameters that are not to decay: tokens, positions and rotary frequencies."""
+        return {name for name, _ in self.named_parameters() if name in NO_WEIGHT_DECAY}

@@ -5,6 +5,7 @@ import copy
 import pytest
 import timm
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from leopart_mm.engine.optimizers import BackboneHeadConstructor, LayerDecayConstructor
@@ -179,13 +180,11 @@ def test_recomputing_gives_the_same_gradients(arch):
 
 @pytest.mark.parametrize('arch', [DINOV3, MIXED, 'vit_pe_spatial_small_patch16_512'])
 @pytest.mark.parametrize('stages', [-1, 0, 2, 3])
-def test_frozen_stages_and_layer_depths(arch, stages):
+def test_frozen_stages(arch, stages):
     vit = tiny(arch, frozen_stages=stages).train()
     for name, parameter in vit.named_parameters():
-        depth, num_depths = vit.get_layer_depth(name, prefix='')
         root = name.split('.')[0]
-        assert (depth, num_depths) == (
-            int(name.split('.')[1]) + 1 if root == 'blocks' else 4 if root == 'norm' else 0, 5), name
+        depth = int(name.split('.')[1]) + 1 if root == 'blocks' else 0
         assert parameter.requires_grad == (stages < 3 if root == 'norm' else depth > stages), name
     assert vit.rope.training == (stages < 0)
 
@@ -198,7 +197,7 @@ class Model(nn.Module):
 
 
 def test_optimiser_groups_know_the_parameters():
-    """Frequencies, scales of layers and biases beside qkv do not decay; every layer has its rate."""
+    """Frequencies, scales of layers and biases beside qkv do not decay."""
     for arch in (MIXED, 'vit_small_patch16_dinov3_qkvb'):
         model = Model(tiny(arch))
         wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.1)))(model)
@@ -207,13 +206,44 @@ def test_optimiser_groups_know_the_parameters():
         for name, parameter in model.named_parameters():
             expected = parameter.ndim > 1 and name != 'backbone.rope.freqs'
             assert decays[id(parameter)] == expected, name
-        wrapper = LayerDecayConstructor(
-            dict(optimizer=dict(type='AdamW', lr=1., weight_decay=0.1)), dict(layer_decay_rate=0.5))(model)
-        rates = {id(parameter): group['lr'] for group in wrapper.optimizer.param_groups
-                 for parameter in group['params']}
-        for name, parameter in model.named_parameters():
-            depth = model.backbone.get_layer_depth(name)[0]
-            assert rates[id(parameter)] == 0.5**(4 - depth), name
+
+
+@pytest.mark.parametrize('arch', [*ARCHS, 'vit_small_patch14_reg4_dinov2', 'deit_tiny_distilled_patch16_224',
+                                  'vit_base_patch16_clip_224'])
+def test_layer_decay_is_that_of_timm(arch):
+    """The rate and the weight decay of every parameter, by timm's own grouping of the same network under a head."""
+    options = ARCHS.get(arch, {})
+    model = Model(tiny_vit(arch, model_kwargs=options))
+    pool = {} if 'distilled' in arch else dict(global_pool='map' if model.backbone.attn_pool is not None else 'token')
+    if model.backbone.cls_token is None and model.backbone.attn_pool is None:
+        pool = dict(global_pool='')
+    twin = timm.create_model(arch, num_classes=2, **pool, **TINY, **options)
+    groups = param_groups_layer_decay(twin, 0.1, twin.no_weight_decay(), layer_decay=0.5)
+    theirs = {id(value): (group['lr_scale'], group['weight_decay']) for group in groups for value in group['params']}
+    theirs = {name: theirs[id(value)] for name, value in twin.named_parameters()}
+    wrapper = LayerDecayConstructor(
+        dict(optimizer=dict(type='AdamW', lr=1., weight_decay=0.1)),
+        dict(layer_decay_rate=0.5, norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.))(model)
+    ours = {group['param_name']: (group['lr'], group['weight_decay']) for group in wrapper.optimizer.param_groups}
+    names = [name for name, value in model.backbone.named_parameters() if value.requires_grad]
+    assert {name: ours[f'backbone.{name}'] for name in names} == {name: theirs[name] for name in names}
+    assert ours['head.weight'] == theirs['head.weight'] == (1., 0.1)
+    assert {rate for rate, _ in ours.values()} == {1., 0.5, 0.25, 0.125, 0.0625}
+
+
+def test_layer_decay_refuses_a_network_without_depths():
+    with pytest.raises(ValueError, match='Linear does not tell the depths of its layers'):
+        LayerDecayConstructor(dict(optimizer=dict(type='AdamW', lr=1.)), dict(layer_decay_rate=0.5))(
+            Model(nn.Linear(2, 2)))
+
+
+def test_custom_keys_decide_over_what_does_not_decay():
+    wrapper = LayerDecayConstructor(
+        dict(optimizer=dict(type='AdamW', lr=1., weight_decay=0.1)),
+        dict(layer_decay_rate=0.5, custom_keys={'pos_embed': dict(decay_mult=1.)}))(Model(tiny(MIXED)))
+    decays = {group['param_name']: group['weight_decay'] for group in wrapper.optimizer.param_groups}
+    assert decays['backbone.pos_embed'] == 0.1
+    assert decays['backbone.rope.freqs'] == decays['backbone.cls_token'] == 0.
 
 
 @torch.no_grad()

@@ -70,7 +70,8 @@ def test_layer_decay_constructor():
     rates = {group['param_name']: group['lr'] for group in wrapper.optimizer.param_groups}
     assert rates['backbone.pos_embed'] == 0.5**4
     assert rates['backbone.blocks.0.norm1.weight'] == 0.5**3
-    assert rates['backbone.norm.weight'] == rates['decode_head.conv_seg.weight'] == 1.
+    assert rates['backbone.norm.weight'] == rates['backbone.blocks.2.norm1.weight'] == 0.5  # as in timm
+    assert rates['decode_head.conv_seg.weight'] == 1.
 
 
 HOOK = dict(type='leopart_mm.BackboneCheckpointHook')
