@@ -78,7 +78,7 @@ def read_shards(index: Path, read: Callable[[Path], Any]) -> dict[str, Any]:
 
 
 def config_beside(path: Path) -> dict[str, Any] | None:
-    """The config in a folder of weights, or beside such a folder's file; None where there is none of transformers'.
+    """The config in a folder of weights, or beside such a folder's file; None where none is of transformers or timm.
 
     Raises:
         RuntimeError: If there is one that cannot be read.
@@ -91,7 +91,7 @@ def config_beside(path: Path) -> dict[str, Any] | None:
         config = json.loads(file.read_text(encoding='utf-8'))
     except ValueError as error:
         raise RuntimeError(f'{file} is no JSON ({error}): copy or download it again.') from error
-    return config if isinstance(config, dict) and 'model_type' in config else None
+    return config if isinstance(config, dict) and {'model_type', 'architecture'} & config.keys() else None
 
 
 def _weight_map(index: Path) -> dict[str, str]:

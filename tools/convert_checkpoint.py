@@ -37,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
                         'its teacher where the layout holds both)')
     parser.add_argument('--heads', type=int, metavar='N', help='heads of the attention, which dinov3 and hf_* need to '
                         'know (default: those that IN tells, or of the published network of the same width)')
+    parser.add_argument('--arch', metavar='NAME', help="timm's name of the network (default: the one that a "
+                        'config.json beside IN names). Only DeiT-3 and RoPE-ViT with learned positions need it: their '
+                        'keys are the same')
     parser.add_argument('--overwrite', action='store_true', help='replace OUT if it exists')
     return parser
 
@@ -47,7 +50,9 @@ def main(args: argparse.Namespace) -> None:
     announce(f'Reading {args.input} ...')
     from leopart_mm.checkpoints.conversion import TARGETS, convert_checkpoint
     from leopart_mm.checkpoints.sources import read_checkpoint
-    conversion = convert_checkpoint(read_checkpoint(args.input), args.to, args.which, args.input, args.heads)
+    from leopart_mm.checkpoints.transformers_config import arch_of_folder
+    arch = args.arch or arch_of_folder(args.input) or ''
+    conversion = convert_checkpoint(read_checkpoint(args.input), args.to, args.which, args.input, args.heads, arch)
     write(conversion, args.output)
     for line in conversion.read_as:
         print(f'{args.input}, {line}')

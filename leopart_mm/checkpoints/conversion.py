@@ -164,7 +164,7 @@ class Conversion:
 
 
 def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None, name: str = 'the checkpoint',
-                       num_heads: int | None = None) -> Conversion:
+                       num_heads: int | None = None, arch: str = '') -> Conversion:
     """Write a loaded checkpoint of any known layout in another one; values and dtypes stay bit for bit.
 
     Exceptions: the `mask_token` of DINOv2 and DINOv3, which only their own training uses, is dropped, and written as
@@ -183,6 +183,7 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None, n
         name: What error messages call the checkpoint.
         num_heads: Heads of the network's attention, which DINOv3's and transformers' layouts need. None: as many as
             the file tells or the published networks have, see `published_heads`.
+        arch: timm's name of the network, which the files of DeiT-3 and RoPE-ViT need, see `layout_of`.
 
     Raises:
         ValueError: If `target` is none of `TARGETS`.
@@ -191,7 +192,7 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None, n
     if target not in TARGETS:
         raise ValueError(f"There is no layout '{target}'; there are: {', '.join(TARGETS)}.")
     layout = TARGETS[target]
-    networks = read_networks(checkpoint, which, name)
+    networks = read_networks(checkpoint, which, name, arch)
     conversion = Conversion({})
     state: State = {}
     for role, network in networks.items():

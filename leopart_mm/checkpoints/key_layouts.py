@@ -13,7 +13,10 @@ the heads beside it (`HEAD_LAYOUTS`): NeCo's files are DINOv2's backbone with Le
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
+import timm
+import torch
 from torch import Tensor
 
 from leopart_mm.checkpoints.qkv_tensors import (
@@ -25,6 +28,7 @@ from leopart_mm.checkpoints.qkv_tensors import (
     parted_to_eva,
 )
 from leopart_mm.checkpoints.renaming import PROJECTION, HeadLayout, KeyLayout, Sign, State
+from leopart_mm.checkpoints.safe_reading import BackboneCheckpointError
 
 # Our names of the heads that more than one program has, beside PROJECTION.
 PROTOTYPES = 'head.prototypes.'
@@ -202,3 +206,38 @@ def find_layout(keys: Iterable[str]) -> KeyLayout:
     """
     keys = set(keys)
     return next(layout for layout in BACKBONE_LAYOUTS if layout.sign(keys))
+
+
+def layout_of(keys: Iterable[str], prefix: str, arch: str, name: str) -> KeyLayout:
+    """The layout of a ViT's keys, where nothing but the file tells the network.
+
+    Files of DeiT-3 and timm's state dicts of RoPE-ViT with axial frequencies and learned positions have the same keys
+    and shapes. Under `backbone.`, as we write networks, names are always timm's.
+
+    Args:
+        keys: Without their prefix.
+        prefix: Text before them.
+        arch: timm's name of the network, which then tells; '' if it is not known.
+        name: What messages call the file.
+
+    Raises:
+        BackboneCheckpointError: If the keys fit both and neither prefix nor arch tells, or timm does not know the arch.
+    """
+    layout = find_layout(keys)
+    if layout is not DEIT3:
+        return layout
+    if arch:
+        return EVA if 'blocks.0.gamma_1' in _names_in_timm(arch) else DEIT3
+    if prefix.endswith('backbone.'):
+        return EVA
+    raise BackboneCheckpointError(
+        f"{name} holds a DeiT-3, or timm's RoPE-ViT with learned positions (*_rope_ape_*): both have these keys and "
+        'shapes. Say which: --arch deit3_small_patch16_224 or --arch vit_small_patch16_rope_ape_224, of its size.')
+
+
+@lru_cache(maxsize=16)
+def _names_in_timm(arch: str) -> frozenset[str]:
+    if not timm.is_model(arch.partition('.')[0]):
+        raise BackboneCheckpointError(f"timm has no network '{arch}': `timm.list_models('*{arch[:8]}*')` lists some.")
+    with torch.device('meta'):
+        return frozenset(timm.create_model(arch.partition('.')[0], num_classes=0).state_dict())

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from timm.models import adapt_input_conv
 
-from leopart_mm.checkpoints.key_layouts import find_layout
+from leopart_mm.checkpoints.key_layouts import DEIT3, EVA, find_layout
 from leopart_mm.checkpoints.networks import VIT, NetworkKind, find_network, heads_by_periods
 from leopart_mm.checkpoints.qkv_tensors import fit_eva_biases
 from leopart_mm.checkpoints.renaming import State
@@ -116,6 +116,8 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
     if spec.kind is VIT:
         key_layout = find_layout(state)
         state, layout = key_layout.to_timm(state, spec.shapes, name), key_layout.name
+        if key_layout is DEIT3 and 'blocks.0.gamma_1' in spec.shapes:  # both have the same keys: the arch decides
+            layout = EVA.name
         _check_heads(heads_by_periods(state) or heads_by_config(source), spec, state, name)
     report = LoadReport(name, found.prefix, layout, num_outside=found.num_outside)
     if found.num_merged:

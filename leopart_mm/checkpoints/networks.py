@@ -12,7 +12,7 @@ from leopart_mm.checkpoints.key_layouts import (
     CLASS_PROTOTYPES,
     HEAD_LAYOUTS,
     TIMM,
-    find_layout,
+    layout_of,
 )
 from leopart_mm.checkpoints.low_rank import adapted_names, merge_low_rank
 from leopart_mm.checkpoints.qkv_tensors import ROTARY_PERIODS
@@ -161,8 +161,8 @@ def find_network(checkpoint: Any, key: str | None = None, name: str = 'the check
     return FoundNetwork(state, prefix, len(tensors) - len(state), merged)
 
 
-def read_networks(checkpoint: Any, which: str | None = None,
-                  name: str = 'the checkpoint') -> dict[str, NetworkState]:
+def read_networks(checkpoint: Any, which: str | None = None, name: str = 'the checkpoint',
+                  arch: str = '') -> dict[str, NetworkState]:
     """The ViTs of a loaded checkpoint by role: 'student', and 'teacher' where the file has both and both are meant.
 
     Args:
@@ -170,18 +170,19 @@ def read_networks(checkpoint: Any, which: str | None = None,
         which: 'student', 'teacher' or a prefix gives this network alone, as 'student'. None: the network that its
             authors evaluate; if that is the student (Leopart, NeCo, our own), its teacher too.
         name: What error messages call the checkpoint.
+        arch: timm's name of the network, which two kinds of files need, see `layout_of`.
 
     Raises:
-        BackboneCheckpointError: If there is no such network.
+        BackboneCheckpointError: If there is no such network, or its keys fit two networks and `arch` is not given.
     """
-    networks = {'student': _read_network(checkpoint, find_network(checkpoint, which, name), name)}
+    networks = {'student': _read_network(checkpoint, find_network(checkpoint, which, name), name, arch)}
     if which is None:
         try:
             teacher = find_network(checkpoint, 'teacher', name)
         except BackboneCheckpointError:
             return networks
         if teacher.prefix != networks['student'].prefix:
-            networks['teacher'] = _read_network(checkpoint, teacher, name)
+            networks['teacher'] = _read_network(checkpoint, teacher, name, arch)
     return networks
 
 
@@ -242,8 +243,8 @@ def heads_by_periods(state: Mapping[str, Tensor]) -> int | None:
     return None if periods is None or stem is None else len(stem) // (4 * len(periods))
 
 
-def _read_network(checkpoint: Any, found: FoundNetwork, name: str) -> NetworkState:
-    layout = find_layout(found.state)
+def _read_network(checkpoint: Any, found: FoundNetwork, name: str, arch: str) -> NetworkState:
+    layout = layout_of(found.state, found.prefix, arch, name)
     renamed = layout.to_timm(found.state, name=name)
     network = NetworkState(found.prefix, layout.name, {
         key: value for key, value in renamed.items() if _is_of_vit(key)},

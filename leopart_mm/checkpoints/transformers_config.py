@@ -5,6 +5,7 @@ from math import isqrt
 from pathlib import Path
 from typing import Any
 
+import timm
 from safetensors import safe_open
 from torch import Tensor
 
@@ -56,10 +57,17 @@ def timm_arch(config: Mapping[str, Any], has_biases: bool = False) -> str | None
 
 
 def arch_of_folder(source: str) -> str | None:
-    """timm's name of the network in a folder of transformers, or whose file of weights lies there; None if unknown."""
+    """timm's name of the network in a folder of transformers or timm, or whose file lies there; None if unknown.
+
+    A folder of timm (`timm.models.save_for_hf`) names the weights too, as a tag where timm knows it.
+    """
     path = Path(source).expanduser()
     config = config_beside(path)
-    return None if config is None else timm_arch(config, _has_biases(path))
+    if config is None or 'architecture' not in config:
+        return None if config is None else timm_arch(config, _has_biases(path))
+    arch, cfg = str(config['architecture']), config.get('pretrained_cfg')
+    tagged = f'{arch}.{cfg.get("tag")}' if isinstance(cfg, Mapping) else arch
+    return (tagged if tagged in timm.list_pretrained(f'{arch}.*') else arch) if timm.is_model(arch) else None
 
 
 def heads_by_config(source: Any) -> int | None:
