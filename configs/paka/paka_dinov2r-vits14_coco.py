@@ -9,6 +9,7 @@ model = dict(
     backbone=dict(arch=arch, class_position=True, checkpoint=checkpoint),
     head=dict(_delete_=True, type='leopart_mm.PaKALoss', kernel=7))
 train_pipeline = [
-    _base_.load_image, dict(_base_.crops, sizes=_base_.crop_sizes), dict(_base_.colours, clean_global=True), _base_.pack
+    _base_.load_image, dict(_base_.crops, sizes=_base_.crop_sizes, min_containment=0.9),
+    dict(_base_.colours, clean_global=True), _base_.pack
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

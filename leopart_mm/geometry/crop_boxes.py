@@ -76,6 +76,26 @@ def centre_on(box: Box, target: Box, height: int, width: int) -> Box:
     return x, y, x + w, y + h
 
 
+def contained_share(box: Box, other: Box) -> float:
+    """Share of a box that lies in another one, 0 to 1.
+
+    >>> contained_share((0, 0, 4, 2), (3, 0, 9, 9))
+    0.25
+    """
+    return box_area(intersect(box, other)) / box_area(box)
+
+
+def move_into(box: Box, outer: Box) -> Box:
+    """Move a box, keeping its size, as little as brings it into another one; along a side that is longer, not at all.
+
+    >>> move_into((0, 5, 4, 7), (3, 0, 9, 6))
+    (3, 4, 7, 6)
+    """
+    x, y = (min(max(box[k], outer[k]), outer[k + 2] - box[k + 2] + box[k])
+            if box[k + 2] - box[k] <= outer[k + 2] - outer[k] else box[k] for k in (0, 1))
+    return x, y, x + box[2] - box[0], y + box[3] - box[1]
+
+
 def sample_crops(height: int,
                  width: int,
                  num_crops: Sequence[int],
@@ -83,7 +103,8 @@ def sample_crops(height: int,
                  rng: np.random.Generator,
                  ratio: tuple[float, float] = (3 / 4, 4 / 3),
                  min_overlap: float = 0.01,
-                 max_tries: int = 1000) -> tuple[np.ndarray, np.ndarray]:
+                 max_tries: int = 1000,
+                 min_containment: float = 0.) -> tuple[np.ndarray, np.ndarray]:
     """Draw all crops of one image so that each overlaps every global crop (docs/methods/leopart.md §2).
 
     Crop i > 0 is redrawn until its overlap with every global crop drawn so far is larger than
@@ -92,6 +113,9 @@ def sample_crops(height: int,
     moved to the centre of the area that all global crops so far share. That always leaves an overlap of at least one
     pixel with every global crop (boxes that overlap pairwise have a common area), usually much more: the smaller
     of the crop's and the shared area's side along x and along y, but not necessarily `min_overlap`.
+
+    With `min_containment`, local crop i (from 0) is also redrawn until that share of it lies in global crop i mod T
+    (docs/methods/paka.md §2); the fall-back then moves it into that crop, as far as its sides allow.
 
     Args:
         height: Height of the image in pixels.
@@ -102,6 +126,7 @@ def sample_crops(height: int,
         ratio: Range of a crop's width / height.
         min_overlap: Smallest overlap, as a share of the image's area.
         max_tries: Number of draws per crop before the fall-back.
+        min_containment: Smallest share of a local crop inside its global one, 0 (none is asked for) to 1.
 
     Returns:
         Boxes (V, 4) int64 in image pixels, and bool (V,): which of them come from the fall-back.
@@ -113,9 +138,11 @@ def sample_crops(height: int,
     for kind, (count, scale) in enumerate(zip(num_crops, scales, strict=True)):
         needed = 2 * threshold if kind == 0 else threshold
         for _ in range(count):
+            parent = globals_[len(boxes) % num_crops[0]] if kind and min_containment > 0 else None
             for _ in range(max_tries):
                 box = sample_crop(height, width, scale, rng, ratio)
-                found = all(box_area(intersect(box, other)) > needed for other in globals_)
+                found = all(box_area(intersect(box, other)) > needed for other in globals_) and (
+                    parent is None or contained_share(box, parent) >= min_containment)
                 if found:
                     break
             else:
@@ -123,6 +150,7 @@ def sample_crops(height: int,
                 for other in globals_[1:]:
                     shared = intersect(shared, other)
                 box = centre_on(box, shared, height, width)
+                box = box if parent is None else move_into(box, parent)
             boxes.append(box)
             moved.append(not found)
             if kind == 0:

@@ -63,6 +63,7 @@ def test_config_is_what_its_name_says(name):
         assert (loss.queue is None) == (epochs == 50), 'short crops take their references from the batch'
     clean = next(step for step in cfg.train_dataloader.dataset.pipeline if 'Photometric' in step.type)
     assert clean.get('clean_global', False) == name.startswith('paka')
+    assert sizes.get('min_containment', 0) == (0.9 if name.startswith('paka') else 0)
 
 
 @pytest.mark.parametrize('name', PUBLISHED)

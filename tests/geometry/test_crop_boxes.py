@@ -8,8 +8,10 @@ from torchvision.transforms import RandomResizedCrop
 from leopart_mm.geometry.crop_boxes import (
     box_area,
     centre_on,
+    contained_share,
     crop_boxes,
     intersect,
+    move_into,
     sample_crop,
     sample_crops,
 )
@@ -130,6 +132,37 @@ def test_fall_back_is_told_and_keeps_the_size():
         wide = min(box[2] - box[0], shared[2] - shared[0]), min(box[3] - box[1], shared[3] - shared[1])
         overlap = intersect(box, shared)
         assert (overlap[2] - overlap[0], overlap[3] - overlap[1]) == wide
+
+
+def test_local_crops_lie_in_their_global_crop():
+    """By 90 % where a draw or a move can bring it there; without the option the draws are those of before."""
+    rng, plain, shares = np.random.default_rng(0), [], []
+    for _ in range(50):
+        boxes, moved = sample_crops(375, 500, NUM_CROPS, SCALES, rng, min_containment=0.9)
+        shares += [contained_share(boxes[2 + i], boxes[i % 2]) for i in range(4)]
+        plain.append(min(contained_share(boxes[2 + i], boxes[1 - i % 2]) for i in range(4)))
+        assert not moved.any()
+    assert min(shares) >= 0.9
+    assert min(shares) < 1
+    assert min(plain) < 0.5  # the other global crop has no such claim
+    for seed in range(5):
+        same = [sample_crops(375, 500, NUM_CROPS, SCALES, np.random.default_rng(seed), **options)[0]
+                for options in ({}, dict(min_containment=0.))]
+        assert (same[0] == same[1]).all()
+
+
+def test_what_cannot_be_drawn_is_moved_into_the_global_crop():
+    scales = ((0.2, 0.2), (0.15, 0.15))
+    for seed in range(20):
+        boxes, moved = sample_crops(100, 140, (2, 4), scales, np.random.default_rng(seed), max_tries=1,
+                                    min_containment=1.)
+        crop_boxes(boxes, (32, 16), (2, 4))  # raises if a pair does not overlap
+        for index in np.flatnonzero(moved[2:]):
+            local, parent = boxes[2 + index], boxes[index % 2]
+            sides = [min(1., (parent[k + 2] - parent[k]) / (local[k + 2] - local[k])) for k in (0, 1)]
+            assert sides[0] < 1 or (local[0] >= parent[0] and local[2] <= parent[2])
+            assert sides[1] < 1 or (local[1] >= parent[1] and local[3] <= parent[3])
+    assert move_into((0, 0, 10, 2), (3, 5, 9, 9)) == (0, 5, 10, 7)  # too wide: moved along y alone
 
 
 def test_centring_stays_in_the_image():

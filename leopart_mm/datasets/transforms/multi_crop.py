@@ -41,6 +41,8 @@ class RoIAlignedMultiCrop(BaseTransform):
             ``floor(min_overlap * W * H)`` pixels (twice that between global crops). Defaults to 0.01.
         max_tries (int): Draws of a crop before the fall-back of `sample_crops`, which moves it onto the area that the
             global crops share. Defaults to 1000; the published code has no limit.
+        min_containment (float): Share of a local crop that must lie in its global one (local crop i, from 0, belongs to
+            global crop i mod T); it is redrawn likewise. Defaults to 0; PaKA asks for 0.9 (docs/methods/paka.md §2).
         flip_prob (float): Probability with which each crop is mirrored. Defaults to 0 (published).
         to_rgb (bool): Reverse the channels of images with three of them, which mmcv loads as BGR. Defaults to True.
     """
@@ -53,7 +55,8 @@ class RoIAlignedMultiCrop(BaseTransform):
                  min_overlap: float = 0.01,
                  max_tries: int = 1000,
                  flip_prob: float = 0.,
-                 to_rgb: bool = True) -> None:
+                 to_rgb: bool = True,
+                 min_containment: float = 0.) -> None:
         if not len(num_crops) == len(sizes) == len(scales):
             raise ValueError('RoIAlignedMultiCrop: num_crops, sizes and scales must be equally long; got '
                              f'{num_crops}, {sizes}, {scales}')
@@ -64,6 +67,8 @@ class RoIAlignedMultiCrop(BaseTransform):
                 raise ValueError(f'RoIAlignedMultiCrop: a scale must be 0 < low <= high <= 1; got {(low, high)}')
         if not 0 <= flip_prob <= 1:
             raise ValueError(f'RoIAlignedMultiCrop: flip_prob must be in [0, 1]; got {flip_prob}')
+        if not 0 <= min_containment <= 1:
+            raise ValueError(f'RoIAlignedMultiCrop: min_containment must be in [0, 1]; got {min_containment}')
         if max_tries < 1:
             raise ValueError(f'RoIAlignedMultiCrop: max_tries must be at least 1; got {max_tries}')
         self.num_crops = tuple(num_crops)
@@ -72,6 +77,7 @@ class RoIAlignedMultiCrop(BaseTransform):
         self.ratio = tuple(ratio)
         self.min_overlap = min_overlap
         self.max_tries = max_tries
+        self.min_containment = min_containment
         self.flip_prob = flip_prob
         self.to_rgb = to_rgb
 
@@ -81,7 +87,7 @@ class RoIAlignedMultiCrop(BaseTransform):
         height, width = results['img'].shape[:2]
         rng = sample_generator(results, 'RoIAlignedMultiCrop')
         absolute, _ = sample_crops(height, width, self.num_crops, self.scales, rng, self.ratio, self.min_overlap,
-                                   self.max_tries)
+                                   self.max_tries, self.min_containment)
         return absolute, rng.random(len(absolute)) < self.flip_prob
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -105,4 +111,4 @@ class RoIAlignedMultiCrop(BaseTransform):
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(num_crops={self.num_crops}, sizes={self.sizes}, scales={self.scales}, '
                 f'ratio={self.ratio}, min_overlap={self.min_overlap}, max_tries={self.max_tries}, '
-                f'flip_prob={self.flip_prob}, to_rgb={self.to_rgb})')
+                f'min_containment={self.min_containment}, flip_prob={self.flip_prob}, to_rgb={self.to_rgb})')

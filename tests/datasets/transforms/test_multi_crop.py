@@ -117,6 +117,8 @@ def test_bad_input_is_named():
         RoIAlignedMultiCrop(num_crops=(2, 4), sizes=(224,))
     with pytest.raises(ValueError, match='scale'):
         RoIAlignedMultiCrop(scales=((0., 1.), (0.05, 0.25)))
+    with pytest.raises(ValueError, match='min_containment must be in'):
+        RoIAlignedMultiCrop(min_containment=1.1)
     with pytest.raises(ValueError, match='flip_prob'):
         RoIAlignedMultiCrop(flip_prob=2)
     with pytest.raises(KeyError, match='RoIAlignedMultiCrop'):
