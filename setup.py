@@ -48,7 +48,8 @@ class BuildWithConfigs(build_py):
 setup(
     name='leopart_mm',
     version=VERSION['__version__'],
-    description='Dense self-supervised learning and unsupervised segmentation (Leopart, NeCo) as an OpenMMLab plugin',
+    description='Dense self-supervised learning and unsupervised segmentation (Leopart, NeCo, PaKA, PriMaPs-EM, '
+                'MaskDistill) as an OpenMMLab plugin',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

@@ -51,7 +51,7 @@ def test_a_wheel_works_without_the_checkout(wheel, tmp_path):
     elsewhere.mkdir()
     pip(elsewhere, 'install', str(wheel), '--target', str(installed))
     description = next(installed.glob('*.dist-info')).joinpath('METADATA').read_text()
-    assert '\nSummary: Dense self-supervised learning and unsupervised segmentation (Leopart, NeCo)' in description
+    assert '\nSummary: Dense self-supervised learning and unsupervised segmentation (Leopart, NeCo, PaKA' in description
     assert not list(installed.rglob('benchmark*'))  # benchmarks compare with published code: a checkout's business
     assert [name for name in tracked('leopart_mm') if not (installed / name).is_file()] == []
     for kind in ('configs', 'tools'):

@@ -18,6 +18,9 @@ from leopart_mm.checkpoints.transformers_config import heads_by_config
 from leopart_mm.checkpoints.vit_hints import vit_hints
 from leopart_mm.files import shorten
 
+# Where sizes, positions, norms and tokens tell no difference.
+UNKNOWN_FIX = ('Either the file is incomplete or changed: copy or download it again. Or its network is another: change '
+               'arch.')
 COUNTERS = 'num_batches_tracked'  # of batch norms; old files lack them, and nothing but training reads them
 
 
@@ -62,6 +65,7 @@ class LoadReport:
         missing: Keys of the network that were not found.
         mismatched: Key to (shape in the checkpoint, shape in the network).
         unexpected: Backbone keys of the checkpoint that the network lacks.
+        broken: Keys of the network whose values hold NaN or infinity.
         reshaped: What was changed to fit (position grid, image bands, adapters).
         ignored: Other keys under the prefix (heads, mask token, decoder).
         num_outside: Number of tensors outside the prefix.
@@ -75,6 +79,7 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     mismatched: dict[str, tuple[tuple, tuple]] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     reshaped: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     num_outside: int = 0
@@ -106,8 +111,8 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
         name: What messages call the checkpoint; by default the file's name.
 
     Raises:
-        BackboneCheckpointError: If the file holds no such network, or backbone keys are missing, unexpected or
-            misshapen. The message names the file, the first such keys and what to change.
+        BackboneCheckpointError: If the file holds no such network, or backbone keys are missing, unexpected,
+            misshapen or not finite. The message names the file, the first such keys and what to change.
     """
     name = name or describe_source(source)
     arch = spec.arch if spec.kind is VIT else ''
@@ -136,6 +141,10 @@ def load_backbone_state(source: Any, spec: NetworkSpec, key: str | None = None,
     _compare(state, spec, report)
     if report.missing or report.mismatched or report.unexpected:
         raise BackboneCheckpointError(_complaint(report, state, spec))
+    if report.broken:
+        raise BackboneCheckpointError(f'{name} holds NaN or infinity in {len(report.broken)} weights: '
+                                      f'{shorten(report.broken)}. It is damaged, or of a training that diverged: '
+                                      'copy or download it again, or take an earlier checkpoint.')
     return {name: state[name] for name in spec.shapes}, report
 
 
@@ -163,6 +172,8 @@ def _compare(state: State, spec: NetworkSpec, report: LoadReport) -> None:
             report.mismatched[name] = tuple(state[name].shape), tuple(shape)
         else:
             report.matched.append(name)
+            if not state[name].sum(dtype=torch.float64).isfinite():  # a mask of the weights would take memory
+                report.broken.append(name)
     for name in sorted(state.keys() - spec.shapes.keys()):
         known = spec.kind.keys.match(name) and not spec.kind.heads.match(name)
         (report.unexpected if known else report.ignored).append(name)
@@ -184,7 +195,7 @@ def _complaint(report: LoadReport, state: State, spec: NetworkSpec) -> str:
         lines.append(f'Not in this backbone ({len(report.unexpected)}): {shorten(report.unexpected)}.')
     hints = vit_hints(state, spec.shapes) if spec.kind is VIT else [
         'Change depth (or in_channels) in the config, or name another file.']
-    return ' '.join(lines + hints)
+    return ' '.join(lines + (hints or [UNKNOWN_FIX]))
 
 
 def _by(grid: tuple[int, int]) -> str:

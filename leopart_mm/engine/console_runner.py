@@ -1,11 +1,12 @@
 """The Runner of our tools: what matters on the console, everything in the log file."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
@@ -20,6 +21,8 @@ from leopart_mm.files import shorten
 LISTS = {('runner', '_log_env'), ('runner', '__init__')}
 # Beginnings of others: options of every parameter, initial values of every parameter, what holds for all runs.
 LONG = ('paramwise_options -- ', 'Name of parameter - Init', 'Distributed training is not used, all SyncBatch')
+# Those that MMEngine adds by itself and leaves out where the config says None; of other names it refuses None.
+MMENGINES_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
 class ConsoleRunner(Runner):
@@ -37,6 +40,11 @@ class ConsoleRunner(Runner):
         super()._log_env(env_cfg)
         self.logger.info(f'Config {getattr(self.cfg, "filename", None) or self.experiment_name}, log {self._log_dir}, '
                          f'seed {self.seed}, {describe_device(self.world_size)}')
+
+    def register_default_hooks(self, hooks: Mapping[str, Hook | dict | None] | None = None) -> None:
+        """Register MMEngine's hooks and those of the config; None leaves a hook out, whoever brought it."""
+        kept = {name: hook for name, hook in (hooks or {}).items() if hook is not None or name in MMENGINES_HOOKS}
+        super().register_default_hooks(kept)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """The training loop; says how many images it reads."""

@@ -178,7 +178,10 @@ def without(state, pattern):
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    (lambda s: without(s, 'blocks.1.attn'), r'Missing \(4\): blocks.1.attn.qkv.weight, '),
+    (lambda s: without(s, 'blocks.1.attn'),
+     r'Missing \(4\): blocks.1.attn.qkv.weight, .*download it again.*change arch'),
+    (lambda s: {**s, 'norm.weight': torch.full((32, ), torch.nan), 'norm.bias': s['norm.bias'] / 0},
+     r'NaN or infinity in 2 weights: norm.weight, norm.bias\. It is damaged.*download it again'),
     (lambda s: without(s, 'blocks.2'), r'Missing \(12\).*It has 2 blocks, the config builds 3'),
     (lambda s: {**s, 'blocks.3.norm1.weight': torch.ones(32)}, r'Not in this backbone \(1\): blocks.3.norm1.weight'),
     (lambda s: tiny_vit(model_kwargs=dict(embed_dim=384)).state_dict(),

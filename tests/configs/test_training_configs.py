@@ -4,13 +4,15 @@ import re
 
 import numpy as np
 import pytest
+import timm
 import torch
 from mmengine.dataset import default_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from leopart_mm.engine.config import load_config
-from leopart_mm.registry import MODELS, TRANSFORMS
+from leopart_mm.models.backbones import to_timm_state_dict
+from leopart_mm.registry import HOOKS, MODELS, TRANSFORMS
 from tests.paths import REPO
 
 CONFIGS = REPO / 'configs'
@@ -173,3 +175,45 @@ def test_tiny_model_takes_a_step(name):
     assert (model.teacher is not None) == cfg.model.get('use_teacher', True)
     if getattr(model.head, 'queue', None) is not None:
         assert model.head.queue.fill.min() > 0
+
+
+OWN = [name for name in PATHS if name not in PUBLISHED]  # those for data of one's own, docs/small_folders.md
+
+
+@pytest.mark.parametrize('name', [name for name in PATHS if 'r50' not in name])
+def test_what_is_trained_of_a_vit_is_one_option(name):
+    cfg = LOADED[name]
+    assert cfg.trainable == cfg.model.backbone.trainable == 'all'
+
+
+@pytest.mark.parametrize('part', ['all', 'last_1', 'lora_2'])
+@pytest.mark.parametrize('name', OWN)
+@torch.no_grad()
+def test_what_was_trained_is_exported_as_a_plain_file_of_timm(name, part, tmp_path):
+    cfg = load_config(PATHS[name], dict(trainable=part))
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(tiny(cfg))
+    trained = [key for key, value in model.backbone.named_parameters() if value.requires_grad]
+    assert trained
+    if part != 'all':
+        assert all(('.lora_' if part.startswith('lora') else 'blocks.1.') in key for key in trained)
+    for value in model.parameters():  # as a training leaves them: adapters change the network
+        value.add_(torch.randn_like(value), alpha=0.2)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'iter_1.pth')
+    backbone = tiny(cfg)['backbone']
+    network = timm.create_model(backbone['arch'].partition('.')[0], num_classes=0, **backbone['model_kwargs']).eval()
+    network.load_state_dict(to_timm_state_dict(tmp_path / 'iter_1.pth'), strict=True)
+    image = torch.randn(1, 3, 32, 32)
+    tokens = network.forward_features(image)[:, network.num_prefix_tokens:]
+    torch.testing.assert_close(model.eval().backbone(image)[0].flatten(2).mT, tokens, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', [name for name in OWN if name.endswith('folder') and 'micro' not in name])
+def test_a_folder_is_trained_with_care(name):
+    """What its number of images decides, and a verdict that stops what has become worse and keeps the start."""
+    cfg = LOADED[name]
+    assert cfg.by_images == ['iterations', 'trainable', 'backbone_lr', 'crop_sizes']
+    assert all(variable in cfg for variable in cfg.by_images)
+    verdict = HOOKS.build(cfg.default_hooks.verdict)
+    assert (verdict.checks, verdict.patience) == (10, 2)

@@ -35,3 +35,13 @@ def test_warnings_are_always_shown(tmp_path, capfd):
     logger.warning('Name of parameter - Initialization')
     logger.log(logging.INFO, 'Name of parameter - Initialization of %s', 'x')
     assert ''.join(capfd.readouterr()).count('Name of parameter') == 1
+
+
+def test_none_leaves_out_any_hook(tmp_path):
+    """MMEngine refuses None for hooks that are not its own, with an AssertionError without words."""
+    config = run_config(tmp_path, by_epoch=False, save_every=6)
+    config.experiment_name = f'none_{tmp_path.parent.name}'
+    config.default_hooks.update(verdict=None, timer=None)
+    kinds = {type(hook).__name__ for hook in ConsoleRunner.from_cfg(config).hooks}
+    assert not kinds & {'VerdictHook', 'IterTimerHook'}
+    assert {'LoggerHook', 'DistSamplerSeedHook'} <= kinds

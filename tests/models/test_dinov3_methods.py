@@ -14,7 +14,7 @@ from leopart_mm.registry import MODELS
 from tests.models.backbones.builders import tiny_vit
 from tests.models.segmentors.prototypes import samples
 from tests.models.segmentors.prototypes import tiny_cfg as tiny_prototypes
-from tests.models.selfsup.builders import filled, random_batch, tiny_cfg, tiny_neco_cfg
+from tests.models.selfsup.builders import filled, random_batch, tiny_cfg, tiny_neco_cfg, tiny_paka_cfg
 
 DINOV3, SIGLIP = 'vit_small_patch16_dinov3', 'vit_base_patch16_siglip_224'
 SIZES = dict(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2)
@@ -35,8 +35,9 @@ def cells_of(images: int = 4) -> torch.Tensor:
 
 
 @pytest.mark.parametrize('arch', [DINOV3, SIGLIP])
-@pytest.mark.parametrize(('build', 'mask'), [(tiny_cfg, 'fg'), (tiny_neco_cfg, 'fg'), (tiny_neco_cfg, 'all')])
-def test_leopart_and_neco_step(arch, build, mask):
+@pytest.mark.parametrize(('build', 'mask'), [(tiny_cfg, 'fg'), (tiny_neco_cfg, 'fg'), (tiny_neco_cfg, 'all'),
+                                             (tiny_paka_cfg, 'all')])
+def test_leopart_neco_and_paka_step(arch, build, mask):
     """A step lowers the loss of its batch, moves every parameter but the pooling head's, and the teacher follows."""
     model = filled(on(arch, build(loss=dict(mask=mask))))
     wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)

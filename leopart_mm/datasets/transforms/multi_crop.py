@@ -1,4 +1,4 @@
-"""Multi-crop with known overlaps: the geometric part of Leopart's and NeCo's augmentation."""
+"""Multi-crop with known overlaps: the geometric part of the augmentation of Leopart, NeCo and PaKA."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -29,7 +29,8 @@ class HealthHook(Hook):
         skipped_steps: Number of successive NaN losses to bear under dynamic loss scaling, which skips such steps.
             Defaults to 5.
         **limits: Thresholds that replace those of the loss, by its names (`SelfSupLoss.health_limits`). For Leopart
-            min_usage=0.2 and max_ce_over_log_k=0.98, for NeCo max_target_entropy=0.98 and min_rank_agreement=0.1.
+            min_usage=0.2 and max_ce_over_log_k=0.98, for NeCo max_target_entropy=0.98 and min_rank_agreement=0.1, for
+            PaKA min_teacher_spread=1e-3 and min_kernel_alignment=0.1.
 
     Raises:
         DivergenceError: If the loss is NaN or infinite, with the likely cause and the fix.

@@ -125,7 +125,9 @@ class VerdictHook(Hook):
         after = self.last[1] if self.last and self.last[0] == runner.iter else self._measure(runner)
         for found in (before, after):
             if isinstance(found, str):
-                runner.logger.warning(f'There is no verdict on this training: {found}')
+                kept = '' if self.interval is None else (
+                    f' {Path(runner.work_dir) / BEST} holds the weights from before it.')
+                runner.logger.warning(f'There is no verdict on this training: {found}{kept}')
                 return
         verdict = compare(before, after)
         if self.found:

@@ -3,8 +3,8 @@
 This is ours and not the library `peft` for two reasons. `peft` puts a module around `qkv`, and timm's Eva attention
 with biases (EVA-02, *_dinov3_qkvb) reads `qkv.weight` instead of calling `qkv`, as our attention of the class token
 does: the adapter would be left out without a word (with peft 0.21.2, eva02_tiny_patch14_224 gives the same output). And
-`peft` installs `transformers`, which MMPretrain 1.2 does not bear. A parametrization of torch changes the weight
-itself, so whoever reads it sees the adapted one.
+`peft` brings `transformers` along, which nothing else here needs. A parametrization of torch changes the weight itself,
+so whoever reads it sees the adapted one.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The projection head of Leopart and NeCo."""
+"""The projection head of Leopart, NeCo and PaKA."""
 
 import itertools
 

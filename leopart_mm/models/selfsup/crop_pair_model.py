@@ -1,4 +1,4 @@
-"""A student that matches an EMA teacher where crops of an image overlap: what Leopart and NeCo share."""
+"""A student that matches an EMA teacher where crops of an image overlap: what Leopart, NeCo and PaKA share."""
 
 import copy
 import inspect

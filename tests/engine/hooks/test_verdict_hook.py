@@ -72,7 +72,8 @@ def test_too_few_images_are_named(data, tmp_path):
         VerdictHook(images=3)
     small = tmp_path / 'small'
     write_sample(small, num_images=6, size=64)
-    _, verdict = train(small, tmp_path / 'run')
-    assert verdict is None
-    log, = (tmp_path / 'run').glob('*/*.log')
-    assert '6 images can be read, and at least 8 are needed' in log.read_text()
+    for checks, kept in ((None, ''), (2, f' {tmp_path}/run/best_by_verdict.pth holds the weights from before it.')):
+        _, verdict = train(small, tmp_path / 'run', checks=checks)
+        assert verdict is None
+        log = sorted((tmp_path / 'run').glob('*/*.log'))[-1]
+        assert f'6 images can be read, and at least 8 are needed.{kept}\n' in log.read_text()

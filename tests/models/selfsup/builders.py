@@ -32,10 +32,15 @@ def tiny_neco_cfg(loss: dict | None = None, **kwargs) -> dict:
     return {**cfg, 'type': 'leopart_mm.NeCo', 'head': head}
 
 
-def tiny_paka(seed: int = 0, loss: dict | None = None, **kwargs) -> nn.Module:
-    """A PaKA on the same crops, with weights large enough for tokens to differ."""
+def tiny_paka_cfg(loss: dict | None = None, **kwargs) -> dict:
+    """Config of a PaKA on the same crops, with the same backbone and neck."""
     head = dict(type='leopart_mm.PaKALoss', kernel=3, **loss or {})
-    return filled({**tiny_cfg(**kwargs), 'type': 'leopart_mm.PaKA', 'head': head}, seed)
+    return {**tiny_cfg(**kwargs), 'type': 'leopart_mm.PaKA', 'head': head}
+
+
+def tiny_paka(seed: int = 0, **kwargs) -> nn.Module:
+    """The model, with weights large enough for tokens to differ."""
+    return filled(tiny_paka_cfg(**kwargs), seed)
 
 
 def tiny_leopart(seed: int = 0, **kwargs) -> nn.Module:

@@ -66,6 +66,24 @@ def test_autocast_is_finite_and_close():
     assert all(torch.isfinite(one).all() for one in gradients(model).values())
 
 
+def test_autocast_does_not_reach_the_kernels():
+    """Products of unit vectors in bfloat16 would be off by per mille, as much as the loss changes in a step."""
+    model, inputs = tiny_paka(), random_batch(3)
+    teacher, pairs = model.teacher_output(inputs['crops'][:2]), model.crop_pairs(inputs)
+    expected = model.head.targets(teacher, pairs)
+    embeddings = torch.randn(expected.cells.shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    losses = []
+    for enabled in (False, True):
+        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=enabled):
+            targets = model.head.targets(teacher, pairs)
+            loss, health = model.head(embeddings, targets)
+        assert torch.equal(targets.cells, expected.cells)
+        losses.append((loss, torch.autograd.grad(loss, embeddings)[0], *health.values(), *targets.health.values()))
+    assert all(torch.equal(exact, cast) for exact, cast in zip(*losses, strict=True))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert model.head(embeddings.bfloat16(), expected)[0].dtype == torch.float32
+
+
 def test_a_few_steps_raise_the_alignment():
     model, inputs = tiny_paka(), random_batch(4)
     wrapper = BackboneHeadConstructor(dict(optimizer=dict(type='AdamW', lr=1e-3)))(model)
