@@ -61,7 +61,7 @@ class BackboneSource:
         else:
             with DefaultScope.overwrite_default_scope('mmseg'):
                 network = MODELS.build(dict(config, checkpoint=source))
-        network.load_pretrained(source if loaded is None or of_folder is not None else loaded)
+        network.load_pretrained(source if loaded is None or of_folder is not None else loaded, name=str(source))
         network._awaits_weights = False
         colours = colours or ((network.mean, network.std) if getattr(network, 'mean', None) is not None else None)
         network = merge_adapters(network)

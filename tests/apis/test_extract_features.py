@@ -12,7 +12,7 @@ from leopart_mm.apis.extract_features import FeatureRun
 from leopart_mm.apis.image_inputs import list_images
 from leopart_mm.apis.principal_view import PrincipalViewer
 from leopart_mm.datasets.transforms.resizing import resize_image
-from leopart_mm.models.backbones import DenseViT
+from leopart_mm.models.backbones import BackboneCheckpointError, DenseViT
 from tests.apis.builders import fitted_checkpoint, write_images
 from tests.models.backbones.builders import tiny_vit
 
@@ -83,6 +83,14 @@ def test_positions_of_weights_are_resized_as_their_authors_do(tmp_path):
         assert BackboneSource.read(str(tmp_path / 'weights.pth'), arch).network.pos_interp == mode
     viewer = PrincipalViewer(str(tmp_path / 'weights.pth'), 'vit_tiny_patch16_224.augreg_in21k_ft_in1k', side=32)
     assert viewer.network.pos_interp == 'timm'
+
+
+def test_weights_that_do_not_fit_are_named_by_their_file(tmp_path):
+    state = tiny_vit().state_dict()
+    del state['blocks.0.mlp.fc1.weight']
+    torch.save(state, tmp_path / 'weights.pth')
+    with pytest.raises(BackboneCheckpointError, match=rf'^{tmp_path}/weights\.pth does not fit .*change arch'):
+        BackboneSource.read(str(tmp_path / 'weights.pth'), 'vit_tiny_patch16_224')
 
 
 def test_bad_settings_are_named(tmp_path):

@@ -21,8 +21,9 @@ class AtomicCheckpointHook(CheckpointHook):
     new one is written: a kill at the wrong moment leaves half a file, or none. Here every file that exists is whole,
     the pointer `last_checkpoint` always names such a file, and old files are deleted only after the new one is in
     place. A run that starts from the beginning in the folder of an earlier one drops that pointer, so that a later
-    --resume does not continue the earlier run. Of two runs in one folder the second is refused. On remote storage (no
-    local path) the behaviour is MMEngine's.
+    --resume does not continue the earlier run. Of two runs in one folder the second is refused. Where another hook ends
+    the training early, the last step is saved too (`save_last`), so that --resume does not train again what was
+    stopped. On remote storage (no local path) the behaviour is MMEngine's but for this.
 
     Args:
         **kwargs: As for :class:`mmengine.hooks.CheckpointHook`.
@@ -39,6 +40,14 @@ class AtomicCheckpointHook(CheckpointHook):
             if not getattr(runner, '_resume', False):
                 self._forget_earlier_run(runner)
         make_saving_atomic(runner)
+
+    def is_last_train_iter(self, runner: Runner) -> bool:
+        """Whether no iteration follows, as the schedule or a hook before this one has it."""
+        return super().is_last_train_iter(runner) or runner.train_loop.stop_training
+
+    def is_last_train_epoch(self, runner: Runner) -> bool:
+        """Whether no epoch follows, likewise."""
+        return super().is_last_train_epoch(runner) or runner.train_loop.stop_training
 
     def _forget_earlier_run(self, runner: Runner) -> None:
         """Let --resume never continue an earlier run of the folder in place of this one."""

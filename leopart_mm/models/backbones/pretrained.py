@@ -53,7 +53,8 @@ class PretrainedBackbone:
         if self.checkpoint is not None:
             self.load_pretrained(self.checkpoint, self.checkpoint_key)
 
-    def load_pretrained(self, source: str | os.PathLike | Mapping, key: str | None = None) -> LoadReport:
+    def load_pretrained(self, source: str | os.PathLike | Mapping, key: str | None = None,
+                        name: str | None = None) -> LoadReport:
         """Load pretrained weights of any known layout and log what matched, see `load_backbone_state`.
 
         Adapters of the file are merged into the weights; those of this network begin anew.
@@ -61,7 +62,7 @@ class PretrainedBackbone:
         Raises:
             BackboneCheckpointError: If they are not of this network.
         """
-        state, report = load_backbone_state(source, self.network_spec, key)
+        state, report = load_backbone_state(source, self.network_spec, key, name)
         self.load_state_dict(with_fresh_adapters(self, self._adopt_state(state, report)))
         return report
 

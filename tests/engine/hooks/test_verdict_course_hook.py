@@ -72,8 +72,9 @@ def same(one, other):
 
 def test_a_training_that_becomes_worse_stops_and_keeps_the_start(data, tmp_path):
     """Checks after steps 1, 2, 3 ...: better, worse, worse: it ends after step 3 of 6, and the first is not trusted."""
-    hook = ScriptedVerdictHook({1: .1, 2: -.2, 3: -.2}, checks=6)
-    runner = train(data, tmp_path, hook)
+    shifts = {1: .1, 2: -.2, 3: -.2}
+    hook = ScriptedVerdictHook(shifts, checks=6)
+    runner = train(data, tmp_path, hook, save_every=100)
     assert runner.iter == 3
     assert hook.asked == [0, 1, 2, 3]  # the verdict at the end takes the last check's numbers
     step, kept = weights(tmp_path / BEST)
@@ -89,6 +90,11 @@ def test_a_training_that_becomes_worse_stops_and_keeps_the_start(data, tmp_path)
         assert words in log
     assert '<td>the start</td>' in page
     assert 'After step 2 of 6 the features are, compared with the start: worse.' in log
+    # The step at which it stopped is saved, so that nothing is trained twice; who wants may go on from there.
+    assert weights(tmp_path / 'iter_3.pth')[0] == 3
+    for patience, steps in ((2, 3), (None, 6)):
+        again = train(data, tmp_path, ScriptedVerdictHook(shifts, checks=6, patience=patience), resume=True)
+        assert again.iter == steps
 
 
 def test_the_clearest_better_checkpoint_is_kept(data, tmp_path):
