@@ -187,7 +187,8 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None, n
 
     Raises:
         ValueError: If `target` is none of `TARGETS`.
-        BackboneCheckpointError: If there is no such network, or the target's networks lack one of its parts.
+        BackboneCheckpointError: If there is no such network, a block lacks what others have, or the target's networks
+            lack one of its parts.
     """
     if target not in TARGETS:
         raise ValueError(f"There is no layout '{target}'; there are: {', '.join(TARGETS)}.")
@@ -202,6 +203,7 @@ def convert_checkpoint(checkpoint: Any, target: str, which: str | None = None, n
         if role not in layout.roots:
             conversion.dropped += [f'{network.prefix}* (the teacher)']
             continue
+        _check_blocks(network.backbone, name)
         _check_parts(network, layout, target, name)
         heads = num_heads or network.num_heads or published_heads(network.backbone)
         if layout.needs_heads and heads is None:
@@ -248,6 +250,20 @@ def _write_network(network: NetworkState, layout: FileLayout, name: str, num_hea
 
 def _head_names(network: NetworkState, layout: FileLayout) -> dict[str, str]:
     return {} if layout.heads is None else layout.heads.from_ours(network.heads)
+
+
+def _check_blocks(backbone: State, name: str) -> None:
+    """A converted file names no arch with which a user would find out that a part is missing."""
+    blocks: dict[int, set[str]] = {}
+    for key in backbone:
+        if hit := re.match(r'blocks\.(\d+)\.(.+)', key):
+            blocks.setdefault(int(hit[1]), set()).add(hit[2])
+    parts = set().union(*blocks.values())
+    absent = [f'blocks.{number}.{part}' for number in range(max(blocks, default=-1) + 1)
+              for part in sorted(parts - blocks.get(number, set()))]
+    if absent:
+        raise BackboneCheckpointError(f"{name} lacks {len(absent)} of the tensors that its other blocks have, by "
+                                      f"timm's names {shorten(absent)}: it is incomplete. Copy or download it again.")
 
 
 def _check_parts(network: NetworkState, layout: FileLayout, target: str, name: str) -> None:

@@ -124,6 +124,17 @@ def test_biases_of_zeros_come_and_go_with_the_arch():
         again.load_pretrained(dinov3(tiny_vit(GATED).state_dict()))
 
 
+@pytest.mark.parametrize(('lost', 'words'), [
+    ('blocks.1.mlp.fc1.weight', r'the file lacks 1 of .*other blocks have, .*blocks\.1\.mlp\.fc1\.weight: .*again'),
+    ('blocks.1.', r'lacks 13 of .*blocks\.1\.attn\.proj\.bias'),
+])
+def test_an_incomplete_file_is_not_converted(lost, words):
+    official = dinov3(tiny_vit(PLAIN).state_dict())
+    with pytest.raises(BackboneCheckpointError, match=words):
+        convert_checkpoint({key: value for key, value in official.items() if not key.startswith(lost)}, 'timm',
+                           name='the file')
+
+
 def test_training_files_hold_a_teacher():
     official = dinov3(tiny_vit(PLAIN).state_dict())
     source = dict(student=prefixed(other(official), 'backbone.'), teacher=prefixed(official, 'backbone.'))

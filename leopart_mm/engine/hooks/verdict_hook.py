@@ -88,6 +88,9 @@ class VerdictHook(Hook):
         self.interval = None if self.checks is None else max(runner.max_iters // self.checks, 1)
         if runner.iter:
             self._stop_if_worse(runner)
+            if runner.train_loop.stop_training:
+                runner.logger.warning('--resume trains nothing, since the verdict stopped this training. To go on: '
+                                      '--cfg-options default_hooks.verdict.patience=None')
             return
         hub.update_info(CHECKS, self.found)
         hub.update_info(BEFORE, self._measure(runner) if is_main_process() else None)

@@ -95,6 +95,8 @@ def test_a_training_that_becomes_worse_stops_and_keeps_the_start(data, tmp_path)
     for patience, steps in ((2, 3), (None, 6)):
         again = train(data, tmp_path, ScriptedVerdictHook(shifts, checks=6, patience=patience), resume=True)
         assert again.iter == steps
+        log = max(tmp_path.glob('*/*.log'), key=lambda file: file.stat().st_mtime_ns).read_text()
+        assert ('--resume trains nothing, since the verdict stopped this training.' in log) == (patience is not None)
 
 
 def test_the_clearest_better_checkpoint_is_kept(data, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
+from leopart_mm.checkpoints.conversion import convert_checkpoint
 from leopart_mm.engine.optimizers import BackboneHeadConstructor, LayerDecayConstructor
 from leopart_mm.models.backbones import DenseViT
 from leopart_mm.models.backbones.low_rank import adapted_layers, merge_adapters
@@ -162,6 +163,8 @@ def test_timms_own_state_dict_loads(arch):
         theirs = source.state_dict()[f'fc_{name}'] if theirs is None else theirs
         assert torch.equal(value, theirs), name
     assert vit.grid_size == (4, 4) if vit.pos_embed is None else (6, 6)
+    assert convert_checkpoint(vit.state_dict(), 'timm').checkpoint.keys() == vit.state_dict().keys() - {
+        name for name in vit.state_dict() if name.startswith('attn_pool')}
 
 
 @pytest.mark.parametrize('arch', [DINOV3, MIXED])
