@@ -95,8 +95,8 @@ def test_a_training_that_becomes_worse_stops_and_keeps_the_start(data, tmp_path)
     for patience, steps in ((2, 3), (None, 6)):
         again = train(data, tmp_path, ScriptedVerdictHook(shifts, checks=6, patience=patience), resume=True)
         assert again.iter == steps
-        log = max(tmp_path.glob('*/*.log'), key=lambda file: file.stat().st_mtime_ns).read_text()
-        assert ('--resume trains nothing, since the verdict stopped this training.' in log) == (patience is not None)
+    logs = ''.join(file.read_text() for file in tmp_path.glob('*/*.log'))  # runs of one second share one
+    assert logs.count('--resume trains nothing, since the verdict stopped this training.') == 1
 
 
 def test_the_clearest_better_checkpoint_is_kept(data, tmp_path):
@@ -112,15 +112,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one(data, tmp_path):
     shifts = {1: .2, 2: .1, 4: -.2, 5: -.2}
     whole = train(data, tmp_path / 'whole', ScriptedVerdictHook(shifts, checks=6))
     with pytest.raises(Killed):
-        train(data, tmp_path / 'parts', ScriptedVerdictHook(shifts, checks=6), kill=(5, Killed()), save_every=2)
+        train(data, tmp_path / 'parts', ScriptedVerdictHook(shifts, checks=6), kill=(4, Killed()), save_every=3)
     hook = ScriptedVerdictHook(shifts, checks=6)
     hook.asked = [0]
-    parts = train(data, tmp_path / 'parts', hook, resume=True, save_every=2)
+    parts = train(data, tmp_path / 'parts', hook, resume=True, save_every=3)
     assert whole.iter == parts.iter == 5
     assert whole.message_hub.get_info(CHECKS) == parts.message_hub.get_info(CHECKS)
     assert whole.message_hub.get_info('verdict')['course'] == parts.message_hub.get_info('verdict')['course']
     assert same(weights(tmp_path / 'whole' / BEST)[1], weights(tmp_path / 'parts' / BEST)[1])
-    assert hook.asked == [0, 5]
+    assert hook.asked == [0, 4, 5]
     again = train(data, tmp_path / 'whole', ScriptedVerdictHook(shifts, checks=6), resume=True)
     assert again.iter == 5  # a run that was stopped does not go on
 
