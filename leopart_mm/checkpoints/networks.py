@@ -23,6 +23,9 @@ TEACHER_NAMES = {'teacher', 'momentum_encoder', 'ema', 'model_ema', 'state_dict_
                  'target_encoder', 'encoder_k', 'model_k', 'backbone_k', 'target_network'}
 NO_WEIGHTS = {'optimizer', 'optimizer_states', 'lr_schedulers', 'scheduler', 'param_schedulers', 'message_hub',
               'hyper_parameters', 'callbacks', 'loops', 'meta', 'args', 'config'}
+# What others than these name their tensors by; DINOv3 has ConvNeXts too.
+OTHER_NETWORKS = {'relative_position_bias_table': 'Swin Transformer',
+                  r'\.pwconv1\.|stages\.\d\.(blocks|layers)\.\d+\.(conv_dw|depthwise_conv)\.': 'ConvNeXt'}
 
 
 @dataclass(frozen=True)
@@ -227,8 +230,9 @@ def _describe_content(tensors: State, kind: NetworkKind) -> str:
     for other in (VIT, RESNET):
         if find_prefixes(tensors, other):
             return f'it looks like a {other.name} ({first}, ...). Name a {kind.name} checkpoint.'
-    if any('relative_position_bias_table' in name for name in tensors):
-        return f'it looks like a Swin Transformer ({first}, ...). Name a {kind.name} checkpoint.'
+    for pattern, network in OTHER_NETWORKS.items():
+        if any(re.search(pattern, name) for name in tensors):
+            return f'it looks like a {network} ({first}, ...). Name a {kind.name} checkpoint.'
     if any(key.startswith(CLASS_PROTOTYPES) for key in _heads_alone(tensors).heads):
         return (f'it looks like prototypes of PriMaPs on STEGO or HP ({first}, ...), which are saved without the '
                 'network. Name the checkpoint of the STEGO or HP run as checkpoint of backbone and neck.')

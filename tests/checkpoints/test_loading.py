@@ -194,6 +194,8 @@ def without(state, pattern):
     (lambda s: {'finetune_head.weight': torch.zeros(21, 32), 'finetune_head.bias': torch.zeros(21)},
      'looks like a head only'),
     (lambda s: {'layers.0.blocks.0.attn.relative_position_bias_table': torch.zeros(1)}, 'looks like a Swin'),
+    (lambda s: {'stages.0.0.pwconv1.weight': torch.zeros(1)}, 'looks like a ConvNeXt .*Name a ViT checkpoint'),
+    (lambda s: {'stages.0.blocks.1.conv_dw.weight': torch.zeros(1)}, 'looks like a ConvNeXt'),
     (lambda s: {f'encoder.{i}.weight': torch.zeros(1) for i in range(30)}, 'no key ends in patch_embed.proj.weight'),
     (lambda s: {'epoch': 3}, 'holds no tensors at all'),
     (lambda s: [1, 2], 'holds no tensors at all'),
