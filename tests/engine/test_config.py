@@ -8,6 +8,7 @@ from mmengine.config import Config
 from leopart_mm.cli.arguments import TypedText
 from leopart_mm.engine.config import load_config
 from leopart_mm.engine.config_variables import assign, load_with_variables
+from leopart_mm.engine.options import interpret
 
 GRANDPARENT = """
 val_data_root = 'data/same'
@@ -221,3 +222,19 @@ def test_relative_bases_and_folders_with_blanks(config_file, tmp_path):
     for name in ('grandparent', 'base', 'child'):
         shutil.copy(tmp_path / f'{name}.py', folder)
     assert load_config(folder / 'child.py', {'data_root': '/z'}).model.base_root == '/z'
+
+
+@pytest.mark.parametrize(('text', 'value'), [
+    ("dict(type='X', rank=8)", dict(type='X', rank=8)),
+    (" dict(a=[1, dict(b=None)], c=(2., 3), d=dict()) ", dict(a=[1, dict(b=None)], c=[2., 3], d={})),
+    ("{'type': 'X', 2: -1}", {'type': 'X', 2: -1}), ('{}', {}), ('dict', 'dict'), ('iter_{}.pth', 'iter_{}.pth'),
+])
+def test_a_dict_may_be_given_as_configs_write_it(text, value):
+    assert interpret('model.debias', TypedText(text)) == value
+
+
+@pytest.mark.parametrize('text', ["dict(type='X'", 'dict(a=open("x"))', 'dict(**dict(a=1))', 'dict(1)', 'X(a,b)',
+                                  '{a: 1}'])
+def test_what_is_no_value_names_its_key(text):
+    with pytest.raises(ValueError, match=r'--cfg-options model\.debias=.*cannot be understood.*debias\.type=NAME'):
+        interpret('model.debias', TypedText(text))
