@@ -1,4 +1,4 @@
-"""What a benchmark is: our way and the published way of doing one thing, measured side by side.
+"""What a benchmark is: our way and the published way of one thing, side by side; or figures of our way alone.
 
 A benchmark is a module ``benchmarks/<topic>.py`` with a class::
 
@@ -13,20 +13,94 @@ A benchmark is a module ``benchmarks/<topic>.py`` with a class::
 
 Each side runs in processes of its own, alternating (ours, baseline, ours, ...), so that neither sees the other's memory
 or caches and both meet the same disturbances. A process calls `setup`, then the side once to warm up (class attribute
-`warm_up`), then `repeats` times. Reported are the median time of a call over all rounds, and the median over rounds of
-the peak of resident (host) memory above its level after `setup`.
+`warm_up`), then `repeats` times; a call of more than `LONG` seconds is its own warm-up and is not repeated (import
+in `setup` what such a side needs). Reported are the median time of a call over all rounds, and the median over rounds of the peak of resident (host) memory, and of
+the device's memory, above its level after `setup`.
 
-Import heavy or optional packages inside the methods: listing the benchmarks imports every module.
+Where there is nothing to compare with, as with images per second of a whole training, it is a `Measurement`::
+
+    @benchmark('scaling')
+    class Scaling(Measurement):
+        '''One line.'''
+
+        def setup(self, quick):         # as above
+        def measure(self):              # runs and times the work itself; returns a `Report`: tables and figures
+
+Both know their ``device`` and whether the ``full`` size is asked for, and may have ``options`` (``chosen`` holds their
+values). Import heavy or optional packages inside the methods: listing the benchmarks imports every module.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
+
+LONG = 5.
+"""Seconds; a call that takes longer is neither warmed up nor repeated within its process."""
+BUDGET = 150.
+"""Seconds after which no further round begins, unless the full size is measured."""
 
 
-class Benchmark:
-    """Base class; see the module."""
+class Option(NamedTuple):
+    """A choice of the user, ``--options KEY=VALUE``; its type is that of the default."""
+
+    default: Any
+    help: str
+    choices: tuple = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a benchmark is run.
+
+    Args:
+        quick: Tiny inputs and one round, for tests.
+        full: The size of real use, where the default is smaller.
+        device: Device of both sides, as torch names it.
+        options: Values of the benchmark's options.
+    """
+
+    quick: bool = False
+    full: bool = False
+    device: str = 'cpu'
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Entry:
+    """What both kinds of benchmarks share; instances are made by `prepared`."""
+
+    devices: ClassVar[tuple[str, ...]] = ('cpu', )
+    """Types of devices that it can run on; 'cuda' among them if inputs and work go to `device`."""
+    full_size: ClassVar[str] = ''
+    """What ``full`` measures, in words, for the list; '' if there is one size."""
+    options: ClassVar[dict[str, Option]] = {}
+    """Choices of the user by name."""
+    threads: ClassVar[int | None] = None
+    """Threads of torch, OpenMP and OpenCV on all sides; None leaves the machine's default."""
+    ours_env: ClassVar[dict[str, str]] = {}
+    """Environment variables of our processes, such as allocator settings which our tools set as well."""
+
+    device: str = 'cpu'
+    full: bool = False
+    chosen: Mapping[str, Any] = {}
+
+    def setup(self, quick: bool) -> None:
+        """Prepare inputs as attributes; ``quick``: tiny ones, for tests; ``self.full``: those of real use."""
+
+    @classmethod
+    def prepared(cls, settings: Settings) -> 'Entry':
+        """An instance on which `setup` has run."""
+        work = cls()
+        work.device, work.full = settings.device, settings.full
+        work.chosen = {**{name: option.default for name, option in cls.options.items()}, **settings.options}
+        work.setup(settings.quick)
+        return work
+
+
+class Benchmark(Entry):
+    """Ours beside a baseline; see the module."""
 
     rounds: ClassVar[int] = 3
     """Processes per side (1 with --quick)."""
@@ -34,20 +108,13 @@ class Benchmark:
     """Measured calls per process (1 with --quick)."""
     warm_up: ClassVar[bool] = True
     """Whether a process calls its side once, unmeasured in time, before."""
-    threads: ClassVar[int | None] = None
-    """Threads of torch, OpenMP and OpenCV on both sides; None leaves the machine's default."""
     clock: ClassVar[str] = 'wall'
     """'wall', or 'cpu': seconds of processor time, for throughput per core (with ``threads = 1`` the same on an idle
-    machine, but right on a busy one too)."""
-    ours_env: ClassVar[dict[str, str]] = {}
-    """Environment variables of our processes, such as allocator settings which our tools set as well."""
+    machine, but right on a busy one too); on another device than the CPU the time is always that on the wall."""
     baseline_env: ClassVar[dict[str, str]] = {}
     """Environment variables of the baseline's processes."""
     compared: ClassVar[str] = ''
     """What `same` compares, in a few words, for the printed table."""
-
-    def setup(self, quick: bool) -> None:
-        """Prepare inputs as attributes; ``quick``: tiny ones, for tests."""
 
     def ours(self) -> Any:
         """The work, our way."""
@@ -66,13 +133,37 @@ class Benchmark:
         return []
 
 
-BENCHMARKS: dict[str, type[Benchmark]] = {}
+class Table(NamedTuple):
+    """Rows of text and numbers under names of columns."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+class Report(NamedTuple):
+    """What a measurement found: tables to print, single figures by name, further lines."""
+
+    tables: list[Table]
+    figures: dict[str, float]
+    lines: list[str] = []
+
+
+class Measurement(Entry):
+    """Figures of our way alone; see the module."""
+
+    def measure(self) -> Report:
+        """Do the work and time it."""
+        raise NotImplementedError
+
+
+BENCHMARKS: dict[str, type[Entry]] = {}
 
 
 def benchmark(name: str) -> Any:
     """Class decorator that makes a benchmark known under a name."""
 
-    def register(cls: type[Benchmark]) -> type[Benchmark]:
+    def register(cls: type[Entry]) -> type[Entry]:
         if name in BENCHMARKS and BENCHMARKS[name].__module__ != cls.__module__:
             raise KeyError(f'two benchmarks are called {name!r}: {BENCHMARKS[name].__module__} and {cls.__module__}')
         BENCHMARKS[name] = cls
@@ -81,20 +172,60 @@ def benchmark(name: str) -> Any:
     return register
 
 
-def load_benchmarks() -> dict[str, type[Benchmark]]:
+def load_benchmarks() -> dict[str, type[Entry]]:
     """Import every module of this folder and return the benchmarks by name."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         importlib.import_module(f'benchmarks.{module.name}')
     return dict(sorted(BENCHMARKS.items()))
 
 
-def get_benchmark(name: str) -> type[Benchmark]:
+def get_benchmark(name: str, module: str | None = None) -> type[Entry]:
     """The benchmark of this name.
+
+    Args:
+        name: As `tools/benchmark.py --list` prints it.
+        module: The module that defines it, if that is known: then no other is imported.
 
     Raises:
         SystemExit: If there is none; the message names all.
     """
+    if module is not None:
+        importlib.import_module(module)
+        return BENCHMARKS[name]
     known = load_benchmarks()
     if name not in known:
         raise SystemExit(f'There is no benchmark {name!r}; there are: {", ".join(known)}')
     return known[name]
+
+
+def checked(name: str, cls: type[Entry], settings: Settings) -> Settings:
+    """The settings with options of the right types.
+
+    Raises:
+        ValueError: If the benchmark cannot run so; the message says what it can.
+    """
+    import torch
+
+    from leopart_mm.engine.options import interpret
+    kind = torch.device(settings.device).type
+    if kind not in cls.devices:
+        raise ValueError(f"The benchmark '{name}' measures work that has no path on {kind}: leave --device out (it "
+                         f'runs on {", ".join(cls.devices)}).')
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'--device {settings.device}: torch sees no CUDA device; python tools/doctor.py says why.')
+    options = {}
+    for key, value in settings.options.items():
+        if key not in cls.options:
+            known = ', '.join(cls.options) or 'none'
+            raise ValueError(f"The benchmark '{name}' has no option '{key}'; it has: {known}.")
+        option = cls.options[key]
+        value = interpret(key, value, option.default)
+        if isinstance(option.default, float) and isinstance(value, int):
+            value = float(value)
+        if isinstance(option.default, str):
+            value = str(value)
+        if type(value) is not type(option.default) or (option.choices and value not in option.choices):
+            wanted = ', '.join(map(str, option.choices)) or type(option.default).__name__
+            raise ValueError(f"--options {key}={value}: '{name}' takes {wanted}.")
+        options[key] = value
+    return Settings(settings.quick, settings.full, settings.device, options)

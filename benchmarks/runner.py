@@ -1,108 +1,159 @@
-"""Run the two sides of a benchmark in alternating processes and compare them.
+"""Run the two sides of a benchmark in alternating processes and compare them, or run a measurement.
 
-``python -m benchmarks.runner NAME SIDE OUT [--quick]`` is one such process.
+``python -m benchmarks.runner MODULE NAME SIDE OUT SETTINGS`` is one such process.
 """
 
 import argparse
-import os
+import json
 import pickle
+import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.base import Benchmark, get_benchmark
+from benchmarks.base import BUDGET, LONG, Benchmark, Entry, Measurement, Settings, checked, get_benchmark
+from benchmarks.device import PeakDeviceMemory, describe_machine, synchronise
 from benchmarks.memory import PeakMemory
+from benchmarks.processes import Progress, run_side
 
-REPO = Path(__file__).resolve().parent.parent
-THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
+IMPORTED = 20  # so many modules more after a call say that it has spent its time on importing packages
 
 
-def run_benchmark(name: str, quick: bool = False) -> dict[str, Any]:
-    """Measure both sides.
+def run_benchmark(name: str, quick: bool = False, **more: Any) -> dict[str, Any]:
+    """Measure a benchmark.
+
+    Args:
+        name: Its name.
+        quick: Tiny inputs, one round.
+        **more: Other fields of `Settings`.
 
     Returns:
-        ``{"name", "ours": {"seconds", "peak_mb"}, "baseline": {"seconds", "peak_mb"}, "speedup", "memory_ratio",
-        "same_result"}`` and "compared", "details". ``speedup`` is the baseline's seconds over ours, ``memory_ratio``
-        our peak over the baseline's.
+        "name", "size" ('quick', 'default' or 'full'), "machine" (`describe_machine`) and "total" ({"seconds",
+        "processor_seconds"} of everything, preparations included). Of a `Benchmark` also ``{"ours": {"seconds",
+        "peak_mb"}, "baseline": {"seconds", "peak_mb"}, "speedup", "memory_ratio", "same_result"}`` and "compared",
+        "rounds", "details", on CUDA "peak_device_mb" in both sides; ``speedup`` is the baseline's seconds over ours,
+        ``memory_ratio`` our peak of host memory over the baseline's. Of a `Measurement`: "tables" (of {"title",
+        "columns", "rows"}), "figures", "details", "options".
 
     Raises:
         RuntimeError: If a process fails; its output was printed.
+        ValueError: If the benchmark cannot run so.
     """
     cls = get_benchmark(name)
+    settings = checked(name, cls, Settings(quick=quick, **more))
+    progress, before = Progress(name), _processor_seconds()
+    found = (_measure_alone if issubclass(cls, Measurement) else _compare)(cls, name, settings, progress)
+    size = 'quick' if quick else 'full' if settings.full and cls.full_size else 'default'
+    total = dict(seconds=progress.seconds, processor_seconds=_processor_seconds() - before)
+    return dict(name=name, size=size, machine=describe_machine(settings.device), total=total, **found)
+
+
+def _measure_alone(cls: type[Measurement], name: str, settings: Settings, progress: Progress) -> dict[str, Any]:
+    progress.say('measuring')
+    report = run_side(cls, name, 'measure', settings, progress.say)['result']
+    return dict(tables=[table._asdict() for table in report.tables], figures=report.figures,
+                details=list(report.lines), options=dict(settings.options))
+
+
+def _compare(cls: type[Benchmark], name: str, settings: Settings, progress: Progress) -> dict[str, Any]:
+    rounds = 1 if settings.quick else cls.rounds
     measured: dict[str, list[dict]] = {'ours': [], 'baseline': []}
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(1 if quick else cls.rounds):
-            for side, runs in measured.items():
-                runs.append(_run_process(cls, name, side, Path(folder) / 'result.pkl', quick))
-        details = _run_process(cls, name, 'details', Path(folder) / 'result.pkl', quick)['result']
-    sides = {
-        side: dict(
-            seconds=statistics.median(second for run in runs for second in run['seconds']),
-            peak_mb=statistics.median(run['peak_mb'] for run in runs))
-        for side, runs in measured.items()
-    }
+    last = 0.
+    for turn in range(rounds):
+        start = progress.seconds
+        if turn and start + last > BUDGET and not settings.full:
+            progress.say(f'{turn} of {rounds} rounds; the others would take longer than is meant')
+            break
+        for side, runs in measured.items():
+            where = f'round {turn + 1} of {rounds}, {side}'
+            progress.say(where)
+            runs.append(run_side(cls, name, side, settings,
+                                 lambda text, where=where: progress.say(f'{where}: {text}')))
+        last = progress.seconds - start
+    details = []
+    if cls.details is not Benchmark.details:
+        progress.say('details')
+        details = run_side(cls, name, 'details', settings, progress.say)['result']
+    progress.say('comparing the results')
+    sides = {side: _summary(runs) for side, runs in measured.items()}
     same = all(cls().same(a['result'], b['result']) for a, b in zip(*measured.values(), strict=True))
     return dict(
-        name=name,
         **sides,
         speedup=sides['baseline']['seconds'] / sides['ours']['seconds'],
         memory_ratio=sides['ours']['peak_mb'] / max(sides['baseline']['peak_mb'], 1e-3),
         same_result=bool(same),
         compared=cls.compared,
+        rounds=len(measured['ours']),
         details=details)
 
 
-def measure(cls: type[Benchmark], side: str, quick: bool) -> dict[str, Any]:
-    """What a process does: seconds of each call, peak memory in MB, and the last result."""
+def _summary(runs: list[dict[str, Any]]) -> dict[str, float]:
+    found = dict(seconds=statistics.median(second for run in runs for second in run['seconds']),
+                 peak_mb=statistics.median(run['peak_mb'] for run in runs))
+    if runs[0]['peak_device_mb'] is not None:
+        found['peak_device_mb'] = statistics.median(run['peak_device_mb'] for run in runs)
+    return found
+
+
+def _processor_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def measure(cls: type[Entry], side: str, quick: bool = False, **more: Any) -> dict[str, Any]:
+    """What a process does: seconds of each call, peaks of memory in MB, and the last result.
+
+    Args:
+        cls: The benchmark.
+        side: 'ours' or 'baseline'; 'details' or 'measure' give the result only.
+        quick: Tiny inputs, one call.
+        **more: Other fields of `Settings`.
+    """
+    settings = Settings(quick=quick, **more)
     if cls.threads is not None:
         import cv2
         import torch
         torch.set_num_threads(cls.threads)
         cv2.setNumThreads(cls.threads if cls.threads > 1 else 0)
-    work = cls()
-    work.setup(quick)
-    if side == 'details':
-        return dict(result=list(work.details()))
+    work = cls.prepared(settings)
+    if side in ('details', 'measure'):
+        return dict(result=getattr(work, side)())
     call = getattr(work, side)
-    clock = {'wall': time.perf_counter, 'cpu': time.process_time}[cls.clock]
-    memory = PeakMemory()
-    if cls.warm_up and not quick:
-        call()
-    seconds = []
-    for _ in range(1 if quick else cls.repeats):
+    clock = time.process_time if cls.clock == 'cpu' and settings.device == 'cpu' else time.perf_counter
+    memory, device_memory = PeakMemory(), PeakDeviceMemory(settings.device)
+
+    def timed() -> tuple[float, Any]:
+        synchronise(settings.device)
         start = clock()
         result = call()
-        seconds.append(clock() - start)
-    return dict(seconds=seconds, peak_mb=memory.peak_mb(), result=result)
+        synchronise(settings.device)
+        return clock() - start, result
 
-
-def _run_process(cls: type[Benchmark], name: str, side: str, out: Path, quick: bool) -> dict[str, Any]:
-    env = dict(os.environ)
-    if cls.threads is not None:
-        env.update(dict.fromkeys(THREAD_VARIABLES, str(cls.threads)))
-    env.update(cls.baseline_env if side == 'baseline' else cls.ours_env)
-    command = [sys.executable, '-W', 'ignore', '-m', 'benchmarks.runner', name, side, str(out)]
-    env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(REPO), env.get('PYTHONPATH')]))
-    done = subprocess.run(command + ['--quick'] * quick, env=env)
-    if done.returncode != 0:
-        raise RuntimeError(f'benchmark {name}: the process of "{side}" ended with status {done.returncode}; its error '
-                           'is printed above (a negative status is a signal: -9 usually means out of memory)')
-    return pickle.loads(out.read_bytes())
+    modules = len(sys.modules)
+    first, result = timed()
+    seconds = [first]
+    if not quick and (first <= LONG or len(sys.modules) > modules + IMPORTED):
+        if cls.warm_up:
+            seconds.clear()
+        while len(seconds) < cls.repeats:
+            more_seconds, result = timed()
+            seconds.append(more_seconds)
+    return dict(seconds=seconds, peak_mb=memory.peak_mb(), peak_device_mb=device_memory.peak_mb(), result=result)
 
 
 def main() -> None:
     """One process of `run_benchmark`."""
     parser = argparse.ArgumentParser()
+    parser.add_argument('module')
     parser.add_argument('name')
-    parser.add_argument('side', choices=('ours', 'baseline', 'details'))
+    parser.add_argument('side', choices=('ours', 'baseline', 'details', 'measure'))
     parser.add_argument('out', type=Path)
-    parser.add_argument('--quick', action='store_true')
+    parser.add_argument('settings', type=json.loads)
     args = parser.parse_args()
-    args.out.write_bytes(pickle.dumps(measure(get_benchmark(args.name), args.side, args.quick)))
+    args.out.write_bytes(pickle.dumps(measure(get_benchmark(args.name, args.module), args.side, **args.settings)))
 
 
 if __name__ == '__main__':
