@@ -13,9 +13,9 @@ A benchmark is a module ``benchmarks/<topic>.py`` with a class::
 
 Each side runs in processes of its own, alternating (ours, baseline, ours, ...), so that neither sees the other's memory
 or caches and both meet the same disturbances. A process calls `setup`, then the side once to warm up (class attribute
-`warm_up`), then `repeats` times; a call of more than `LONG` seconds is its own warm-up and is not repeated (import
-in `setup` what such a side needs). Reported are the median time of a call over all rounds, and the median over rounds of the peak of resident (host) memory, and of
-the device's memory, above its level after `setup`.
+`warm_up`), then `repeats` times; a call of more than `LONG` seconds is its own warm-up and is not repeated (import in
+`setup` what such a side needs). Reported are the median time of a call over all rounds, and the median over rounds of
+the peak of resident (host) memory, and of the device's memory, above its level after `setup`.
 
 Where there is nothing to compare with, as with images per second of a whole training, it is a `Measurement`::
 
