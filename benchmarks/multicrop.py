@@ -24,14 +24,12 @@ class MultiCrop(Benchmark):
         """Textured images, decoded: BGR arrays for us, PIL images for the baseline."""
         import torch
         from PIL import Image
-        from torch.nn.functional import interpolate
+
+        from benchmarks.textures import textured_image
         generator = torch.Generator().manual_seed(0)
         self.images, self.pictures = [], []
         for _ in range(2 if quick else 16):
-            noise = sum(
-                interpolate(torch.rand(1, 3, 3 * 2**i, 4 * 2**i, generator=generator), (375, 500), mode='bilinear')
-                / 2**(i / 2) for i in range(1, 7))[0]
-            rgb = ((noise - noise.min()) / (noise.max() - noise.min()) * 255).byte().permute(1, 2, 0).numpy()
+            rgb = textured_image(generator)
             self.images.append(np.ascontiguousarray(rgb[..., ::-1]))
             self.pictures.append(Image.fromarray(rgb))
         self.passes = 1 if quick else 4

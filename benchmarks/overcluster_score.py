@@ -1,6 +1,6 @@
 """overcluster-score: from dense features to mIoU, ours beside the published way (docs/methods/leopart.md §7, §8)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from benchmarks.base import Benchmark, benchmark
@@ -22,19 +22,28 @@ class Scenes:
         self.noise = 2 * torch.randn(16 * GRID * GRID, channels, generator=generator)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """The images in order."""
+        return map(self.image, range(self.images))
+
+    def image(self, index: int) -> tuple[Any, Any]:
         """(GRID * GRID, channels) float32 and (MASK, MASK) int64 with 255 to ignore."""
         import torch
 
         from leopart_mm.geometry.patch_grid import upsample_labels
-        for index in range(self.images):
-            generator = torch.Generator().manual_seed(index + 1)
-            parts = torch.randint(0, PARTS, (7, 7), generator=generator)
-            parts = parts.repeat_interleave(4, 0).repeat_interleave(4, 1)
-            shift = int(torch.randint(0, 15 * GRID * GRID, (1, ), generator=generator))
-            features = self.centres[parts.flatten()] + self.noise[shift:shift + GRID * GRID]
-            mask = upsample_labels(parts % CLASSES, (MASK, MASK))
-            mask[torch.rand(mask.shape, generator=generator) < .05] = 255
-            yield features, mask
+        generator = torch.Generator().manual_seed(index + 1)
+        parts = torch.randint(0, PARTS, (7, 7), generator=generator)
+        parts = parts.repeat_interleave(4, 0).repeat_interleave(4, 1)
+        shift = int(torch.randint(0, 15 * GRID * GRID, (1, ), generator=generator))
+        features = self.centres[parts.flatten()] + self.noise[shift:shift + GRID * GRID]
+        mask = upsample_labels(parts % CLASSES, (MASK, MASK))
+        mask[torch.rand(mask.shape, generator=generator) < .05] = 255
+        return features, mask
+
+    @staticmethod
+    def as_maps(features: Sequence[Any]) -> Any:
+        """(B, channels, GRID, GRID), as a backbone gives them."""
+        import torch
+        return torch.stack(list(features)).unflatten(1, (GRID, GRID)).permute(0, 3, 1, 2)
 
 
 @benchmark('overcluster-score')
@@ -60,7 +69,6 @@ class OverclusterScore(Benchmark):
 
     def _stream(self) -> Iterator[Any]:
         """Batches as the backbone gives them, with their masks."""
-        import torch
         from mmengine.structures import PixelData
         from mmseg.structures import SegDataSample
 
@@ -71,7 +79,7 @@ class OverclusterScore(Benchmark):
             sample = SegDataSample(metainfo=dict(img_path=str(index)), gt_sem_seg=PixelData(data=mask[None]))
             images.append((features, sample))
             if len(images) == BATCH or index == self.images - 1:
-                maps = torch.stack([image[0] for image in images]).unflatten(1, (GRID, GRID)).permute(0, 3, 1, 2)
+                maps = self.scenes.as_maps([image[0] for image in images])
                 samples = [image[1] for image in images]
                 yield FeatureBatch(DenseFeatures((maps, ), (GRID, GRID)), samples, [x.img_path for x in samples],
                                    [(0, GRID, 0, GRID)] * len(samples))

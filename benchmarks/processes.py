@@ -60,6 +60,8 @@ def run_side(cls: type[Entry], name: str, side: str, settings: Settings, say: Ca
     if cls.threads is not None:
         env.update(dict.fromkeys(THREAD_VARIABLES, str(cls.threads)))
     env.update(cls.baseline_env if side == 'baseline' else cls.ours_env)
+    if settings.device == 'cpu':
+        env['CUDA_VISIBLE_DEVICES'] = ''  # MMEngine's Runner takes a GPU where there is one
     env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(REPO), env.get('PYTHONPATH')]))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / 'result.pkl'

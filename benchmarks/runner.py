@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.base import BUDGET, LONG, Benchmark, Entry, Measurement, Settings, checked, get_benchmark
 from benchmarks.device import PeakDeviceMemory, describe_machine, synchronise
 from benchmarks.memory import PeakMemory
@@ -113,9 +115,10 @@ def measure(cls: type[Entry], side: str, quick: bool = False, **more: Any) -> di
         **more: Other fields of `Settings`.
     """
     settings = Settings(quick=quick, **more)
+    if torch.device(settings.device).type == 'cuda':
+        torch.cuda.set_device(settings.device)  # which 'cuda' then means
     if cls.threads is not None:
         import cv2
-        import torch
         torch.set_num_threads(cls.threads)
         cv2.setNumThreads(cls.threads if cls.threads > 1 else 0)
     work = cls.prepared(settings)
