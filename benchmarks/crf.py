@@ -12,8 +12,6 @@ rows, on smaller images.
 """
 
 import importlib.util
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,9 +85,10 @@ class CRF(Benchmark):
         """Each on one core: few and many labels, two variants that share an image; and the memory of a worker."""
         import torch
 
+        from benchmarks.device import least_time
         from benchmarks.memory import PeakMemory
         from leopart_mm.masks.crf import dense_crf
-        log_probs, image = self.items[0]
+        (log_probs, image), times = self.items[0], 1 if self.quick else 3
         memory = PeakMemory()
         dense_crf(log_probs, image, self.settings)
         lines = [f'  peak MB of ours is that of the main process; each of {self.workers} workers needs '
@@ -98,17 +97,8 @@ class CRF(Benchmark):
                  f'{self.size} x {self.size} px; processor time per image on one core:']
         for name, maps in (('9 labels', log_probs[:9]), (f'{self.labels} labels', log_probs),
                            (f'{self.labels} labels, 2 variants', torch.stack([log_probs, log_probs.flip(0)]))):
-            ours, theirs = (_seconds(lambda settings=settings, maps=maps: dense_crf(maps, image, settings), self.quick)
+            ours, theirs = (least_time(lambda settings=settings, maps=maps: dense_crf(maps, image, settings), times)[0]
                             for settings in (self.settings, self.other))
             lines.append(f'  {name}: {ours:.3f} s, baseline {theirs:.3f} s ({theirs / ours:.2f}x faster)')
         return lines
 
-
-def _seconds(call: Callable[[], Any], quick: bool) -> float:
-    """The least processor time of a call out of three."""
-    times = []
-    for _ in range(1 if quick else 3):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times)

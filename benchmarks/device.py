@@ -1,6 +1,8 @@
-"""The device of a benchmark: its name, waiting for it, and the peak of its memory."""
+"""The device of a benchmark: its name, waiting for it, times on it, and the peak of its memory."""
 
 import platform
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,23 @@ def synchronise(device: torch.device | str) -> None:
         torch.cuda.synchronize(device)
     elif kind == 'mps':
         torch.mps.synchronize()
+
+
+def clock_of(device: torch.device | str) -> Callable[[], float]:
+    """Processor time for the CPU, which other load does not change; the time on the wall for other devices."""
+    return time.process_time if torch.device(device).type == 'cpu' else time.perf_counter
+
+
+def least_time(call: Callable[[], Any], times: int, device: torch.device | str = 'cpu') -> tuple[float, Any]:
+    """The least of the times of some calls, by `clock_of` its device, and the last result."""
+    clock, found = clock_of(device), []
+    for _ in range(times):
+        synchronise(device)
+        start = clock()
+        result = call()
+        synchronise(device)
+        found.append(clock() - start)
+    return min(found), result
 
 
 class PeakDeviceMemory:

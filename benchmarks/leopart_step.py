@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.base import Benchmark, benchmark
+from benchmarks.device import synchronise
 
 NUM_CROPS, SIZES, SCALES = (2, 4), (224, 96), ((0.25, 1.0), (0.05, 0.25))
 PATCH, KERNEL, HIDDEN, OUT, K = 16, 7, 2048, 256, 300
@@ -14,16 +15,19 @@ RENAMED = {'.qkv.': '.attn.qkv.', '.proj.': '.attn.proj.', '.fc1.': '.mlp.fc1.',
 
 @benchmark('leopart-step')
 class LeopartStep(Benchmark):
-    """ViT-S/16, 2 x 224 + 4 x 96 crops, batch 32, K 300: forward, backward, optimiser, EMA (spec's default shapes)."""
+    """ViT-S/16, 2 x 224 + 4 x 96 crops, batch 4, K 300: forward, backward, optimiser, EMA (spec's default shapes)."""
 
-    rounds = 3
-    repeats = 2
+    rounds = 2
+    repeats = 1
     compared = 'losses of the steps, relative 1e-4'
+    devices = ('cpu', 'cuda')
+    full_size = 'batch 32 instead of 4, as on every GPU'
     arch: ClassVar[str] = 'vit_small_patch16_224'
     width: ClassVar[int] = 384
     heads: ClassVar[int] = 6
     depth: ClassVar[int] = 12
-    batch: ClassVar[int] = 32
+    batch: ClassVar[int] = 4
+    full_batch: ClassVar[int] = 32
 
     def setup(self, quick: bool) -> None:
         """Random crops with boxes drawn as in training, and published weights for both sides."""
@@ -31,7 +35,8 @@ class LeopartStep(Benchmark):
 
         from benchmarks.published_leopart import PublishedNetwork
         from leopart_mm.geometry.crop_boxes import crop_boxes, sample_crops
-        batch, depth = (2, 1) if quick else (self.batch, self.depth)
+        batch, depth = (2, 1) if quick else (self.full_batch if self.full or self.device != 'cpu' else self.batch,
+                                             self.depth)
         rng = np.random.default_rng(0)
         boxes = [
             crop_boxes(sample_crops(375, 500, NUM_CROPS, SCALES, rng)[0], SIZES, NUM_CROPS) for _ in range(batch)
@@ -39,9 +44,9 @@ class LeopartStep(Benchmark):
         generator = torch.Generator().manual_seed(0)
         sides = np.repeat(SIZES, NUM_CROPS).tolist()
         self.inputs = dict(
-            crops=[torch.randn(batch, 3, side, side, generator=generator) for side in sides],
-            gc_boxes=torch.from_numpy(np.stack([pair[0] for pair in boxes])),
-            all_boxes=torch.from_numpy(np.stack([pair[1] for pair in boxes])))
+            crops=[torch.randn(batch, 3, side, side, generator=generator).to(self.device) for side in sides],
+            gc_boxes=torch.from_numpy(np.stack([pair[0] for pair in boxes])).to(self.device),
+            all_boxes=torch.from_numpy(np.stack([pair[1] for pair in boxes])).to(self.device))
         torch.manual_seed(0)
         self.sizes = dict(
             dim=self.width, depth=depth, heads=self.heads, patch=PATCH, side=SIZES[0], hidden=HIDDEN, out=OUT,
@@ -67,6 +72,7 @@ class LeopartStep(Benchmark):
             networks = [PublishedNetwork(**self.sizes) for _ in range(2)]
             for network, state in zip(networks, self.states, strict=True):
                 network.load_state_dict(state)
+                network.to(self.device)
             self.step = PublishedStep(*networks, PATCH, KERNEL, lr=1e-5, momentum=0.9995)
         return self.step(self.inputs)
 
@@ -90,7 +96,8 @@ class LeopartStepTiny(LeopartStep):
     arch = 'vit_tiny_patch16_224'
     width = 192
     heads = 3
-    batch = 12
+    batch = full_batch = 12
+    full_size = ''
 
 
 class OurStep:
@@ -114,7 +121,7 @@ class OurStep:
             prefix + our_name(name): value
             for prefix, state in zip(('', 'teacher.'), bench.states, strict=True) for name, value in state.items()
         })
-        self.model.train()
+        self.model.train().to(bench.device)
         self.wrapper = BackboneHeadConstructor(
             dict(optimizer=dict(type='AdamW', lr=1e-5, weight_decay=0.04)), dict(head_lr=1e-4))(self.model)
         self.hook = SelfSupStepHook(0.9995, before_optimizer=True)
@@ -129,9 +136,11 @@ class OurStep:
     def timed(self, inputs: dict) -> dict[str, float]:
         """Seconds of each stage of one step."""
         model, stages, last = self.model, {}, time.perf_counter()
+        device = inputs['crops'][0].device
 
         def lap(name: str) -> None:
             nonlocal last
+            synchronise(device)
             now = time.perf_counter()
             stages[name], last = now - last, now
 

@@ -1,7 +1,5 @@
 """MaskDistill's masks: grown by products of the keys with single vectors, beside all affinities between patches."""
 
-import time
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,18 +35,23 @@ class MaskDistillMasks(Benchmark):
     threads: ClassVar[int | None] = 1
     clock: ClassVar[str] = 'cpu'  # both compute on one core throughout: other load must not decide
     compared: ClassVar[str] = 'every patch of every mask'
+    devices: ClassVar[tuple[str, ...]] = ('cpu', 'cuda')
 
     def setup(self, quick: bool) -> None:
         """Queries and keys of the size that a short side of 640 pixels gives."""
         self.quick = quick
         self.images, self.rows, self.columns = (2, 10, 14) if quick else (2, 40, 54)
-        self.queries, self.keys = queries_and_keys(self.images, self.rows, self.columns, 6, 64)
+        self._make(self.images)
+
+    def _make(self, images: int) -> None:
+        self.queries, self.keys = (
+            tokens.to(self.device) for tokens in queries_and_keys(images, self.rows, self.columns, 6, 64))
 
     def ours(self) -> list[np.ndarray]:
         """One row of the affinities, and their sum over the chosen patches."""
         from leopart_mm.masks.object_seed import ObjectSeedSettings, grow_mask
         settings = ObjectSeedSettings(topk=TOPK)
-        return [grow_mask(q, k, self.columns, settings).mask.numpy()
+        return [grow_mask(q, k, self.columns, settings).mask.cpu().numpy()
                 for q, k in zip(self.queries, self.keys, strict=True)]
 
     def baseline(self) -> list[np.ndarray]:
@@ -64,15 +67,17 @@ class MaskDistillMasks(Benchmark):
     def details(self) -> list[str]:
         """Masks of many images, whose keys come from memory and no cache; and the whole step of one image, from the
         network's input to the mask, on one core."""
+        from benchmarks.device import least_time
         from benchmarks.published_maskdistill import last_queries_and_keys, published_mask
         from leopart_mm.masks.object_seed import ObjectSeedSettings, grow_mask
         from leopart_mm.models.backbones import DenseViT
         torch.manual_seed(0)
-        self.queries, self.keys = queries_and_keys(2 if self.quick else 8, self.rows, self.columns, 6, 64)
-        (many, _), (many_published, _) = (_least(call, 1 if self.quick else 2) for call in (self.ours, self.baseline))
+        self._make(2 if self.quick else 8)
+        times = 1 if self.quick else 2
+        (many, _), (many_published, _) = (least_time(call, times, self.device) for call in (self.ours, self.baseline))
         depth = dict(depth=2, embed_dim=96, num_heads=6) if self.quick else {}
-        network = DenseViT('vit_small_patch16_224', model_kwargs=depth).eval()
-        image = torch.randn(3, 16 * self.rows, 16 * self.columns)
+        network = DenseViT('vit_small_patch16_224', model_kwargs=depth).eval().to(self.device)
+        image = torch.randn(3, 16 * self.rows, 16 * self.columns).to(self.device)
         compat = ObjectSeedSettings(compat=True)
 
         def network_ours() -> Any:
@@ -80,13 +85,13 @@ class MaskDistillMasks(Benchmark):
 
         def whole_ours() -> np.ndarray:
             features = network_ours()
-            return grow_mask(features.class_q[0], features.token_k[0], self.columns, compat).mask.numpy()
+            return grow_mask(features.class_q[0], features.token_k[0], self.columns, compat).mask.cpu().numpy()
 
         def whole_published() -> np.ndarray:
             return published_mask(*last_queries_and_keys(network, image), self.columns)
 
         (ours, mask), (published, other), (bare, _) = (
-            _least(call, 1 if self.quick else 2) for call in (whole_ours, whole_published, network_ours))
+            least_time(call, times, self.device) for call in (whole_ours, whole_published, network_ours))
         return [f'  {len(self.keys)} images, more than the caches hold: {many:.4f} s, published {many_published:.4f} s '
                 f'({many_published / many:.1f}x faster)',
                 f'  whole step of one image, {self.rows * self.columns} patches, network with random weights: '
@@ -94,12 +99,3 @@ class MaskDistillMasks(Benchmark):
                 f'{bare / ours:.1%} of ours is the network',
                 f'  its masks agree on {np.mean(mask == other):.1%} of the patches']
 
-
-def _least(call: Callable[[], Any], times: int) -> tuple[float, Any]:
-    """The least processor time of some calls, and the result."""
-    found = []
-    for _ in range(times):
-        start = time.process_time()
-        result = call()
-        found.append(time.process_time() - start)
-    return min(found), result

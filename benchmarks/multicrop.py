@@ -17,6 +17,7 @@ class MultiCrop(Benchmark):
 
     threads = 1
     clock = 'cpu'
+    devices = ('cpu', 'cuda')  # of the preprocessor; the other side has no path there
     compared = ('overlap boxes for the same crops; resize for the same boxes; mean and deviation of the crops over all '
                 'draws within 5 standard errors')
 
@@ -34,6 +35,7 @@ class MultiCrop(Benchmark):
             self.pictures.append(Image.fromarray(rgb))
         self.passes = 1 if quick else 4
         self.steps, self.preprocessor = build_ours()
+        self.preprocessor.to(self.device)
         self.pipeline = PILMultiCrop()
 
     def ours(self) -> dict[str, Any]:
@@ -135,7 +137,7 @@ FIXED_BOXES = np.array([[30, 31, 353, 324], [5, 5, 391, 351], [18, 25, 148, 174]
 def summary(crops: list) -> np.ndarray:
     """Mean and deviation of each channel of one global and one local crop of each image, (B, 12)."""
     parts = [part for crop in (crops[0], crops[-1]) for part in (crop.mean((2, 3)), crop.std((2, 3)))]
-    return np.concatenate([part.numpy() for part in parts], axis=1)
+    return np.concatenate([part.cpu().numpy() for part in parts], axis=1)
 
 
 def build_ours() -> tuple[list, Any]:

@@ -18,6 +18,7 @@ class NeCoSort(Benchmark):
     threads = 1
     clock = 'cpu'
     compared = 'loss relative 1e-5, gradient 1e-4 of its largest entry (rounding of both sides, times the steepness)'
+    devices = ('cpu', 'cuda')
     references: ClassVar[int] = 49
     rows: ClassVar[int] = 8 * 49 * 10  # images, query cells, crop pairs: all of a step go through one call
 
@@ -30,7 +31,8 @@ class NeCoSort(Benchmark):
         generator = torch.Generator().manual_seed(0)
         self.quick = quick
         shape = 32 if quick else self.rows, self.references
-        self.student, self.teacher = (torch.tanh(torch.randn(shape, generator=generator)) for _ in range(2))
+        self.student, self.teacher = (
+            torch.tanh(torch.randn(shape, generator=generator)).to(self.device) for _ in range(2))
         self.student.requires_grad_()
 
     def ours(self) -> Any:
@@ -42,12 +44,13 @@ class NeCoSort(Benchmark):
     def baseline(self) -> Any:
         """Dense matrices under autograd."""
         from benchmarks.published_neco import dense_cross_entropy, dense_layers
-        return self._finish(dense_cross_entropy(self.student, self.teacher, dense_layers(self.network), STEEPNESS))
+        layers = dense_layers(self.network, self.device)
+        return self._finish(dense_cross_entropy(self.student, self.teacher, layers, STEEPNESS))
 
     def _finish(self, loss: Any) -> dict:
         self.student.grad = None
         loss.backward()
-        return dict(loss=loss.item(), gradient=self.student.grad.numpy())
+        return dict(loss=loss.item(), gradient=self.student.grad.cpu().numpy())
 
     def same(self, ours: dict, baseline: dict) -> bool:
         """Same loss and gradient."""
@@ -90,7 +93,7 @@ class NeCoSort49(NeCoSort):
         from benchmarks.runner import run_benchmark
         quick, lines = self.quick, super().details()
         for cls in (NeCoSort9, NeCoSort98, NeCoSort196):
-            found = run_benchmark(f'neco-sort-{cls.references}', quick)
+            found = run_benchmark(f'neco-sort-{cls.references}', quick, device=self.device)
             ours, baseline = found['ours'], found['baseline']
             lines += [
                 f'{cls.references} references, {cls.rows} rows: {ours["seconds"]:.3f} s, baseline '

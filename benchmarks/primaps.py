@@ -36,13 +36,14 @@ class PrimapsBenchmark(Benchmark):
     repeats: ClassVar[int] = 1
     threads: ClassVar[int | None] = 1
     clock: ClassVar[str] = 'cpu'  # both compute on one core throughout: other load must not decide
+    devices: ClassVar[tuple[str, ...]] = ('cpu', 'cuda')
     compared: ClassVar[str] = 'with the same signs: masks and anchors equal, log-probabilities within 1e-5'
 
     def setup(self, quick: bool) -> None:
         """Features, and the signs of both sides: those of our default, from a run that is not measured."""
         from leopart_mm.masks.principal import PrincipalSettings, principal_masks
         self.settings = PrincipalSettings(THRESHOLD)
-        self.features = scenes(*(3, 64, 12) if quick else (8, 384, 40))
+        self.features = scenes(*(3, 64, 12) if quick else (8, 384, 40)).to(self.device)
         self.signs = [masks.directions for masks in principal_masks(self.features, self.settings)]
 
     def ours(self) -> list[Any]:
@@ -50,7 +51,7 @@ class PrimapsBenchmark(Benchmark):
         from leopart_mm.masks.principal import principal_masks
         from leopart_mm.masks.principal_cleaning import mask_log_probs
         found = principal_masks(self.features, self.settings, self.signs)
-        return [((masks.soft_masks > 0).numpy(), mask_log_probs(masks.soft_masks, self.settings).numpy())
+        return [((masks.soft_masks > 0).cpu().numpy(), mask_log_probs(masks.soft_masks, self.settings).cpu().numpy())
                 for masks in found]
 
     def baseline(self) -> list[Any]:
@@ -60,7 +61,7 @@ class PrimapsBenchmark(Benchmark):
         result = []
         for features, signs in zip(self.features, self.signs, strict=True):
             masks = published.published_masks(features, THRESHOLD, signs)[0]
-            result.append(((masks > 0).numpy(), published.published_log_probs(masks).numpy()))
+            result.append(((masks > 0).cpu().numpy(), published.published_log_probs(masks).cpu().numpy()))
         return result
 
     def same(self, ours: list[Any], baseline: list[Any]) -> bool:

@@ -32,6 +32,7 @@ class _Training(Benchmark):
     repeats = 2
     threads = 1
     clock = 'cpu'
+    devices = ('cpu', 'cuda')
     compared = 'losses relative 1e-5, gradients of the prototypes 1e-4 of their largest entry'
 
     def published(self, model: Any, features: Any, proposals: Any) -> Any:
@@ -45,7 +46,7 @@ class _Training(Benchmark):
         model.zero_grad()
         sum(losses).backward()
         return dict(losses=[loss.item() for loss in losses],
-                    gradient=model.decode_head.weight_v.grad.flatten(1).numpy())
+                    gradient=model.decode_head.weight_v.grad.flatten(1).cpu().numpy())
 
     def same(self, ours: dict, baseline: dict) -> bool:
         """Same losses and gradient."""
@@ -71,8 +72,9 @@ class PrimapsTrain(_Training):
 
         batch, channels, classes, cells = (2, 8, 5, 8) if quick else self.sizes
         self.features = torch.randn(batch, channels, cells, cells, generator=torch.Generator().manual_seed(0))
-        self.proposals = _blocks(batch, cells * 8, cells)
-        self.model = _model(classes, Width())
+        self.features = self.features.to(self.device)
+        self.proposals = _blocks(batch, cells * 8, cells).to(self.device)
+        self.model = _model(classes, Width()).to(self.device)
         _start(self.model)
 
     def ours(self) -> dict:
@@ -97,8 +99,10 @@ class PrimapsTrainEpoch(_Training):
         torch.manual_seed(0)
         self.model = _model(5 if quick else 27, dict(
             type='leopart_mm.DenseViT', arch='vit_small_patch16_224', model_kwargs=sizes), cache='memory')
+        self.model.to(self.device)
         _start(self.model)
-        self.batches = [(torch.randn(2, 3, side, side), _blocks(2, side, side // 8)) for _ in range(2)]
+        self.batches = [(torch.randn(2, 3, side, side).to(self.device), _blocks(2, side, side // 8).to(self.device))
+                        for _ in range(2)]
         for images, _ in self.batches:  # the first epoch
             self.model.clean_features(images)
 

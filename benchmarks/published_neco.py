@@ -15,7 +15,7 @@ from leopart_mm.models.losses.sorting.networks import SortingNetwork
 Layer = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def dense_layers(network: SortingNetwork) -> list[Layer]:
+def dense_layers(network: SortingNetwork, device: torch.device | str = 'cpu') -> list[Layer]:
     """For every layer (rows, n): the wires of the first values, of the second ones, and where minima and maxima go."""
     layers = []
     for comparators in network.layers:
@@ -26,13 +26,13 @@ def dense_layers(network: SortingNetwork) -> list[Layer]:
             first[row, lo] = second[row, hi] = to_min[row, lo] = to_max[row, hi] = 1
         for row, wire in enumerate(alone, len(comparators)):
             first[row, wire] = second[row, wire] = to_min[row, wire] = 1
-        layers.append((first, second, to_min, to_max))
+        layers.append(tuple(matrix.to(device) for matrix in (first, second, to_min, to_max)))
     return layers
 
 
 def dense_sort(values: Tensor, layers: list[Layer], steepness: float) -> Tensor:
     """Rows (R, n) -> permutation matrices (R, n items, n ranks), Cauchy relaxation."""
-    matrix = torch.eye(values.shape[1]).repeat(len(values), 1, 1)
+    matrix = torch.eye(values.shape[1], device=values.device).repeat(len(values), 1, 1)
     for first, second, to_min, to_max in layers:
         a, b = values @ first.T, values @ second.T
         alpha = torch.atan(steepness * (b - a)) / math.pi + 0.5

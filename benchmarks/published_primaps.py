@@ -13,7 +13,7 @@ def published_masks(features: Tensor, threshold: float, signs: Tensor | None = N
     height, width = features.shape[1:]
     raw = features.flatten(1).T
     unit = F.normalize(features, dim=0).flatten(1)
-    free = torch.ones(height * width, dtype=torch.bool)
+    free = torch.ones(height * width, dtype=torch.bool, device=features.device)
     masks, directions, history = [], [], []
     while (~free).sum() / len(free) < 0.95:
         direction = torch.pca_lowrank(raw[free], q=3, center=True, niter=100)[2][:, 0]

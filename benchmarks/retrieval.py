@@ -45,6 +45,7 @@ class Retrieval(Benchmark):
     repeats: ClassVar[int] = 1
     warm_up: ClassVar[bool] = False
     threads: ClassVar[int | None] = 1
+    devices: ClassVar[tuple[str, ...]] = ('cpu', 'cuda')  # the other side has an index of faiss, on the CPU
     clock: ClassVar[str] = 'cpu'  # both are bound by one matrix product: other load must not decide
     compared: ClassVar[str] = 'Hungarian mIoU within 0.01 points, label maps equal but for one pixel in 10,000'
 
@@ -67,19 +68,19 @@ class Retrieval(Benchmark):
         from leopart_mm.evaluation import ClusterMetric
         from leopart_mm.geometry.patch_grid import upsample_scores
         from leopart_mm.models.decode_heads import RetrievalHead
-        head = RetrievalHead(CLASSES, NEIGHBOURS, TEMPERATURE, void='class0')
-        head.fit(_Stream(self.known))
+        head = RetrievalHead(CLASSES, NEIGHBOURS, TEMPERATURE, void='class0').to(self.device)
+        head.fit(_Stream(self.known, self.device))
         metric = ClusterMetric(matching=['hungarian', 'direct'])
         metric.dataset_meta = dict(classes=[str(index) for index in range(CLASSES)])
         maps, number = [], 0
-        for batch in _Stream(self.asked):
+        for batch in _Stream(self.asked, self.device):
             scores = head(batch.features.maps)
             for index, sample in enumerate(batch.data_samples):
                 pred = upsample_scores(scores[index], (GRID * PATCH, ) * 2).argmax(0, keepdim=True)
                 done = SegDataSample(gt_sem_seg=sample.gt_sem_seg, pred_sem_seg=PixelData(data=pred))
                 done.set_metainfo(dict(img_path=str(number)))
                 metric.process({}, [done.to_dict()])
-                maps.append(pred.byte())
+                maps.append(pred.byte().cpu())
                 number += 1
         return dict(miou=metric.evaluate(number)['mIoU'], maps=torch.cat(maps).numpy())
 
@@ -104,8 +105,8 @@ class Retrieval(Benchmark):
 class _Stream:
     """Scenes as batches of features with data samples."""
 
-    def __init__(self, scenes: LabelledScenes) -> None:
-        self.scenes, self.num_images = scenes, scenes.images
+    def __init__(self, scenes: LabelledScenes, device: str) -> None:
+        self.scenes, self.num_images, self.device = scenes, scenes.images, device
 
     def __iter__(self) -> Iterator[Any]:
         from mmengine.structures import PixelData
@@ -115,7 +116,7 @@ class _Stream:
         from leopart_mm.models.fitting.feature_batch import FeatureBatch
         number = 0
         for features, labels in self.scenes:
-            maps = features.unflatten(1, (GRID, GRID)).permute(0, 3, 1, 2)
+            maps = features.to(self.device).unflatten(1, (GRID, GRID)).permute(0, 3, 1, 2)
             samples = [SegDataSample(gt_sem_seg=PixelData(data=label_map[None])) for label_map in labels]
             names = [str(number + index) for index in range(len(samples))]
             number += len(samples)

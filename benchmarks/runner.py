@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.base import BUDGET, LONG, Benchmark, Entry, Measurement, Settings, checked, get_benchmark
-from benchmarks.device import PeakDeviceMemory, describe_machine, synchronise
+from benchmarks.device import PeakDeviceMemory, clock_of, describe_machine, synchronise
 from benchmarks.memory import PeakMemory
 from benchmarks.processes import Progress, run_side
 
@@ -125,7 +125,7 @@ def measure(cls: type[Entry], side: str, quick: bool = False, **more: Any) -> di
     if side in ('details', 'measure'):
         return dict(result=getattr(work, side)())
     call = getattr(work, side)
-    clock = time.process_time if cls.clock == 'cpu' and settings.device == 'cpu' else time.perf_counter
+    clock = clock_of(settings.device) if cls.clock == 'cpu' else time.perf_counter
     memory, device_memory = PeakMemory(), PeakDeviceMemory(settings.device)
 
     def timed() -> tuple[float, Any]:

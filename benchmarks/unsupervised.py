@@ -31,7 +31,6 @@ def label_fields(images: int, num_labels: int, seed: int = 0, grid: int = GRID) 
 
 class _Maps(Benchmark):
     """Label maps of 200 clusters on 28x28 cells, compared at 100x100."""
-
     clusters: int = 200
 
     def setup(self, quick: bool) -> None:
@@ -39,6 +38,7 @@ class _Maps(Benchmark):
         self.images = 8 if quick else 500
         self.labels = label_fields(self.images, self.clusters)
         self.masks = (label_fields(self.images, 2, seed=1) > 0).astype(np.float32)
+        self.given = [torch.from_numpy(maps).to(self.device) for maps in (self.labels, self.masks)]
 
 
 @benchmark('cbfe')
@@ -46,19 +46,19 @@ class CBFEBenchmark(_Maps):
     """Cluster precisions against noisy masks: 500 images, 200 clusters."""
 
     compared = 'precisions, within 1e-9'
+    devices = ('cpu', 'cuda')  # the other side has no path there
 
     def ours(self) -> np.ndarray:
         """Counts of cells, weighted by their pixels."""
         from leopart_mm.clustering.foreground import ForegroundCounts, cluster_sizes
         from leopart_mm.geometry.cell_counts import pixels_per_cell
-        weights = torch.from_numpy(pixels_per_cell((GRID, GRID), (100, 100)).copy())
-        counts = ForegroundCounts(*torch.zeros(4, self.clusters, dtype=torch.float64))
+        weights = torch.from_numpy(pixels_per_cell((GRID, GRID), (100, 100)).copy()).to(self.device)
+        counts = ForegroundCounts(*torch.zeros(4, self.clusters, dtype=torch.float64, device=self.device))
         for start in range(0, self.images, 16):
             batch = slice(start, start + 16)
-            sizes = cluster_sizes(torch.from_numpy(self.labels[batch]), torch.from_numpy(self.masks[batch]),
-                                  self.clusters, weights)
+            sizes = cluster_sizes(self.given[0][batch], self.given[1][batch], self.clusters, weights)
             counts += ForegroundCounts.of_images(*sizes)
-        return counts.precisions.numpy()
+        return counts.precisions.cpu().numpy()
 
     def baseline(self) -> np.ndarray:
         """Loops over clusters and images at 100x100."""
@@ -103,12 +103,14 @@ class FeatureSource:
         parts: Number of kinds of regions; three make an object class, the last tenth is background.
         batch: Images per batch.
         keep: Hold all features in memory (both sides of a comparison read the same ones).
+        device: Where the batches lie.
     """
 
     def __init__(self, images: int, channels: int = 192, parts: int = 200, batch: int = 20, keep: bool = False,
-                 seed: int = 0) -> None:
+                 seed: int = 0, device: str = 'cpu') -> None:
         generator = np.random.default_rng(seed)
         self.images, self.batch, self.parts, self.channels, self.seed = images, batch, parts, channels, seed
+        self.device = device
         self.centres = generator.normal(size=(parts, channels)).astype(np.float32)
         self.kept = [self._make(start) for start in range(0, images, batch)] if keep else None
 
@@ -131,11 +133,11 @@ class FeatureSource:
         starts = range(0, self.images, self.batch)
         for index, start in enumerate(starts):
             features, masks, gt = self.kept[index] if self.kept else self._make(start)
-            maps = torch.from_numpy(features).permute(0, 3, 1, 2)
+            maps = torch.from_numpy(features).permute(0, 3, 1, 2).to(self.device)
             samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(label_map)[None])) for label_map in gt]
             yield FeatureBatch(DenseFeatures((maps, ), (GRID, GRID)), samples,
                                [str(start + offset) for offset in range(len(gt))], [(0, GRID, 0, GRID)] * len(gt),
-                               inputs=torch.from_numpy(masks))
+                               inputs=torch.from_numpy(masks).to(self.device))
 
 
 class _GivenMasks(MaskSource):
@@ -160,7 +162,7 @@ def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int
             foreground=dict(type='leopart_mm.CBFE', masks=_GivenMasks(), threshold=threshold),
             clusters=dict(type='leopart_mm.ForegroundClustering', num_clusters=parts, seeds=[seed], niter=steps,
                           nredo=redo),
-            communities=dict(type='leopart_mm.CommunityDetection', weight_threshold=0.02))).eval()
+            communities=dict(type='leopart_mm.CommunityDetection', weight_threshold=0.02))).eval().to(source.device)
     seconds, start = {}, time.perf_counter()
 
     def lap(name: str) -> None:
@@ -176,7 +178,7 @@ def our_chain(source: FeatureSource, threshold: str = 'published', clusters: int
         cells = cell_indices((GRID, GRID), (100, 100), None, 'corner')
         tables: Any = 0
         for batch in source:
-            labels = model.run_stages(batch).labels
+            labels = model.run_stages(batch).labels.cpu()
             for index, sample in enumerate(batch.data_samples):
                 gt = upsample_labels(sample.gt_sem_seg.data[0], (100, 100), rule='corner')
                 histogram = cell_histogram(gt, cells, GRID * GRID, NUM_CLASSES)
@@ -228,19 +230,22 @@ class ChainBenchmark(Benchmark):
     rounds = 1
     repeats = 1
     warm_up = False
+    devices = ('cpu', 'cuda')  # the other side has no path there
+    full_size = '366 images and 5 k-means runs of which the best counts, instead of 92 and 1'
     threads = 1  # on a busy machine, threads that wait for each other would measure the other load
     compared = 'mean mIoU of the k-means seeds, within 3 standard errors of its difference (see above)'
 
     def setup(self, quick: bool) -> None:
-        """Features of 366 images (a quarter of VOC train) of 28x28 patches and 96 channels; imports of either side."""
+        """Features of 92 images (a sixteenth of VOC train) of 28x28 patches, 96 channels; imports of either side."""
         import skimage.feature
 
         import leopart_mm.models.segmentors.unsupervised_segmentor
         from leopart_mm.clustering.communities import require_infomap
         require_infomap()
         del skimage, leopart_mm
-        self.source = FeatureSource(10 if quick else 366, channels=96, keep=True)
-        self.options = dict(clusters=20, parts=15, redo=1, steps=5) if quick else {}
+        self.source = FeatureSource(10 if quick else 366 if self.full else 92, channels=96, keep=True,
+                                    device=self.device)
+        self.options = dict(clusters=20, parts=15, redo=1, steps=5) if quick else dict(redo=5 if self.full else 1)
 
     def ours(self) -> dict[str, Any]:
         """Streamed in batches."""
@@ -267,9 +272,9 @@ class ChainBenchmark(Benchmark):
             return []
         self.source = None
         lines = ['features made batch by batch (time includes making them, 5 passes):']
-        for images in (500, 1000, 2000):
+        for images in (500, 1000, 2000) if self.full else (100, 200):
             memory, start = PeakMemory(), time.perf_counter()
-            our_chain(FeatureSource(images), 'chance')
+            our_chain(FeatureSource(images, device=self.device), 'chance', **self.options)
             lines.append(f'{images:5d} images: {time.perf_counter() - start:6.1f} s, peak {memory.peak_mb():6.0f} MB')
         return lines
 

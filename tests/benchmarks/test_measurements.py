@@ -109,8 +109,8 @@ def test_the_table_of_scaling():
 @pytest.mark.slow
 def test_two_processes_train_and_fit_together(tmp_path):
     write_jpegs(tmp_path / 'images', 4)
-    work = dict(folder=str(tmp_path), device='cpu', quick=True, workers=0, arch='vit_tiny_patch16_224', steps=2, batch=2,
-                images=(8, 16), clusters=8, channels=16)
+    work = dict(folder=str(tmp_path), device='cpu', quick=True, workers=0, arch='vit_tiny_patch16_224',
+                steps=2, batch=2, images=(8, 16), clusters=8, channels=16)
     for found in run_distributed(timed_work, 2, 2, work):
         assert [images for images, _ in found['training']] == [4, 8]
         assert [images for images, _ in found['fit']] == [8, 16]
