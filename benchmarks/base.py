@@ -13,9 +13,9 @@ A benchmark is a module ``benchmarks/<topic>.py`` with a class::
 
 Each side runs in processes of its own, alternating (ours, baseline, ours, ...), so that neither sees the other's memory
 or caches and both meet the same disturbances. A process calls `setup`, then the side once to warm up (class attribute
-`warm_up`), then `repeats` times; a call of more than `LONG` seconds is its own warm-up and is not repeated (import in
-`setup` what such a side needs). Reported are the median time of a call over all rounds, and the median over rounds of
-the peak of resident (host) memory, and of the device's memory, above its level after `setup`.
+`warm_up`), then `repeats` times; a call of more than `LONG` seconds is its own warm-up and is not repeated. Reported
+are the median time of a call over all rounds, and the median over rounds of the peak of resident (host) memory, and of
+the device's memory, above its level after `setup`.
 
 Where there is nothing to compare with, as with images per second of a whole training, it is a `Measurement`::
 
@@ -33,7 +33,7 @@ values). Import heavy or optional packages inside the methods: listing the bench
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -60,12 +60,14 @@ class Settings:
         full: The size of real use, where the default is smaller.
         device: Device of both sides, as torch names it.
         options: Values of the benchmark's options.
+        brief: One round and no details.
     """
 
     quick: bool = False
     full: bool = False
     device: str = 'cpu'
     options: Mapping[str, Any] = field(default_factory=dict)
+    brief: bool = False
 
 
 class Entry:
@@ -77,6 +79,8 @@ class Entry:
     """What ``full`` measures, in words, for the list; '' if there is one size."""
     options: ClassVar[dict[str, Option]] = {}
     """Choices of the user by name."""
+    expected: ClassVar[float] = 30.
+    """About how many seconds a brief run takes on two cores, by which tools/gpu_check.py plans."""
     threads: ClassVar[int | None] = None
     """Threads of torch, OpenMP and OpenCV on all sides; None leaves the machine's default."""
     ours_env: ClassVar[dict[str, str]] = {}
@@ -108,6 +112,8 @@ class Benchmark(Entry):
     """Measured calls per process (1 with --quick)."""
     warm_up: ClassVar[bool] = True
     """Whether a process calls its side once, unmeasured in time, before."""
+    same_calls: ClassVar[bool] = False
+    """Whether the result depends on the number of calls: then long calls are warmed up and repeated too."""
     clock: ClassVar[str] = 'wall'
     """'wall', or 'cpu': seconds of processor time, for throughput per core (with ``threads = 1`` the same on an idle
     machine, but right on a busy one too); on another device than the CPU the time is always that on the wall."""
@@ -228,4 +234,4 @@ def checked(name: str, cls: type[Entry], settings: Settings) -> Settings:
             wanted = ', '.join(map(str, option.choices)) or type(option.default).__name__
             raise ValueError(f"--options {key}={value}: '{name}' takes {wanted}.")
         options[key] = value
-    return Settings(settings.quick, settings.full, settings.device, options)
+    return replace(settings, options=options)

@@ -15,6 +15,7 @@ class InstanceAP(Benchmark):
     """AP of 20 predictions and 4 objects in each of 1449 images, 20 classes: all, and the best per image."""
 
     threads = 1
+    clock = 'cpu'
     rounds = 2
     repeats = 1
     warm_up = False

@@ -19,6 +19,7 @@ class LeopartStep(Benchmark):
 
     rounds = 2
     repeats = 1
+    same_calls = True
     compared = 'losses of the steps, relative 1e-4'
     devices = ('cpu', 'cuda')
     full_size = 'batch 32 instead of 4, as on every GPU'

@@ -29,7 +29,6 @@ class NeCoSort(Benchmark):
         from leopart_mm.models.losses.sorting.networks import sorting_network
         self.network = sorting_network('bitonic', self.references)
         generator = torch.Generator().manual_seed(0)
-        self.quick = quick
         shape = 32 if quick else self.rows, self.references
         self.student, self.teacher = (
             torch.tanh(torch.randn(shape, generator=generator)).to(self.device) for _ in range(2))
@@ -86,22 +85,7 @@ def _kept(side: Callable) -> int:
 
 @benchmark('neco-sort')
 class NeCoSort49(NeCoSort):
-    """49 references (NeCo's kernel 7), 10 crop pairs of 8 images: sort, cross-entropy, gradient; also 9, 98, 196."""
-
-    def details(self) -> list[str]:
-        """What is kept, and the other numbers of references."""
-        from benchmarks.runner import run_benchmark
-        quick, lines = self.quick, super().details()
-        for cls in (NeCoSort9, NeCoSort98, NeCoSort196):
-            found = run_benchmark(f'neco-sort-{cls.references}', quick, device=self.device)
-            ours, baseline = found['ours'], found['baseline']
-            lines += [
-                f'{cls.references} references, {cls.rows} rows: {ours["seconds"]:.3f} s, baseline '
-                f'{baseline["seconds"]:.3f} s ({found["speedup"]:.1f}x faster); {ours["peak_mb"]:.0f} MB, baseline '
-                f'{baseline["peak_mb"]:.0f} MB ({found["memory_ratio"]:.3f}x); same result: '
-                f'{"yes" if found["same_result"] else "NO"}', *found['details']
-            ]
-        return lines
+    """49 references (NeCo's kernel 7), 10 crop pairs of 8 images: sort, cross-entropy, gradient."""
 
 
 @benchmark('neco-sort-9')

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,23 +25,29 @@ class Progress:
 
     Args:
         name: The benchmark.
+        limit: Seconds that it may take.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name, self.start = name, time.monotonic()
+    def __init__(self, name: str, limit: float = float('inf')) -> None:
+        self.name, self.start, self.limit = name, time.monotonic(), limit
 
     @property
     def seconds(self) -> float:
         """Since the benchmark began."""
         return time.monotonic() - self.start
 
+    @property
+    def left(self) -> float:
+        """Seconds until the limit."""
+        return max(0., self.limit - self.seconds)
+
     def say(self, text: str) -> None:
         """A line."""
         print(f'[{self.seconds:5.0f} s] {self.name}: {text}', file=sys.stderr, flush=True)
 
 
-def run_side(cls: type[Entry], name: str, side: str, settings: Settings, say: Callable[[str], None] | None = None
-             ) -> dict[str, Any]:
+def run_side(cls: type[Entry], name: str, side: str, settings: Settings, say: Callable[[str], None] | None = None,
+             limit: float = float('inf')) -> dict[str, Any]:
     """Run one side in a process of its own.
 
     Args:
@@ -49,12 +56,14 @@ def run_side(cls: type[Entry], name: str, side: str, settings: Settings, say: Ca
         side: 'ours', 'baseline', 'details' or 'measure'.
         settings: How it is run.
         say: Called with the seconds so far, as text, now and then while the process runs.
+        limit: Seconds that it may take.
 
     Returns:
         What `benchmarks.runner.measure` returned in there.
 
     Raises:
         RuntimeError: If the process fails; its output was printed.
+        TimeoutError: If it does not end in time; it is then stopped.
     """
     env = dict(os.environ)
     if cls.threads is not None:
@@ -66,23 +75,27 @@ def run_side(cls: type[Entry], name: str, side: str, settings: Settings, say: Ca
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / 'result.pkl'
         arguments = [cls.__module__, name, side, str(out), json.dumps(asdict(settings))]
-        status = _watch([sys.executable, '-W', 'ignore', '-m', 'benchmarks.runner', *arguments], env, say)
+        status = _watch([sys.executable, '-W', 'ignore', '-m', 'benchmarks.runner', *arguments], env, say, limit)
         if status != 0:
             raise RuntimeError(f'benchmark {name}: the process of "{side}" ended with status {status}; its error '
                                'is printed above (a negative status is a signal: -9 usually means out of memory)')
         return pickle.loads(out.read_bytes())
 
 
-def _watch(command: list[str], env: dict[str, str], say: Callable[[str], None] | None) -> int:
+def _watch(command: list[str], env: dict[str, str], say: Callable[[str], None] | None, limit: float) -> int:
     start = time.monotonic()
-    with subprocess.Popen(command, env=env) as process:
+    # A session of its own: its loader and worker processes end with it.
+    with subprocess.Popen(command, env=env, start_new_session=True) as process:
         try:
             while True:
+                passed = time.monotonic() - start
+                if passed >= limit:
+                    raise TimeoutError(f'it did not end within {limit:.0f} s')
                 try:
-                    return process.wait(EVERY)
+                    return process.wait(min(EVERY, limit - passed))
                 except subprocess.TimeoutExpired:
                     if say is not None:
                         say(f'still running ({time.monotonic() - start:.0f} s)')
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             raise
