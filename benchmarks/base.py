@@ -113,7 +113,8 @@ class Benchmark(Entry):
     warm_up: ClassVar[bool] = True
     """Whether a process calls its side once, unmeasured in time, before."""
     same_calls: ClassVar[bool] = False
-    """Whether the result depends on the number of calls: then long calls are warmed up and repeated too."""
+    """Whether long calls are warmed up and repeated too: the result depends on their number, or the first one starts
+    processes that stay."""
     clock: ClassVar[str] = 'wall'
     """'wall', or 'cpu': seconds of processor time, for throughput per core (with ``threads = 1`` the same on an idle
     machine, but right on a busy one too); on another device than the CPU the time is always that on the wall."""

@@ -23,7 +23,7 @@ class ChainEndToEnd(Benchmark):
     clock: ClassVar[str] = 'cpu'
     compared: ClassVar[str] = 'all metrics to the last digit; images through the network, counted'
     devices: ClassVar[tuple[str, ...]] = ('cpu', 'cuda')
-    full_size: ClassVar[str] = '96 images instead of 24'
+    full_size: ClassVar[str] = '96 images instead of 16'
 
     def setup(self, quick: bool) -> None:
         """Generated images, 3 of 4 in train, the others in val; a random ViT-S/16 at 448 px (quick: a tiny one)."""
@@ -31,7 +31,7 @@ class ChainEndToEnd(Benchmark):
 
         from leopart_mm.datasets.sample import write_sample
         from leopart_mm.models.backbones import DenseViT
-        self.images, self.size = (16, 64) if quick else (96 if self.full else 24, 448)
+        self.images, self.size = (16, 64) if quick else (96 if self.full else 16, 448)
         self.folder = tempfile.TemporaryDirectory()
         folder = Path(self.folder.name)
         write_sample(folder / 'data', self.images, min(self.size, 224), seed=0)
