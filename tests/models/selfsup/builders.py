@@ -15,11 +15,11 @@ def tiny_cfg(loss: dict | None = None, backbone: dict | None = None, num_prototy
     """Config of a Leopart on crops of 32 and 16 pixels, patch 8."""
     return dict(
         type='leopart_mm.Leopart',
-        backbone=dict(
-            type='leopart_mm.DenseViT',
-            arch='vit_tiny_patch16_224',
-            model_kwargs=dict(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2),
-            **backbone or {}),
+        backbone={
+            'type': 'leopart_mm.DenseViT',
+            'arch': 'vit_tiny_patch16_224',
+            'model_kwargs': dict(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2),
+            **(backbone or {})},
         neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=24, out_channels=EMBED_DIMS),
         head=dict(type='leopart_mm.LeopartLoss', num_prototypes=num_prototypes, kernel=3, **loss or {}),
         **kwargs)
