@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     from leopart_mm.engine.cli import add_tensorboard, add_training_page, config_from_args
     from leopart_mm.engine.console_runner import ConsoleRunner
     cfg = config_from_args(args)
-    choice = choose_by_images(cfg, args.cfg_options)
+    choice = choose_by_images(cfg, args.cfg_options, args.resume)
     if choice is not None and choice.options:
         args.cfg_options = {**(args.cfg_options or {}), **choice.options}
         cfg = config_from_args(args)

@@ -27,15 +27,17 @@ FAMILIES = {
         'eva_giant_patch14_224'),
     'Perception Encoder': (
         'vit_pe_spatial_tiny_patch16_512', 'vit_pe_spatial_small_patch16_512', 'vit_pe_spatial_base_patch16_512',
-        'vit_pe_core_small_patch16_384', 'vit_pe_core_base_patch16_224'),
+        'vit_pe_core_small_patch16_384', 'vit_pe_core_base_patch16_224', 'vit_pe_core_large_patch14_336',
+        'vit_pe_spatial_large_patch14_448', 'vit_pe_spatial_gigantic_patch14_448'),
     'RoPE-ViT': tuple(
-        f'vit_{size}_patch16_rope_{kind}224' for size in ('small', 'base')
+        f'vit_{size}_patch16_rope_{kind}224' for size in ('small', 'base', 'large')
         for kind in ('', 'ape_', 'mixed_', 'mixed_ape_')),
     'Other networks with rotary positions': (
         'vit_medium_patch16_rope_reg1_gap_256', 'vit_betwixt_patch16_rope_reg4_gap_256', 'vit_small_patch16_lingbot',
         'vit_base_patch16_sapiens2'),
     'SigLIP and SigLIP 2 (no class token)': (
-        'vit_base_patch16_siglip_224', 'vit_base_patch16_siglip_512', 'vit_base_patch16_siglip_gap_224'),
+        'vit_base_patch16_siglip_224', 'vit_base_patch16_siglip_512', 'vit_base_patch16_siglip_gap_224',
+        'vit_large_patch16_siglip_256', 'vit_so400m_patch14_siglip_224', 'vit_giantopt_patch16_siglip_256'),
     'Learned positions': (
         'vit_tiny_patch16_224', 'vit_small_patch16_224', 'vit_small_patch8_224', 'vit_base_patch16_224',
         'vit_small_patch14_dinov2', 'vit_small_patch14_reg4_dinov2', 'vit_base_patch14_reg4_dinov2',
@@ -52,9 +54,10 @@ of a run on a CPU in float32, written by
     python -m benchmarks.backbones.table --missing
 
 with **random weights**, drawn so that every part of the network counts: it shows that we compute what timm computes,
-and says nothing of how good the published weights are; none of them were read for this page. Larger networks of the
-same families (RoPE-ViT L, PE L and G, SigLIP L to giant) run the same code, but no row says so yet: add their names to
-`FAMILIES` there. Tests compare small networks built as theirs are (`tests/models/backbones/test_eva.py`).
+and says nothing of how good the published weights are; none of them were read for this page. Not run are other image
+sizes of a network that has a row (`*_384`, `*_512`), PE lang, and PE core of the gigantic size; they run the same code:
+add their names to `FAMILIES` there. Tests compare small networks built as these are
+(`tests/models/backbones/test_eva.py`).
 
 - **parameters**: of the network without classifier and pooling head.
 - **attention of**: whose attention `cls_attention=True` gives (masks of Leopart and CBFE). A network without class

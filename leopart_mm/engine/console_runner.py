@@ -102,8 +102,12 @@ class ConsoleRunner(Runner):
         Raises:
             NotResumableError: If the file holds no training run.
         """
-        resuming.check_resumable(CheckpointLoader.load_checkpoint(filename, 'cpu', logger=None), str(filename))
+        checkpoint = CheckpointLoader.load_checkpoint(filename, 'cpu', logger=None)
+        resuming.check_resumable(checkpoint, str(filename))
         single = isinstance(self.optim_wrapper, OptimWrapper)  # its groups are the optimiser's, and the base values
+        if single and resume_optimizer:
+            resuming.check_trained(checkpoint, self.optim_wrapper.optimizer.param_groups, str(filename))
+        del checkpoint
         fresh = resuming.Schedules.of(self._schedulers(), self.optim_wrapper.param_groups) if single else None
         super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
         self._keep_epoch()

@@ -106,6 +106,27 @@ def check_resumable(checkpoint: Any, name: str) -> None:
         '--resume.')
 
 
+def check_trained(checkpoint: Mapping[str, Any], groups: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Refuse a run whose optimiser moved other tensors than this config would.
+
+    Args:
+        checkpoint: A training checkpoint with one optimiser.
+        groups: The parameter groups of the new optimiser.
+        name: What the message calls the checkpoint.
+
+    Raises:
+        NotResumableError: If groups or their sizes differ.
+    """
+    optimisers = checkpoint['optimizer']['param_groups'], groups
+    before, now = ([len(group['params']) for group in found] for found in optimisers)
+    if before != now:
+        raise NotResumableError(
+            f'{name} cannot be resumed: its run trained {sum(before)} tensors in {len(before)} groups, this config '
+            f'trains {sum(now)} in {len(now)}. Give trainable, frozen_stages and the like the values that it began '
+            f'with (its config lies beside it), or start a new run from its weights: --cfg-options checkpoint={name}, '
+            'without --resume.')
+
+
 def early_ends(schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int) -> list[str]:
     """Name the schedules that end before training does: from there on their value stays where it is."""
     last: dict[tuple[str, bool], float] = {}

@@ -1,6 +1,7 @@
 """Settings that follow from the number of images; what is given wins."""
 
 import pytest
+import torch
 from PIL import Image
 
 from leopart_mm.engine.by_images import choose_by_images
@@ -54,8 +55,58 @@ def test_what_is_given_wins(folder):
     assert chosen(LEOPART, folder, by_images=None) is None
 
 
+def test_what_is_given_by_a_dotted_key_is_given(folder):
+    dotted = {'train_cfg.max_iters': 70, 'optim_wrapper.optimizer.lr': 1e-4,
+              'train_dataloader.dataset.pipeline.1.sizes': [140, 98]}
+    choice = chosen(NECO, folder, **dotted)
+    assert (choice.options, choice.kept) == (dict(trainable='lora'), ['iterations', 'backbone_lr', 'crop_sizes'])
+
+
+def test_a_word_of_the_wrong_type_is_left_to_the_backbone_which_names_the_allowed_ones(folder):
+    assert chosen(LEOPART, folder, trainable=4).options == dict(iterations=375)
+
+
+def test_several_processes_share_a_pass(folder, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    options = dict(data_root=str(folder), **{'train_dataloader.batch_size': 8})
+    config = load_config(LEOPART, options)
+    assert choose_by_images(config, options).options['iterations'] == 1500  # the variable counts for its launcher alone
+    config.launcher = 'pytorch'
+    choice = choose_by_images(config, options)
+    assert choice.options['iterations'] == 750
+    assert 'in batches of 16,' in choice.text()
+
+
+def test_fewer_images_than_a_batch_are_told(folder, monkeypatch):
+    monkeypatch.setattr('leopart_mm.engine.by_images.count_images', lambda config: 3)
+    choice = chosen(LEOPART, folder)
+    assert choice.options['iterations'] == 200
+    assert ' A batch of 32 shows images several times, in other crops. ' in choice.text()
+    assert 'several times' not in chosen(LEOPART, folder, **{'train_dataloader.batch_size': 3}).text()
+
+
+def test_a_resumed_run_keeps_what_it_began_with(folder, tmp_path, monkeypatch):
+    """Though there are more images now; what is given still wins."""
+    begun = load_config(LEOPART, dict(chosen(LEOPART, folder).options, data_root=str(folder)))
+    monkeypatch.setattr('leopart_mm.engine.by_images.count_images', lambda config: 5000)
+    options = dict(data_root=str(folder), iterations=900)
+    config = load_config(LEOPART, options)
+    config.work_dir = str(tmp_path)
+    assert choose_by_images(config, options, 'auto').options == {}  # nothing was trained there yet
+    torch.save(dict(meta=dict(cfg=begun.pretty_text), state_dict={}), tmp_path / 'iter_100.pth')
+    (tmp_path / 'last_checkpoint').write_text('where/the/folder/was/iter_100.pth')
+    for resume in ('auto', str(tmp_path / 'iter_100.pth')):
+        choice = choose_by_images(config, options, resume)
+        assert choice.options == dict(trainable='lora', backbone_lr=5e-5)
+        assert choice.kept == ['iterations']
+        assert 'As in the run that is resumed: trainable=lora, backbone_lr=5e-05, crop_sizes=(224' in choice.text()
+    assert choose_by_images(config, options).options == {}
+
+
 def test_a_network_without_weights_is_trained_whole(folder):
     assert chosen(LEOPART, folder, checkpoint=None).options == dict(iterations=375)
+    loaded = chosen(LEOPART, folder, checkpoint=None, load_from='run.pth').options  # weights all the same
+    assert loaded == dict(iterations=375, trainable='lora', backbone_lr=5e-5)
 
 
 def test_what_an_inheriting_config_says_wins(folder, tmp_path):

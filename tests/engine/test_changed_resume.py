@@ -164,3 +164,12 @@ def test_a_copied_folder_resumes_from_itself(tmp_path):
         gone.write_bytes(b'another run')
     found, _ = train(tmp_path / 'copy', resume=True, epochs=3)
     assert sorted(found) == [6, 7, 8]
+
+
+def test_a_run_that_trained_other_tensors_is_refused_in_words():
+    groups = [dict(params=[0, 1, 2]), dict(params=[3])]
+    checkpoint = dict(optimizer=dict(param_groups=groups))
+    resuming.check_trained(checkpoint, [dict(params='abc'), dict(params='d')], 'x.pth')
+    for other in ([dict(params='ab'), dict(params='cd')], [dict(params='abcd')]):
+        with pytest.raises(resuming.NotResumableError, match=r'its run trained 4 tensors in 2 groups, .* trains 4 in'):
+            resuming.check_trained(checkpoint, other, 'x.pth')

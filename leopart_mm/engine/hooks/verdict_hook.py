@@ -93,7 +93,10 @@ class VerdictHook(Hook):
                                       '--cfg-options default_hooks.verdict.patience=None')
             return
         hub.update_info(CHECKS, self.found)
-        hub.update_info(BEFORE, self._measure(runner) if is_main_process() else None)
+        before = self._measure(runner) if is_main_process() else None
+        if isinstance(before, str):
+            runner.logger.warning(f'There will be no verdict on this training, and nothing ends it early: {before}')
+        hub.update_info(BEFORE, before)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Keep the start; not before the first step, when it is certain that no other run uses the folder."""

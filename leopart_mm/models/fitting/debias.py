@@ -1,7 +1,7 @@
 """Position out of dense features, as a linear step before a head: what it removes is fitted and kept in checkpoints."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -40,8 +40,8 @@ class PositionDebias(FittedState, BaseModule):
 
     def __init__(self, rank: int, init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
-        if rank < 1:
-            raise ValueError(f'{type(self).__name__}: rank={rank} must be at least 1.')
+        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+            raise ValueError(f'{type(self).__name__}: rank={rank!r} must be a whole number of at least 1.')
         self.rank = rank
         self.black_map: Callable[[Grid], Tensor] | None = None
 
@@ -205,5 +205,21 @@ class PositionRegressionDebias(PositionDebias):
 
 
 def build_debias(config: dict | nn.Module | None) -> nn.Module | None:
-    """A PositionDebias from its config, or one that is built already; None: none."""
-    return MODELS.build(config) if isinstance(config, dict) else config
+    """A PositionDebias from its config, or one that is built already; None: none.
+
+    Raises:
+        ValueError: If it is no config of one; the message lists those that there are.
+    """
+    if config is None or isinstance(config, PositionDebias):
+        return config
+    given = config.get('type') if isinstance(config, Mapping) else None
+    kind = MODELS.get(given) if isinstance(given, str) else given
+    if not (isinstance(kind, type) and issubclass(kind, PositionDebias)):
+        known = ', '.join(f'leopart_mm.{name}' for name, found in MODELS.module_dict.items() if isinstance(found, type)
+                          and issubclass(found, PositionDebias))
+        raise ValueError(f'debias={config!r} is none: take debias=dict(type=..., rank=...) with one of {known}, or '
+                         'None.')
+    if 'rank' not in config and kind is BlackImageDebias:
+        raise ValueError(f'debias={config!r} lacks the number of directions: rank=8 is a start, see '
+                         'docs/methods/debias.md.')
+    return MODELS.build(config)

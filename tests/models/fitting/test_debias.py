@@ -200,3 +200,22 @@ def test_two_processes_equal_one(debias):
     for grids, bases in run_distributed(_bases_of_process, 2, debias, scenes):
         assert grids == model.debias.grids.tolist()
         torch.testing.assert_close(bases @ bases.mT, model.debias.bases @ model.debias.bases.mT, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(('debias', 'message'), [
+    (dict(type='leopart_mm.Nothing', rank=2), r"'leopart_mm\.Nothing'.* is none: .*leopart_mm\.BlackImageDebias"),
+    (dict(rank=2), 'with one of leopart_mm'), ('black', "debias='black' is none"),
+    (dict(type='leopart_mm.OverclusterHead', num_clusters=3), 'PositionRegressionDebias, or None'),
+    (dict(type='leopart_mm.BlackImageDebias'), 'lacks the number of directions: rank=8'),
+    (dict(BLACK, rank='8'), "rank='8' must be a whole number"), (dict(BLACK, rank=0), 'rank=0 must be'),
+    (dict(REGRESSION, rank=3), 'rank=3 must be even'), (dict(REGRESSION, rank=2.), 'must be a whole number')])
+def test_what_is_no_debias_is_refused_with_the_ones_there_are(debias, message):
+    with pytest.raises(ValueError, match=message):
+        model_of(debias)
+
+
+@pytest.mark.parametrize('debias', [dict(BLACK, rank=6), dict(REGRESSION, rank=6)], ids=IDS)
+def test_more_directions_than_channels_leave_are_refused(debias):
+    model = model_of(debias)
+    with pytest.raises(ValueError, match=r'rank=6 is impossible.*6 channels'):
+        model.fit(stream_of(model, scene()))
