@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
 
 from leopart_mm.checkpoints.code_heads import KEYS, TOKENS
 from leopart_mm.checkpoints.matching import LoadReport, NetworkSpec
@@ -22,6 +21,7 @@ from leopart_mm.models.backbones.facts import folder_arch, named_weights, positi
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.backbones.freezing import FreezableBlocks
 from leopart_mm.models.backbones.image_size import check_size_mode, fit_to_patches
+from leopart_mm.models.backbones.joint_sizes import JointSizes
 from leopart_mm.models.backbones.layer_depth import NO_WEIGHT_DECAY, layer_depth
 from leopart_mm.models.backbones.low_rank import plain_shapes
 from leopart_mm.models.backbones.position import block_rotations, check_position_mode, resize_positions
@@ -36,7 +36,7 @@ FEATURE_MODES = (TOKENS, KEYS)
 
 
 @MODELS.register_module()
-class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
+class DenseViT(PretrainedBackbone, FreezableBlocks, JointSizes, BaseModule):
     """A ViT of timm that gives normalised patch maps, attention, queries, keys and values.
 
     It takes timm's VisionTransformer (DINO, DINOv2, MAE, CLIP, SigLIP) and Eva (DINOv3, EVA-02, Perception Encoder,
@@ -70,6 +70,9 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         size_mode: 'pad' (default), 'resize' or 'drop', see `fit_to_patches`. With 'pad' and 'resize' a map has
             ceil(H/p) x ceil(W/p) cells, with 'drop' floor.
         drop_path_rate: Stochastic depth of the last block; the rate grows linearly over depth from 0.
+        drop_path_mode: 'mask': a residual branch is computed for all images and dropped of some; 'samples': it is
+            computed for the images that keep it alone, as in DINOv2, which saves their time. Both draw at random, each
+            in its own way; see `draws_of_blocks`.
         frozen_stages: -1: nothing; 0: patch, position and prefix embeddings; n: also the first n blocks; the number of
             blocks: also the final norm. Frozen parts get no gradient and stay in evaluation mode.
         trainable_blocks: None: everything that `frozen_stages` leaves. An integer q: blocks[q:] alone (-1: the last
@@ -78,6 +81,10 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
             'lora_RANK_ALPHA': low-rank adapters alone, on queries, keys, values and MLP of the blocks that
             `frozen_stages` or `trainable_blocks` leave; see `Trainable`.
         with_cp: Recompute blocks in the backward pass to save memory.
+        joint_sizes: Whether `forward_sizes` takes images of several sizes through norms, projections and MLPs together;
+            False: one size after the other. The result is the same.
+        compiled: Whether `torch.compile` compiles the blocks, or its arguments, such as dict(mode='max-autotune').
+            Names in checkpoints stay. Each set of image sizes costs a compilation at its first step.
         rotary_qkv: For rotary archs: whether queries and keys (those of `forward_dense` and the maps of
             ``features='keys'``) come rotated by their position, as the attention compares them, or as they are
             projected (default): then they tell what a patch holds and not where it lies. The attention of the class
@@ -109,7 +116,10 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
                  frozen_stages: int = -1,
                  trainable_blocks: int | Sequence[int] | None = None,
                  trainable: str = 'all',
+                 drop_path_mode: str = 'mask',
                  with_cp: bool = False,
+                 joint_sizes: bool = True,
+                 compiled: bool | dict = False,
                  rotary_qkv: bool = False,
                  class_position: bool = False,
                  features: str = TOKENS,
@@ -131,11 +141,11 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         self.size_mode = size_mode
         self.final_norm = final_norm
         self.features = features
-        self.with_cp = with_cp
         self.rotary_qkv = rotary_qkv
         self.drop_registers = drop_registers
         self.expect_weights(checkpoint, checkpoint_key)
         self._adopt(vit, class_position)
+        self.set_block_options(joint_sizes and features == TOKENS, compiled, drop_path_mode, with_cp)
         self.out_indices = self.check_blocks([out_indices] if isinstance(out_indices, int) else out_indices)
         self.freeze(frozen_stages, trainable_blocks, trainable)
 
@@ -265,15 +275,10 @@ class DenseViT(PretrainedBackbone, FreezableBlocks, BaseModule):
         if outputs is not None and self.features == KEYS:
             keys = block_qkv(block, tokens, rope if self.rotary_qkv else None)[1][:, :, self.num_prefix_tokens:]
             outputs[index] = keys.transpose(2, 3).flatten(1, 2).unflatten(2, grid)
-        tokens = self._run_block(block, tokens, {} if rope is None else dict(rope=rope))
+        tokens = self.run_block(block, tokens, rope)
         if outputs is not None and self.features == TOKENS:
             outputs[index] = self._to_map(tokens, index, grid)
         return tokens
-
-    def _run_block(self, block: nn.Module, tokens: Tensor, rotation: dict[str, Tensor]) -> Tensor:
-        if self.with_cp and torch.is_grad_enabled():
-            return recompute(block, tokens, use_reentrant=False, **rotation)
-        return block(tokens, **rotation)
 
     def _to_map(self, tokens: Tensor, index: int, grid: tuple[int, int]) -> Tensor:
         """Patch tokens of (B, N, C) as a map (B, C, h, w), which is a view in channels-last memory order."""

@@ -30,7 +30,8 @@ def block_qkv(block: nn.Module, tokens: Tensor, rope: Tensor | None = None) -> t
     """
     tokens, attn = attention_input(block, tokens), block.attn
     q, k, v = (_split_heads(attn, x) for x in _project(attn, tokens))
-    return _rotate(attn, attn.q_norm(q), rope), _repeat(attn, _rotate(attn, attn.k_norm(k), rope)), _repeat(attn, v)
+    q, k = (rotate_patches(attn, x, rope) for x in (attn.q_norm(q), attn.k_norm(k)))
+    return q, repeat_shared(attn, k), repeat_shared(attn, v)
 
 
 def class_query(block: nn.Module, tokens: Tensor, rope: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -50,7 +51,7 @@ def class_query(block: nn.Module, tokens: Tensor, rope: Tensor | None = None) ->
     tokens, attn = attention_input(block, tokens), block.attn
     query, key, _ = _projections(attn)
     q, k = (_split_heads(attn, F.linear(x, *projection)) for x, projection in ((tokens[:, :1], query), (tokens, key)))
-    return attn.q_norm(q), _repeat(attn, _rotate(attn, attn.k_norm(k), rope))
+    return attn.q_norm(q), repeat_shared(attn, rotate_patches(attn, attn.k_norm(k), rope))
 
 
 @singledispatch
@@ -94,9 +95,14 @@ def _(attn: nn.Module) -> tuple[Projection, Projection, Projection]:
 
 def _project(attn: nn.Module, tokens: Tensor) -> tuple[Tensor, ...]:
     """Queries, keys and values (B, N, heads * head_dim), heads side by side, in one product where they lie in one."""
-    projections = _projections(attn)
+    _projections(attn)  # refuses an attention that it does not know
+    return project_tokens(attn, tokens)
+
+
+def project_tokens(attn: nn.Module, tokens: Tensor) -> tuple[Tensor, ...]:
+    """As timm's Attention, AttentionRope and EvaAttention project them: (..., C) to three (..., heads * head_dim)."""
     if attn.qkv is None:
-        return tuple(F.linear(tokens, *projection) for projection in projections)
+        return attn.q_proj(tokens), attn.k_proj(tokens), attn.v_proj(tokens)
     if getattr(attn, 'q_bias', None) is None:
         return attn.qkv(tokens).chunk(3, -1)
     return F.linear(tokens, attn.qkv.weight, _fused_bias(attn)).chunk(3, -1)
@@ -112,8 +118,9 @@ def _split_heads(attn: nn.Module, x: Tensor) -> Tensor:
     return x.unflatten(-1, (-1, attn.head_dim)).transpose(1, 2)
 
 
-def _rotate(attn: nn.Module, x: Tensor, rope: Tensor | None) -> Tensor:
-    """Rotate what belongs to patches, as the attention does; class and register tokens have no position."""
+def rotate_patches(attn: nn.Module, x: Tensor, rope: Tensor | None) -> Tensor:
+    """Rotate what of (B, heads, N, head_dim) belongs to patches, as the attention does; class and register tokens have
+    no position."""
     if rope is None:
         return x
     start = attn.num_prefix_tokens
@@ -121,7 +128,8 @@ def _rotate(attn: nn.Module, x: Tensor, rope: Tensor | None) -> Tensor:
     return torch.cat([x[:, :, :start], patches], dim=2).type_as(x)
 
 
-def _repeat(attn: nn.Module, x: Tensor) -> Tensor:
+def repeat_shared(attn: nn.Module, x: Tensor) -> Tensor:
+    """Keys or values of (B, groups, N, head_dim) for every head, where several heads share them."""
     groups = getattr(attn, 'num_kv_groups', 1)
     return x if groups == 1 else x.repeat_interleave(groups, dim=1)
 

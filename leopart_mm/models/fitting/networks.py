@@ -19,8 +19,8 @@ from leopart_mm.registry import MODELS
 ORIGIN = {*vars(nn.Module()), 'init_cfg', '_is_init', '_params_init_info'} - {'training'}
 
 # Settings that do not change what a frozen network with these weights computes: for training, or the weights' origin.
-OF_TRAINING = {'frozen_stages', 'trainable_blocks', 'with_cp', 'training', 'drop_registers', 'mean', 'std',
-               'checkpoint', 'options'}
+OF_TRAINING = {'frozen_stages', 'trainable_blocks', 'with_cp', 'joint_sizes', 'compiled',
+               'drop_path_mode', 'training', 'drop_registers', 'mean', 'std', 'checkpoint', 'options'}
 PLAIN = str | int | float | bool | None
 
 

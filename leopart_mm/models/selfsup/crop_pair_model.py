@@ -200,14 +200,15 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
         return _maps(self.neck(torch.cat([group.flatten(0, 1) for group in tokens])), sizes, len(crops[0])), grids
 
     def _student_tokens(self, crops: Sequence[Tensor]) -> tuple[list[Tensor], list[tuple[int, int]]]:
-        """Tokens (m·B, h·w, D) of m crops of equal size at a time, which are one forward pass; the grid of each."""
-        tokens, grids = [], []
-        for _, group in itertools.groupby(crops, key=lambda crop: crop.shape[-2:]):
-            images = list(group)
-            features = self.backbone.forward_dense(torch.cat(images))
-            tokens.append(_tokens(features.maps[-1]))
-            grids += [features.grid] * len(images)
-        return tokens, grids
+        """Tokens (m·B, h·w, D) of m crops of equal size at a time, and the grid of each crop."""
+        groups = [list(group) for _, group in itertools.groupby(crops, key=lambda crop: crop.shape[-2:])]
+        images = [torch.cat(group) for group in groups]
+        if hasattr(self.backbone, 'forward_sizes'):
+            features = self.backbone.forward_sizes(images)
+        else:
+            features = [self.backbone.forward_dense(one) for one in images]
+        grids = [one.grid for one, group in zip(features, groups, strict=True) for _ in group]
+        return [_tokens(one.maps[-1]) for one in features], grids
 
 
 def _tokens(feature_map: Tensor) -> Tensor:
