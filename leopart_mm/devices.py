@@ -29,6 +29,11 @@ def in_float64(tensor: Tensor) -> Tensor:
     return tensor.to(float64_device(tensor)).double()
 
 
+def on_cpu(tensor: Tensor) -> bool:
+    """Whether the host can read a tensor at once; on a GPU it waits for all that the GPU has yet to do."""
+    return tensor.device.type == 'cpu'
+
+
 def move(tensor: Tensor, device: torch.device | str) -> Tensor:
     """The tensor on a device; float64 stays on the CPU where the device has none."""
     keep = tensor.dtype == torch.float64 and not has_float64(device)

@@ -2,9 +2,15 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
+
+from leopart_mm.devices import on_cpu
+
+# On a GPU the window around every cell is searched up to this component size; beyond, the host labels the components.
+LARGEST_WINDOWED = 5
 
 
 @torch.no_grad()
@@ -44,9 +50,14 @@ def attention_foreground(attention: Tensor,
 
 
 def drop_small_components(mask: Tensor, min_component: int = 3) -> Tensor:
-    """Set 8-connected components of fewer than `min_component` cells to 0 in masks (N, 1, h, w) of 0 and 1."""
+    """Set 8-connected components of fewer than `min_component` cells to 0 in masks (N, 1, h, w) of 0 and 1.
+
+    On a GPU the host does not wait for it up to a `min_component` of 5; larger ones are looked for on the host.
+    """
     if min_component < 2:
         return mask
+    if not on_cpu(mask) and min_component <= LARGEST_WINDOWED:
+        return mask * in_large_component(mask > 0, min_component)
     cells = mask.cpu().numpy()[:, 0] > 0
     structure = np.zeros((3, 3, 3), dtype=bool)
     structure[1] = True  # neighbours within an image, none between images: one call labels the whole batch
@@ -54,3 +65,26 @@ def drop_small_components(mask: Tensor, min_component: int = 3) -> Tensor:
     size = np.bincount(labels.ravel())
     keep = cells & (size[labels] >= min_component)
     return torch.from_numpy(keep[:, None]).to(mask)
+
+
+def in_large_component(cells: Tensor, size: int) -> Tensor:
+    """Which cells lie in an 8-connected component of at least `size` cells, by operations that every device has.
+
+    Of a component with that many cells each cell reaches `size` of them, itself included, in ``size - 1`` steps. So the
+    window of that radius around every cell tells, of ``(2 size - 1)²`` cells.
+
+    Args:
+        cells: (N, 1, h, w) bool.
+        size: At least 1.
+
+    Returns:
+        (N, 1, h, w) bool.
+    """
+    steps = size - 1
+    side = 2 * steps + 1
+    windows = F.unfold(cells.float(), side, padding=steps).mT.reshape(-1, 1, side, side)  # one for each cell
+    reached = torch.zeros_like(windows)
+    reached[:, :, steps, steps] = windows[:, :, steps, steps]
+    for _ in range(steps):
+        reached = F.max_pool2d(reached, 3, stride=1, padding=1) * windows
+    return (reached.sum((1, 2, 3)) >= size).view_as(cells)

@@ -16,6 +16,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=64)
 log_processor = dict(by_epoch=True)
 default_hooks = dict(
     value_range=dict(type='leopart_mm.ValueRangeHook'),  # one for all data sets of a run
+    runtime_info=dict(type='leopart_mm.LateInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -5,6 +5,7 @@ from leopart_mm.engine.hooks.backbone_checkpoint_hook import BackboneCheckpointH
 from leopart_mm.engine.hooks.detectron2_checkpoint_hook import Detectron2CheckpointHook
 from leopart_mm.engine.hooks.fresh_classifier_hook import FreshClassifierHook
 from leopart_mm.engine.hooks.health_hook import DivergenceError, HealthHook
+from leopart_mm.engine.hooks.late_info_hook import LateInfoHook
 from leopart_mm.engine.hooks.picture_hook import ClusterVisualizationHook, PictureHook, StagePicturesHook
 from leopart_mm.engine.hooks.proposals_hook import ProposalsHook
 from leopart_mm.engine.hooks.prototype_hook import PrototypeHook
@@ -17,7 +18,7 @@ from leopart_mm.engine.hooks.verdict_hook import VerdictHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BackboneCheckpointHook', 'ClusterVisualizationHook', 'Detectron2CheckpointHook',
-    'DivergenceError', 'EMATeacherHook', 'FreshClassifierHook', 'HealthHook', 'PictureHook', 'ProposalsHook',
-    'PrototypeHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook',
+    'DivergenceError', 'EMATeacherHook', 'FreshClassifierHook', 'HealthHook', 'LateInfoHook', 'PictureHook',
+    'ProposalsHook', 'PrototypeHook', 'ResNetCheckpointHook', 'SelfSupStepHook', 'StagePicturesHook', 'StepSeedHook',
     'TrainingPageHook', 'ValueRangeHook', 'VerdictHook'
 ]

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 
+from leopart_mm.devices import on_cpu
+from leopart_mm.engine.late_scalars import on_host
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.registry import HOOKS
 
@@ -28,6 +31,8 @@ class HealthHook(Hook):
         patience: Number of windows before the student is judged; at the start it knows nothing. Defaults to 5.
         skipped_steps: Number of successive NaN losses to bear under dynamic loss scaling, which skips such steps.
             Defaults to 5.
+        gpu_interval: Number of iterations after which losses on a GPU are looked at, all of them at once, since each
+            look waits for it; also before a checkpoint is saved. On a CPU every loss is. Defaults to 20.
         **limits: Thresholds that replace those of the loss, by its names (`SelfSupLoss.health_limits`). For Leopart
             min_usage=0.2 and max_ce_over_log_k=0.98, for NeCo max_target_entropy=0.98 and min_rank_agreement=0.1, for
             PaKA min_teacher_spread=1e-3 and min_kernel_alignment=0.1.
@@ -38,9 +43,12 @@ class HealthHook(Hook):
 
     priority = 'VERY_LOW'
 
-    def __init__(self, window: int = 100, patience: int = 5, skipped_steps: int = 5, **limits: float) -> None:
+    def __init__(self, window: int = 100, patience: int = 5, skipped_steps: int = 5, gpu_interval: int = 20,
+                 **limits: float) -> None:
         self.window, self.patience, self.skipped_steps, self.limits = window, patience, skipped_steps, limits
+        self.gpu_interval = gpu_interval
         self.history: dict[str, deque] = {}
+        self.pending: list[tuple[int, Tensor]] = []  # iterations whose loss was not looked at yet
         self.bad_losses = self.count = 0
 
     def before_train(self, runner: Runner) -> None:
@@ -60,7 +68,9 @@ class HealthHook(Hook):
         outputs = outputs or {}
         if 'loss' not in outputs:
             return
-        self._check_finite(runner, outputs['loss'].item())
+        self.pending.append((runner.iter + 1, outputs['loss'].detach()))
+        if on_cpu(outputs['loss']) or len(self.pending) >= self.gpu_interval:
+            self._check_losses(runner)
         for name, value in outputs.items():
             if name != 'loss':
                 self.history.setdefault(name, deque(maxlen=self.window)).append(value)
@@ -68,18 +78,32 @@ class HealthHook(Hook):
         if self.count % self.window == 0:
             self._report(runner)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """A checkpoint behind a NaN is never saved."""
+        self._check_losses(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Look at the last losses."""
+        self._check_losses(runner)
+
+    def _check_losses(self, runner: Runner) -> None:
+        pending, self.pending = self.pending, []
+        values = on_host(loss for _, loss in pending)
+        for (iteration, _), value in zip(pending, values, strict=True):
+            self._check_finite(runner, value, iteration)
+
     def _report(self, runner: Runner) -> None:
         model = unwrap(runner.model)
         if not hasattr(model, 'health_findings'):
             return
-        means = {name: sum(map(float, values)) / len(values) for name, values in self.history.items()}
+        means = {name: sum(on_host(values)) / len(values) for name, values in self.history.items()}
         settled = self.count >= self.patience * self.window
         found = model.health_findings(means, settled, self.limits)
         runner.message_hub.update_info('health_findings', dict(step=runner.iter + 1, messages=found))  # for the page
         for message in found:
             runner.logger.warning(f'iteration {runner.iter + 1}: {message}')
 
-    def _check_finite(self, runner: Runner, loss: float) -> None:
+    def _check_finite(self, runner: Runner, loss: float, iteration: int) -> None:
         if math.isfinite(loss):
             self.bad_losses = 0
             return
@@ -101,6 +125,6 @@ class HealthHook(Hook):
         else:
             cause = ('all parameters are finite, so look at the input: an image with NaN, or a std of 0 in the data '
                      'preprocessor')
-        raise DivergenceError(f'The loss is {loss} at iteration {runner.iter + 1} (learning rates '
+        raise DivergenceError(f'The loss is {loss} at iteration {iteration} (learning rates '
                                f'{", ".join(f"{rate:.3g}" for rate in rates)}; precision {precision}): {cause}. '
                                'Continue from the last checkpoint with --resume after the change.')

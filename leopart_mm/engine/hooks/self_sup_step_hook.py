@@ -6,7 +6,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.registry import HOOKS
@@ -51,11 +51,9 @@ class SelfSupStepHook(Hook):
         @torch.compiler.disable
         @torch.no_grad()
         def update(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
-            found_inf = getattr(optimizer, 'found_inf', None)  # a fused optimiser is called for a skipped step too
-            if found_inf is None or not found_inf.item():
-                teacher, student = model.teacher_student_pairs()  # adapted weights are new after every step
-                if teacher:
-                    torch._foreach_lerp_(teacher, student, 1 - self.momentum)
+            teacher, student = model.teacher_student_pairs()  # adapted weights are new after every step
+            if teacher:
+                follow(teacher, student, 1 - self.momentum, getattr(optimizer, 'found_inf', None))
 
         if self.before_optimizer:
             optimizer.register_step_pre_hook(update)
@@ -74,6 +72,24 @@ class SelfSupStepHook(Hook):
                          outputs: dict | None = None) -> None:
         """Let the model finish the iteration."""
         unwrap(runner.model).after_step()
+
+
+def follow(teacher: list[Tensor], student: list[Tensor], weight: float, found_inf: Tensor | None = None) -> None:
+    """Move tensors towards others by a share of their distance, in place.
+
+    Args:
+        teacher: Those that move.
+        student: Where they move to.
+        weight: The share.
+        found_inf: A number that is not 0 if nothing is to move; it is not read on the host. A fused optimiser has it
+            under loss scaling, and is called for a skipped step too.
+    """
+    if found_inf is None:
+        torch._foreach_lerp_(teacher, student, weight)
+        return
+    steps = torch._foreach_sub(student, teacher)
+    torch._foreach_mul_(steps, torch.where(found_inf.reshape(()) == 0, weight, 0.))
+    torch._foreach_add_(teacher, steps)
 
 
 EMATeacherHook = SelfSupStepHook  # its name in configs and code written before

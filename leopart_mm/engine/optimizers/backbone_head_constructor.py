@@ -1,13 +1,11 @@
 """Optimiser groups: backbone and head, each with and without weight decay."""
 
-import copy
-
-import torch
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
+from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from leopart_mm.engine.optimizers.fused import build_optimizer
 from leopart_mm.engine.wrapping import unwrap
 from leopart_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
@@ -53,10 +51,7 @@ class BackboneHeadConstructor(DefaultOptimWrapperConstructor):
                 f'optimiser group {group["name"]}: {len(group["params"])} tensors, {count:,} parameters, '
                 f'lr {group["lr"]:.3g}, weight decay {group["weight_decay"]:.3g}',
                 logger='current')
-        optimizer_cfg = copy.copy(self.optimizer_cfg)
-        if _runs_fused_on_cpu(optimizer_cfg, groups):
-            optimizer_cfg['fused'] = True
-        optimizer = OPTIMIZERS.build(dict(optimizer_cfg, params=groups))
+        optimizer = build_optimizer(self.optimizer_cfg, groups)
         wrapper_cfg = dict(self.optim_wrapper_cfg)
         wrapper_cfg.setdefault('type', 'OptimWrapper')
         return OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=optimizer))
@@ -87,11 +82,3 @@ class BackboneHeadConstructor(DefaultOptimWrapperConstructor):
             return False
         is_token = name.rsplit('.', 1)[-1] in ('pos_embed', 'cls_token', 'reg_token', 'dist_token')
         return self.paramwise_cfg.get('decay_tokens', True) or not is_token
-
-
-def _runs_fused_on_cpu(optimizer_cfg: dict, groups: list[dict]) -> bool:
-    """Whether to take torch's fused Adam on the CPU: same numbers, several times faster; from torch 2.4 on."""
-    version = tuple(int(part) for part in torch.__version__.split('.')[:2])
-    return (version >= (2, 4) and optimizer_cfg['type'] in ('Adam', 'AdamW', torch.optim.Adam, torch.optim.AdamW)
-            and not {'fused', 'foreach', 'capturable', 'differentiable'} & set(optimizer_cfg)
-            and all(parameter.device.type == 'cpu' for group in groups for parameter in group['params']))

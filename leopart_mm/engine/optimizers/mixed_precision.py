@@ -8,6 +8,7 @@ from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+from leopart_mm.engine.late_scalars import record
 from leopart_mm.registry import OPTIM_WRAPPERS
 
 DTYPES = dict(float16=torch.float16, bfloat16=torch.bfloat16)
@@ -19,7 +20,8 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
 
     Args:
         dtype: 'float16' or 'bfloat16'. Defaults to float16 on a GPU and bfloat16, in which CPUs are fast, on a CPU.
-        loss_scale: As in AmpOptimWrapper. bfloat16 has float32's range: its loss is never scaled on a CPU.
+        loss_scale: As in AmpOptimWrapper. bfloat16 has float32's range: its loss is never scaled, and no step waits to
+            see whether it overflowed.
         **kwargs: As in :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
@@ -32,6 +34,9 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
         self.on_cpu = get_device() == 'cpu'
         if not self.on_cpu:
             super().__init__(loss_scale=loss_scale, dtype=dtype, **kwargs)
+            if dtype == 'bfloat16':
+                self.loss_scaler = torch.amp.GradScaler(get_device(), enabled=False)
+                self._scale_update_param = None
             return
         OptimWrapper.__init__(self, **kwargs)
         self.cast_dtype = DTYPES[dtype or 'bfloat16']
@@ -40,6 +45,15 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
         if isinstance(loss_scale, float):
             settings['init_scale'] = loss_scale
         self.loss_scaler = torch.amp.GradScaler('cpu', enabled=self.cast_dtype is torch.float16, **settings)
+
+    def _clip_grad(self) -> None:
+        """As MMEngine's, without reading the norm at every step."""
+        parameters = [one for group in self.optimizer.param_groups for one in group["params"]
+                      if one.requires_grad and one.grad is not None]
+        if parameters:
+            norm = self.clip_func(parameters, **self.clip_grad_kwargs)
+            if norm is not None:  # clipping by value has none
+                record(self.message_hub, f'train/{self.grad_name}', norm)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import get_dist_info
 from torch import Tensor
 
+from leopart_mm.devices import on_cpu
 from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.losses.base import SelfSupLoss, TeacherOutput
 from leopart_mm.models.losses.cell_shares import (
@@ -237,7 +238,8 @@ class NeCoLoss(SelfSupLoss):
 
         The three are weighted sums over the cells: the entropy of the teacher's order in units of log n, the
         correlation of the teacher's and the student's ranks, and the standard deviation of the teacher's similarities.
-        With a mask only cells that count are sorted; to find them waits for the device once per step.
+        With a mask only cells that count are sorted on a CPU. A GPU sorts all, the others with weight 0: to find those
+        that count would wait for it.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             student = similarities(embeddings.float(), targets.references, self.similarity)
@@ -246,7 +248,7 @@ class NeCoLoss(SelfSupLoss):
             shape, weights = student.shape[:3], targets.weights.flatten()
             student, teacher = student.flatten(0, 2), teacher.flatten(0, 2)
             counted = torch.arange(len(weights), device=weights.device)
-            if self.needs_attention:
+            if self.needs_attention and on_cpu(weights):
                 counted = weights.nonzero()[:, 0]
                 student, teacher, weights = student[counted], teacher[counted], weights[counted]
             losses, entropies = sorted_cross_entropy(

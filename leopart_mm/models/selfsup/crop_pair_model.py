@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from leopart_mm.checkpoints.low_rank import merge_low_rank
+from leopart_mm.devices import on_cpu
 from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.backbones.low_rank import merge_adapters
 from leopart_mm.models.losses.base import Targets, TeacherOutput
+from leopart_mm.models.losses.draws import to_device
 from leopart_mm.models.losses.old_heads import loss_config
 from leopart_mm.models.losses.prototypes import Prototypes
 from leopart_mm.models.selfsup.student_teacher import StudentTeacher
@@ -136,23 +138,39 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
             # The image was stretched to whole patches, and its boxes with it.
             sides = [(crop.shape[-1], crop.shape[-2]) * 2 for crop in inputs['crops']]
             patch = self.backbone.patch_size
-            stretch = gc_boxes.new_tensor(
-                [[-(-side // patch) * patch / side for side in crop_sides] for crop_sides in sides])
+            stretch = [[-(-side // patch) * patch / side for side in crop_sides] for crop_sides in sides]
+            stretch = to_device(torch.tensor(stretch, dtype=gc_boxes.dtype), gc_boxes.device)
             gc_boxes = gc_boxes * stretch[:gc_boxes.shape[1], None]
             all_boxes = all_boxes * stretch[:, None]
         return CropPairs(gc_boxes, all_boxes, self.backbone.patch_size, self.head.kernel, inputs.get('flipped'))
 
     @torch.no_grad()
     def teacher_output(self, crops: Sequence[Tensor], attention: bool = False) -> TeacherOutput:
-        """Embeddings (and attention) of the T global crops, without gradient."""
-        network = self if self.teacher is None else self.teacher
-        features = network.backbone.forward_dense(torch.cat(list(crops)), cls_attention=attention)
-        embeddings = network.neck(_tokens(features.maps[-1]))
-        per_head = features.cls_attention
+        """Embeddings (and attention) of the T global crops, without gradient.
+
+        A teacher runs in inference mode, and what it gives is copied out of it, so that a loss may do with it whatever
+        it does with tensors. A student that gives the targets itself runs without gradient only: autocast keeps the
+        weights that it has cast for the pass with gradient that follows.
+        """
+        images = torch.cat(list(crops))
+        if self.teacher is None or torch.compiler.is_compiling():
+            network = self if self.teacher is None else self.teacher
+            embeddings, per_head, grid = self._embeddings(network, images, attention)
+        else:
+            with torch.inference_mode():
+                embeddings, per_head, grid = self._embeddings(self.teacher, images, attention)
+            embeddings, per_head = embeddings.clone(), None if per_head is None else per_head.clone()
         return TeacherOutput(
-            embeddings.unflatten(0, (len(crops), -1)), features.grid,
-            per_head.float().mean(1).unflatten(0, (len(crops), -1)) if attention else None,
+            embeddings.unflatten(0, (len(crops), -1)), grid,
+            None if per_head is None else per_head.float().mean(1).unflatten(0, (len(crops), -1)),
             None if self.teacher is None else self.teacher.head)
+
+    @staticmethod
+    def _embeddings(network: nn.Module, images: Tensor,
+                    attention: bool) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
+        """The neck's output (N, h·w, C) of images, the class token's attention of each head if asked for, (h, w)."""
+        features = network.backbone.forward_dense(images, cls_attention=attention)
+        return network.neck(_tokens(features.maps[-1])), features.cls_attention if attention else None, features.grid
 
     def student_losses(self, crops: Sequence[Tensor], pairs: CropPairs,
                        targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
@@ -176,16 +194,16 @@ class CropPairModel(StudentTeacher, BaseSelfSupervisor):
     def student_aligned(self, crops: Sequence[Tensor], pairs: CropPairs, weights: Tensor | None = None) -> Tensor:
         """Student embeddings of all crops, cut out where the pairs overlap: (P, B, k·k, C).
 
-        The neck works token by token, so it gets only the tokens that cells look at; cells of weight 0 in `weights` (P,
-        B, k·k), whose loss does not count, come out as zeros. For a ViT-S/16 without a mask that is 79 % of the tokens,
-        and saves a fifth of the neck's time (2.18 to 1.75 s, 3 to 4 % of a step of batch 8 on one core); a mask leaves
-        out more. To find the tokens waits for the device once per step.
+        Cells of weight 0 in `weights` (P, B, k·k), whose loss does not count, come out as zeros. The neck works token
+        by token, so on a CPU it gets only the tokens that cells look at. For a ViT-S/16 without a mask that is 79 % of
+        the tokens, and saves a fifth of the neck's time (2.18 to 1.75 s, 3 to 4 % of a step of batch 8 on one core); a
+        mask leaves out more. A GPU projects all tokens: to find those that are looked at would wait for it.
         """
         tokens, grids = self._student_tokens(crops)
         matrices = [pairs.student_matrix(v, grid, weights) for v, grid in enumerate(grids)]
         sizes = [tuple(group.shape[:2]) for group in tokens]
         flat = torch.cat([group.flatten(0, 1) for group in tokens])
-        if torch.compiler.is_compiling():  # the number of touched tokens is not known in advance
+        if torch.compiler.is_compiling() or not on_cpu(flat):  # their number is not known in advance
             embeddings = self.neck(flat)
         else:
             touched = torch.cat([(matrix.amax(1) > 0).flatten() for matrix in matrices]).nonzero()[:, 0]

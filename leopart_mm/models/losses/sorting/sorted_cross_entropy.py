@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from leopart_mm.models.losses.draws import to_device
 from leopart_mm.models.losses.sorting.networks import SortingNetwork
 from leopart_mm.models.losses.sorting.relaxations import RELAXATIONS, check_relaxation
 
@@ -116,8 +117,8 @@ class _SortedCrossEntropy(torch.autograd.Function):
 @functools.lru_cache(maxsize=64)
 def _orders(network: SortingNetwork, device: torch.device) -> tuple[tuple[int, Tensor, Tensor], ...]:
     """For each layer the number of comparators, the new order of the wires, and its inverse."""
-    return tuple((count, torch.tensor(order, device=device), torch.tensor(order, device=device).argsort())
-                 for count, order in network.arrangements())
+    return tuple((count, *(to_device(places, device) for places in (order, order.argsort())))
+                 for count, order in ((count, torch.tensor(order)) for count, order in network.arrangements()))
 
 
 def _cross_entropy(student: Tensor, teacher: Tensor, orders: tuple, student_steepness: float,
