@@ -3,7 +3,7 @@ share of the machine that a step uses (MFU)."""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -51,7 +51,7 @@ ATTENTION = {
 
 
 def gemm_rate(device: str | torch.device = 'cpu', dtype: torch.dtype = torch.float32, seconds: float = 1.,
-              clock: Callable[[], float] = time.perf_counter) -> float:
+              clock: Callable[[], float] = time.perf_counter, sides: Sequence[int] | None = None) -> float:
     """Operations per second of the fastest square matrix product, the best of a few sizes.
 
     Args:
@@ -60,9 +60,10 @@ def gemm_rate(device: str | torch.device = 'cpu', dtype: torch.dtype = torch.flo
         seconds: Time per size.
         clock: What counts as time on a CPU; `time.process_time` does not see other programs, and is right with one
             thread.
+        sides: Rows and columns of the matrices; by default those of `SIDES`.
     """
     device, best = torch.device(device), 0.
-    for side in SIDES.get(device.type, SIDES['cuda']):
+    for side in sides or SIDES.get(device.type, SIDES['cuda']):
         a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
         out, times, end = torch.empty_like(a), [], time.perf_counter() + seconds
         torch.mm(a, b, out=out)  # the first call chooses a kernel

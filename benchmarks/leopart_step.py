@@ -82,12 +82,14 @@ class LeopartStep(Benchmark):
         return abs(ours - baseline) <= 1e-4 * abs(baseline)
 
     def details(self) -> list[str]:
-        """Our time by stage."""
+        """Our share of the rate of matrix products, and our time by stage."""
+        from benchmarks.gemm_share import share_line
         step = OurStep(self)
         step(self.inputs)
         stages = step.timed(self.inputs)
         total = sum(stages.values())
-        return [f'  {name:28s}{seconds:9.3f} s {seconds / total:6.1%}' for name, seconds in stages.items()]
+        share = share_line(lambda: step(self.inputs))
+        return [share, *(f'  {name:28s}{seconds:9.3f} s {seconds / total:6.1%}' for name, seconds in stages.items())]
 
 
 @benchmark('leopart-step-tiny')

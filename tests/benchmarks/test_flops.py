@@ -1,11 +1,11 @@
 import time
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.flops import counted_flops, gemm_rate
+from benchmarks.gemm_share import gemm_share
 
 
 def test_counts_products_and_attention_forward_and_backward():
@@ -29,11 +29,28 @@ def test_a_vit_has_the_operations_of_its_formula():
     assert counted_flops(model, torch.randn(3, 3, 32, 32)) == expected
 
 
-@pytest.mark.parametrize('clock', [time.perf_counter, time.process_time])
-def test_gemm_rate_is_that_of_a_product(clock):
-    rate = gemm_rate(seconds=0.02, clock=clock)
+def test_gemm_rate_is_that_of_a_product():
+    rate = gemm_rate(seconds=0.02, clock=time.process_time, sides=(512, ))
     a = torch.randn(512, 512)
     start = time.process_time()
     for _ in range(10):
         a @ a
     assert 0.2 < rate / (10 * 2 * 512**3 / (time.process_time() - start)) < 5
+
+
+def test_the_share_of_a_product_alone_is_near_1_and_of_one_that_waits_near_its_part():
+    a = torch.randn(1024, 1024)
+    out = torch.empty_like(a)
+    cheap = dict(seconds=0.02, sides=(1024, ))
+    share, operations, rate = gemm_share(lambda: torch.mm(a, a, out=out), **cheap)
+    assert operations == 2 * 1024**3
+    assert 0.4 < share < 1.3
+    idle = 3 * operations / rate  # seconds: three times the product's
+
+    def step():
+        torch.mm(a, a, out=out)
+        end = time.process_time() + idle
+        while time.process_time() < end:
+            pass
+
+    assert 0.1 < gemm_share(step, **cheap)[0] < 0.4

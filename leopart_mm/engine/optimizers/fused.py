@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.registry import OPTIMIZERS
+from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
 FUSED = ('Adam', 'AdamW', torch.optim.Adam, torch.optim.AdamW)
 CHOICES = {'fused', 'foreach', 'capturable', 'differentiable'}  # of the implementation; one that is given stays
@@ -21,16 +22,10 @@ def build_optimizer(cfg: Mapping[str, Any], groups: list[dict]) -> torch.optim.O
         groups: The parameters' groups.
     """
     if cfg['type'] in FUSED and not CHOICES & set(cfg):
-        try:
-            return keep_implementation(OPTIMIZERS.build(dict(cfg, params=copied(groups), fused=True)))
-        except RuntimeError:  # torch has none for this device or type
-            pass
+        devices = _get_fused_kernels_supported_devices()
+        if all(one.device.type in devices and one.is_floating_point() for group in groups for one in group['params']):
+            cfg = dict(cfg, fused=True)
     return keep_implementation(OPTIMIZERS.build(dict(cfg, params=groups)))
-
-
-def copied(groups: list[dict]) -> list[dict]:
-    """Groups that an optimiser may fill with its defaults."""
-    return [dict(group) for group in groups]
 
 
 def keep_implementation(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
