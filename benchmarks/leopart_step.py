@@ -88,7 +88,7 @@ class LeopartStep(Benchmark):
         step(self.inputs)
         stages = step.timed(self.inputs)
         total = sum(stages.values())
-        share = share_line(lambda: step(self.inputs))
+        share = share_line(lambda: step(self.inputs), self.device)
         return [share, *(f'  {name:28s}{seconds:9.3f} s {seconds / total:6.1%}' for name, seconds in stages.items())]
 
 
