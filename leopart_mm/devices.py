@@ -1,6 +1,8 @@
 """Devices as people have them: which one to take, and what each of them lacks."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -35,9 +37,27 @@ def on_cpu(tensor: Tensor) -> bool:
 
 
 def move(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """The tensor on a device; float64 stays on the CPU where the device has none."""
+    """The tensor on a device; float64 stays on the CPU where the device has none.
+
+    What goes from the CPU to a GPU does not make the host wait for the work that the GPU has to do before.
+    """
     keep = tensor.dtype == torch.float64 and not has_float64(device)
-    return tensor.cpu() if keep else tensor.to(device)
+    if keep or tensor.device.type != 'cpu':  # what comes from a GPU must be complete before it is read
+        return tensor.cpu() if keep else tensor.to(device)
+    return tensor.to(device, non_blocking=True)
+
+
+@contextlib.contextmanager
+def exact_products() -> Iterator[None]:
+    """Within this context CUDA multiplies float32 matrices in float32, whatever the user allows elsewhere (TF32)."""
+    settings = torch.backends.cuda.matmul
+    name, exact = ('fp32_precision', 'ieee') if hasattr(settings, 'fp32_precision') else ('allow_tf32', False)
+    before = getattr(settings, name)
+    setattr(settings, name, exact)
+    try:
+        yield
+    finally:
+        setattr(settings, name, before)
 
 
 def require_faiss_beside_torch(option: str) -> None:

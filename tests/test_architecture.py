@@ -13,8 +13,8 @@ from tests.paths import REPO
 
 # From the ground up; rooms of one floor may use each other as long as there is no circle.
 FLOORS = (
-    ('version', 'after_import', 'cli', 'devices', 'registry', 'progress', 'files', 'fingerprints', 'folder_lock',
-     'output_index', 'weight_folder', 'worker_processes', 'written_files', 'palette', 'compat'),
+    ('version', 'after_import', 'cli', 'devices', 'late_checks', 'registry', 'progress', 'files', 'fingerprints',
+     'folder_lock', 'output_index', 'weight_folder', 'worker_processes', 'written_files', 'palette', 'compat'),
     ('checkpoints', 'geometry'),
     ('clustering', 'masks', 'retrieval'),
     ('datasets', ),

@@ -3,13 +3,17 @@
 import torch
 from torch import Tensor
 
+from leopart_mm.clustering.counting import count_ids
+from leopart_mm.late_checks import Check, check_at_once
+
 
 def contingency_table(pred: Tensor,
                       gt: Tensor,
                       num_pred: int,
                       num_gt: int,
                       ignore_index: int | None = 255,
-                      out_of_range: str = 'error') -> Tensor:
+                      out_of_range: str = 'error',
+                      check: Check = check_at_once) -> Tensor:
     """Count how many valid pixels of each class every cluster covers.
 
     Args:
@@ -20,6 +24,8 @@ def contingency_table(pred: Tensor,
         ignore_index: Class id that does not count; None counts every pixel.
         out_of_range: What to do with other ids outside 0..num-1 at valid pixels: 'error', or 'ignore' to leave these
             pixels out.
+        check: Who is told on a GPU how many ids are out of range. The default reads it, for which the host waits;
+            `LateChecks` reads many at once.
 
     Returns:
         (num_pred, num_gt) int64 on the device of `pred`; add the tables of batches and processes.
@@ -35,6 +41,9 @@ def contingency_table(pred: Tensor,
     if out_of_range not in ('error', 'ignore'):
         raise ValueError(f"out_of_range={out_of_range!r} is unknown: use 'error' or 'ignore'.")
     pred, gt = pred.reshape(-1), gt.reshape(-1).to(pred.device)
+    if pred.device.type == 'cuda':
+        return _on_device(pred.long(), num_pred, gt.long(), num_gt, ignore_index,
+                          check if out_of_range == 'error' else None)
     if ignore_index is not None:
         valid = gt != ignore_index
         pred, gt = pred[valid], gt[valid]
@@ -47,6 +56,20 @@ def contingency_table(pred: Tensor,
     return torch.bincount(pred * num_gt + gt, minlength=num_pred * num_gt).view(num_pred, num_gt)
 
 
+def _on_device(pred: Tensor, num_pred: int, gt: Tensor, num_gt: int, ignore_index: int | None,
+               check: Check | None) -> Tensor:
+    """The table without a step whose size depends on the labels: what does not count goes into a last cell."""
+    outside = (pred < 0) | (pred >= num_pred) | (gt < 0) | (gt >= num_gt)
+    ignored = torch.zeros_like(outside) if ignore_index is None else gt == ignore_index
+    if check is not None:
+        check((outside & ~ignored).sum(), lambda number: (
+            f'Label maps hold {number} pixels whose cluster is not in 0..{num_pred - 1} or whose class is not in '
+            f'0..{num_gt - 1} (ignore_index is {ignore_index}). Check num_clusters, the classes of the data set and '
+            "reduce_zero_label, or set out_of_range='ignore'."))
+    cells = torch.where(outside | ignored, num_pred * num_gt, pred * num_gt + gt)
+    return count_ids(cells, num_pred * num_gt + 1)[:-1].view(num_pred, num_gt)
+
+
 def _describe(pred: Tensor, num_pred: int, gt: Tensor, num_gt: int, ignore_index: int | None) -> str:
     faults = []
     for name, labels, number in (('cluster', pred, num_pred), ('class', gt, num_gt)):
@@ -57,7 +80,8 @@ def _describe(pred: Tensor, num_pred: int, gt: Tensor, num_gt: int, ignore_index
             "of the data set and reduce_zero_label, or set out_of_range='ignore'.")
 
 
-def cell_histogram(gt: Tensor, cells: Tensor, num_cells: int, num_gt: int, ignore_index: int | None = 255) -> Tensor:
+def cell_histogram(gt: Tensor, cells: Tensor, num_cells: int, num_gt: int, ignore_index: int | None = 255,
+                   check: Check = check_at_once) -> Tensor:
     """Count the pixels of each class in every cell of a label map.
 
     A label map is constant on its cells, so this single count of pixels serves all label maps of an image: see
@@ -69,14 +93,15 @@ def cell_histogram(gt: Tensor, cells: Tensor, num_cells: int, num_gt: int, ignor
         num_cells: Number of cells.
         num_gt: Number of classes.
         ignore_index: Class id that does not count; None counts every pixel.
+        check: As for `contingency_table`.
 
     Returns:
         (num_cells, num_gt) int64.
     """
-    return contingency_table(cells, gt, num_cells, num_gt, ignore_index)
+    return contingency_table(cells, gt, num_cells, num_gt, ignore_index, check=check)
 
 
-def table_from_cells(labels: Tensor, histogram: Tensor, num_pred: int) -> Tensor:
+def table_from_cells(labels: Tensor, histogram: Tensor, num_pred: int, check: Check = check_at_once) -> Tensor:
     """Contingency tables of several label maps of an image, (S, num_pred, num_gt) int64.
 
     Equal to `contingency_table` of the maps upsampled to pixels, at a cost independent of the number of pixels.
@@ -85,11 +110,16 @@ def table_from_cells(labels: Tensor, histogram: Tensor, num_pred: int) -> Tensor
         labels: (S, cells) cluster ids.
         histogram: (cells, num_gt) of `cell_histogram`.
         num_pred: Number of clusters.
+        check: As for `contingency_table`.
 
     Raises:
         ValueError: If an id is not in 0..num_pred-1.
     """
-    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_pred:
+    if labels.device.type == 'cuda':
+        check(((labels < 0) | (labels >= num_pred)).sum(),
+              lambda number: f'{number} cells hold cluster ids beyond 0..{num_pred - 1}.')
+        labels = labels.clamp(0, num_pred - 1)
+    elif labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_pred:
         raise ValueError(f'Cluster ids reach from {int(labels.min())} to {int(labels.max())}, but only '
                          f'0..{num_pred - 1} exist.')
     number = len(labels)

@@ -7,9 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from leopart_mm.clustering.counting import NeighbourCounts
+from leopart_mm.devices import has_float64
 from leopart_mm.geometry.cell_counts import cell_pairs, pixels_per_cell
 from leopart_mm.geometry.patch_grid import Extent
+from leopart_mm.late_checks import LateChecks
 
 # The sixth angle is the published one; 5π/4 was presumably meant.
 PUBLISHED_ANGLES = tuple(math.pi * factor for factor in (0, 1 / 4, 1 / 2, 3 / 4, 1, 4 / 3, 3 / 2, 7 / 4))
@@ -37,7 +42,8 @@ class CoOccurrence:
     1. `matrix` is the mean of row i over the images in which i has a neighbour of another id.
 
     Maps on a patch grid are counted as if they were resized (nearest) to `size` first, at the cost of the grid: see
-    `leopart_mm.geometry.cell_counts`.
+    `leopart_mm.geometry.cell_counts`. Maps on a CUDA GPU are counted there; the sums come to the host when they are
+    asked for.
 
     Args:
         num_clusters: K, the background id included.
@@ -45,7 +51,8 @@ class CoOccurrence:
         angles: Directions of neighbours, in radians.
         size: (H, W) that maps are resized to; None: they are counted as they are.
 
-    Attributes: `pixels` (K,) int64, number of pixels of each cluster in the resized maps.
+    Attributes: `total` (K, K), `images` (K,) and `pixels` (K,) int64, number of pixels of each cluster in the resized
+    maps.
     """
 
     def __init__(self, num_clusters: int, distances: Sequence[float] = (1, 2),
@@ -56,16 +63,22 @@ class CoOccurrence:
         self.total = np.zeros((num_clusters, num_clusters))
         self.images = np.zeros(num_clusters, np.int64)
         self.pixels = np.zeros(num_clusters, np.int64)
+        self._on_device: NeighbourCounts | None = None
+        self._checks = LateChecks()
 
-    def update(self, clusters: np.ndarray, extent: Extent | None = None) -> None:
+    def update(self, clusters: np.ndarray | Tensor, extent: Extent | None = None) -> None:
         """Add label maps (N, h, w) of images that share one place `extent` on the grid (see `upsample_labels`).
 
         Raises:
-            ValueError: If the maps do not have three axes, or an id is not in 0..K-1.
+            ValueError: If the maps do not have three axes, or an id is not in 0..K-1 (of maps on a GPU when the sums
+                are asked for).
         """
-        clusters = np.asarray(clusters)
         if clusters.ndim != 3:
-            raise ValueError(f'Label maps must have the shape (N, h, w), not {clusters.shape}.')
+            raise ValueError(f'Label maps must have the shape (N, h, w), not {tuple(clusters.shape)}.')
+        if isinstance(clusters, Tensor) and clusters.device.type != 'cpu' and has_float64(clusters.device):
+            self._update_on_device(clusters, extent)
+            return
+        clusters = clusters.cpu().numpy() if isinstance(clusters, Tensor) else np.asarray(clusters)
         if clusters.size and not 0 <= clusters.min() <= clusters.max() < self.num_clusters:
             raise ValueError(f'Cluster ids must lie in 0..{self.num_clusters - 1}; they reach from {clusters.min()} to '
                              f'{clusters.max()}.')
@@ -78,6 +91,28 @@ class CoOccurrence:
         step = max(1, MAX_CELLS // self.num_clusters**2)
         for start in range(0, len(flat), step):
             self._add(flat[start:start + step], here, there, counts)
+
+    def _update_on_device(self, clusters: Tensor, extent: Extent | None) -> None:
+        if self._on_device is None:
+            self._on_device = NeighbourCounts(self.num_clusters, clusters.device)
+        flat, last = clusters.flatten(1).long(), self.num_clusters - 1
+        self._checks.add(((flat < 0) | (flat > last)).sum(),
+                         lambda number: f'Cluster ids must lie in 0..{last}; {number} cells hold others.')
+        grid = tuple(clusters.shape[1:])
+        geometry = pixels_per_cell(grid, self.size, extent), *cell_pairs(grid, self.offsets, self.size, extent)
+        self._on_device.add(flat.clamp(0, last), *(torch.from_numpy(part.copy()) for part in geometry))
+
+    def collect(self) -> None:
+        """Bring what was counted on a GPU to the host.
+
+        Raises:
+            ValueError: If an id was not in 0..K-1.
+        """
+        self._checks.finish()
+        if self._on_device is not None:
+            for name in ('total', 'images', 'pixels'):
+                setattr(self, name, getattr(self, name) + getattr(self._on_device, name).cpu().numpy())
+            self._on_device = None
 
     def _add(self, flat: np.ndarray, here: np.ndarray, there: np.ndarray, counts: np.ndarray) -> None:
         """Sum of row-normalised counts, touching only pairs of ids that occur."""
@@ -93,10 +128,12 @@ class CoOccurrence:
 
     def state(self) -> dict[str, np.ndarray]:
         """Plain contents, for sending to another process."""
+        self.collect()
         return dict(total=self.total, images=self.images, pixels=self.pixels)
 
     def merge(self, state: dict[str, np.ndarray]) -> None:
         """Add the `state` of another counter."""
+        self.collect()
         self.total = self.total + state['total']
         self.images = self.images + state['images']
         self.pixels = self.pixels + state['pixels']
@@ -107,6 +144,7 @@ class CoOccurrence:
 
         Rounded to 12 decimals: the order in which images were summed must not decide between equal weights.
         """
+        self.collect()
         return np.round(self.total / np.maximum(self.images, 1)[:, None], 12)
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from leopart_mm.clustering.counting import count_ids
 from leopart_mm.devices import in_float64
+from leopart_mm.late_checks import Check, check_at_once
 
 
 @dataclass
@@ -40,6 +42,10 @@ class ForegroundCounts:
         return ForegroundCounts(self.share + other.share, self.occurrences + other.occurrences,
                                 self.inside + other.inside, self.size + other.size)
 
+    def cpu(self) -> 'ForegroundCounts':
+        """The counts on the CPU."""
+        return ForegroundCounts(self.share.cpu(), self.occurrences.cpu(), self.inside.cpu(), self.size.cpu())
+
     @property
     def precisions(self) -> Tensor:
         """(K,) mean share inside the mask over the images in which a cluster occurs; 0 if it occurs nowhere."""
@@ -47,7 +53,7 @@ class ForegroundCounts:
 
 
 def cluster_sizes(clusters: Tensor, foreground: Tensor, num_clusters: int,
-                  weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+                  weights: Tensor | None = None, check: Check = check_at_once) -> tuple[Tensor, Tensor]:
     """How large each cluster is in each image, inside the foreground and in all.
 
     Args:
@@ -55,6 +61,7 @@ def cluster_sizes(clusters: Tensor, foreground: Tensor, num_clusters: int,
         foreground: Masks of the same shape, 1 (or True) inside.
         num_clusters: K.
         weights: (..., h, w) number of pixels that each cell stands for, at least 0; None: 1.
+        check: Who is told on a GPU how many ids are out of range; see `contingency_table`.
 
     Returns:
         Two (N, K) float64.
@@ -68,7 +75,11 @@ def cluster_sizes(clusters: Tensor, foreground: Tensor, num_clusters: int,
     """
     images = len(clusters)
     clusters = clusters.reshape(images, -1).long()
-    if clusters.numel() and not 0 <= int(clusters.min()) <= int(clusters.max()) < num_clusters:
+    if clusters.device.type == 'cuda':
+        check(((clusters < 0) | (clusters >= num_clusters)).sum(),
+              lambda number: f'Cluster ids must lie in 0..{num_clusters - 1}; {number} cells hold others.')
+        clusters = clusters.clamp(0, num_clusters - 1)
+    elif clusters.numel() and not 0 <= int(clusters.min()) <= int(clusters.max()) < num_clusters:
         raise ValueError(f'Cluster ids must lie in 0..{num_clusters - 1}; they reach from {int(clusters.min())} to '
                          f'{int(clusters.max())}.')
     image = torch.arange(images, device=clusters.device)[:, None]
@@ -76,8 +87,8 @@ def cluster_sizes(clusters: Tensor, foreground: Tensor, num_clusters: int,
     inside = in_float64(foreground.reshape(images, -1))
     index = index.to(inside.device)
     pixels = torch.ones_like(inside) if weights is None else weights.reshape(1, -1).to(inside).expand_as(inside)
-    inside = torch.bincount(index, weights=(inside * pixels).reshape(-1), minlength=images * num_clusters)
-    size = torch.bincount(index, weights=pixels.reshape(-1), minlength=images * num_clusters)
+    inside = count_ids(index, images * num_clusters, (inside * pixels).reshape(-1))
+    size = count_ids(index, images * num_clusters, pixels.reshape(-1))
     return inside.view(images, num_clusters), size.view(images, num_clusters)
 
 
@@ -191,10 +202,11 @@ def cut_agreement(position: Tensor, gt: Tensor, num_clusters: int) -> Tensor:
     [0.25, 0.3333333333333333, 0.5]
     """
     real = gt != 0
-    size = torch.bincount(position, minlength=num_clusters)
-    both = torch.bincount(position[real], minlength=num_clusters)
+    size = count_ids(position, num_clusters)
+    both = count_ids(position, num_clusters, in_float64(real).to(position.device)) if real.device.type == 'cuda' else (
+        torch.bincount(position[real], minlength=num_clusters))
     inside, both = (in_float64(counts.flip(0).cumsum(0).flip(0)) for counts in (size, both))
-    either = inside + int(real.sum()) - both
+    either = inside + in_float64(real.sum()) - both
     return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both))
 
 

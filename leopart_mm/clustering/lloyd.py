@@ -7,8 +7,9 @@ Source: Ding et al., "Yinyang K-Means: A Drop-In Replacement of the Classic K-Me
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import in_float64
+
 BLOCK = 2**18  # scores computed at a time: they stay in the cache of a core
-GPU_BLOCK = 2**26
 GROUP = 16  # centroids that share a bound
 MAX_GROUPS = 64  # bounds kept per point
 ROUNDING = 1e-5  # error allowed for in a squared distance, relative to the squared lengths it is computed from
@@ -38,7 +39,7 @@ class Lloyd:
     def __init__(self, points: Tensor, centroids: Tensor, spherical: bool = False) -> None:
         self.points = points
         self.spherical = spherical
-        self.centroids = _unit(centroids) if spherical else centroids
+        self.centroids = unit(centroids) if spherical else centroids
         self.labels = torch.zeros(len(points), dtype=torch.long, device=points.device)
         self.converged = False
         self._assigned_to = self.centroids
@@ -66,15 +67,11 @@ class Lloyd:
 
         The sum of squared distances, or with `spherical` the negative sum of inner products.
         """
-        total = 0.
-        for points, labels in zip(self.points.split(2**14), self.labels.split(2**14), strict=True):
-            nearest = self._assigned_to[labels]
-            total += float(-(points * nearest).sum() if self.spherical else (points - nearest).square().sum())
-        return total
+        return objective(self.points, self._assigned_to, self.labels, self.spherical)
 
     def _assign(self) -> int:
         """Update the labels; returns how many changed."""
-        half = _half_squares(self.centroids, self.spherical)
+        half = half_squares(self.centroids, self.spherical)
         slack = ROUNDING * (self._square + 2 * half.max())
         nearest_other = self._lower.amin(0)
         rows = (self._upper > nearest_other).nonzero().squeeze(1)
@@ -84,7 +81,7 @@ class Lloyd:
             self._upper[rows] = self._upper_bound(score, rows, slack)
             rows = rows[self._upper[rows] > nearest_other[rows]]
         self._assigned_to = self.centroids
-        return sum(self._compare(part, half, slack) for part in rows.split(_block(self.points, len(half))))
+        return sum(self._compare(part, half, slack) for part in rows.split(_block(len(half))))
 
     def _upper_bound(self, score: Tensor, rows: Tensor, slack: Tensor) -> Tensor:
         """Upper bound of the distances of points with a score x.c - |c|^2 / 2."""
@@ -117,7 +114,7 @@ class Lloyd:
         """Move the centroids to the means of their points, and the bounds with them."""
         self.centroids = _means(self.points, self.labels, self._assigned_to)
         if self.spherical:
-            self.centroids = _unit(self.centroids)
+            self.centroids = unit(self.centroids)
         moved = (self.centroids - self._assigned_to).norm(dim=1) * (1 + ROUNDING)
         self._upper += moved[self.labels]
         for group, lower in zip(moved.split(self._size), self._lower, strict=True):
@@ -130,8 +127,8 @@ def nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tenso
     Returns:
         (n,) int64; of equally near centroids the lowest id.
     """
-    half = _half_squares(centroids, spherical)
-    parts = points.split(_block(points, len(centroids)))
+    half = half_squares(centroids, spherical)
+    parts = points.split(_block(len(centroids)))
     result = torch.empty(len(points), dtype=torch.long, device=points.device)
     start = 0
     for part in parts:
@@ -142,12 +139,22 @@ def nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tenso
     return result
 
 
-def _block(points: Tensor, clusters: int) -> int:
+def objective(points: Tensor, centroids: Tensor, labels: Tensor, spherical: bool = False) -> float:
+    """Sum of squared distances of points (n, D) to their centroids, or the negative sum of inner products."""
+    total = in_float64(points.new_zeros(()))
+    for part, chosen in zip(points.split(2**14), labels.split(2**14), strict=True):
+        nearest = centroids[chosen]
+        total += (-(part * nearest).sum() if spherical else (part - nearest).square().sum()).to(total)
+    return float(total)
+
+
+def _block(clusters: int) -> int:
     """Points that are compared with all centroids at a time."""
-    return max(256, (BLOCK if points.device.type == 'cpu' else GPU_BLOCK) // clusters)
+    return max(256, BLOCK // clusters)
 
 
-def _half_squares(centroids: Tensor, spherical: bool) -> Tensor:
+def half_squares(centroids: Tensor, spherical: bool) -> Tensor:
+    """(K,): what scores x.c - |c|^2 / 2 subtract."""
     if spherical:  # unit vectors; exactly equal, so that nothing but the inner product decides
         return centroids.new_full((len(centroids), ), .5)
     return centroids.square().sum(1) / 2
@@ -173,11 +180,15 @@ def _largest(scores: Tensor, best: Tensor, columns: Tensor) -> tuple[Tensor, Ten
 
 
 def _means(points: Tensor, labels: Tensor, centroids: Tensor) -> Tensor:
-    """Mean of each cluster's points; an empty cluster moves beside the largest one, to take half of it."""
+    """Mean of each cluster's points."""
     sizes = torch.bincount(labels, minlength=len(centroids))
     sums = torch.zeros_like(centroids).index_add_(0, labels, points)
     means = sums / sizes.clamp(min=1)[:, None].to(sums)
-    sizes = sizes.tolist()
+    return fill_empty(means, sizes.tolist())
+
+
+def fill_empty(means: Tensor, sizes: list[int]) -> Tensor:
+    """Move each empty cluster beside the largest one, to take half of it; in place of means (K, D) and sizes."""
     for empty in (index for index, size in enumerate(sizes) if size == 0):
         largest = max(range(len(sizes)), key=sizes.__getitem__)
         sign = torch.ones(means.shape[1], device=means.device)
@@ -188,5 +199,6 @@ def _means(points: Tensor, labels: Tensor, centroids: Tensor) -> Tensor:
     return means
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length 1."""
     return torch.nn.functional.normalize(vectors, dim=-1)

@@ -4,12 +4,14 @@ import torch
 from torch import Tensor
 
 from leopart_mm.devices import in_float64
+from leopart_mm.late_checks import LateChecks
 
 
 class Moments:
     """Count, mean and scatter matrix of all vectors seen, in C x C memory.
 
-    Batches are merged by Chan's pairwise update, so nothing cancels even where the mean is far from 0.
+    Batches are merged by Chan's pairwise update, so nothing cancels even where the mean is far from 0. They stay on
+    the device of the vectors, where the host waits for nothing before the moments are asked for.
 
     Attributes: `count` (int), `mean` (C,) and `scatter` (C, C), the sum of the centred outer products, float64.
     """
@@ -18,18 +20,26 @@ class Moments:
         self.count = 0
         self.mean: Tensor | None = None
         self.scatter: Tensor | None = None
+        self._checks = LateChecks()
 
-    def update(self, features: Tensor) -> None:
+    def update(self, features: Tensor, name: str = '') -> None:
         """Add vectors (n, C) of any float type; n may be 0.
 
+        Args:
+            features: The vectors.
+            name: Where they come from, for messages.
+
         Raises:
-            ValueError: If a vector is not finite, or its width C differs from that of earlier vectors.
+            ValueError: If a vector is not finite (on a GPU when the moments are asked for), or its width C differs from
+                that of earlier vectors.
         """
         features = in_float64(features.detach())
-        if not torch.isfinite(features).all():
-            bad = int((~torch.isfinite(features).all(dim=1)).sum())
-            raise ValueError(f'{bad} of {len(features)} feature vectors hold NaN or infinity: check the checkpoint '
-                             '(diverged training?) and mixed precision of the backbone.')
+        if features.device.type != 'cpu' or not torch.isfinite(features).all():
+            count, where = len(features), f'{name}: ' if name else ''
+            self._checks.add(
+                (~torch.isfinite(features).all(dim=1)).sum(),
+                lambda bad: f'{where}{bad} of {count} feature vectors hold NaN or infinity: check the checkpoint '
+                            '(diverged training?) and mixed precision of the backbone.')
         if not len(features):
             return
         mean = features.mean(dim=0)
@@ -38,6 +48,7 @@ class Moments:
 
     def merge(self, other: 'Moments') -> None:
         """Add the vectors that `other` saw."""
+        other._checks.finish()
         if other.count:
             self._merge(other.count, other.mean, other.scatter)
 
@@ -54,7 +65,12 @@ class Moments:
         self.count = total
 
     def state(self) -> dict:
-        """Plain contents, for sending to another process."""
+        """Plain contents, for sending to another process.
+
+        Raises:
+            ValueError: If a vector was not finite.
+        """
+        self._checks.finish()
         return dict(count=self.count, mean=self.mean, scatter=self.scatter)
 
     @classmethod
@@ -79,6 +95,7 @@ class Moments:
         return self.scatter / self.count
 
     def _require_vectors(self) -> None:
+        self._checks.finish()
         if not self.count:
             raise ValueError('No feature vector was seen: the data set for fitting is empty.')
 

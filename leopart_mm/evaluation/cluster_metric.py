@@ -21,6 +21,7 @@ from leopart_mm.evaluation.label_census import count_ignored, findings
 from leopart_mm.evaluation.label_writer import LabelMapWriter
 from leopart_mm.evaluation.report import class_table, explained, protocol
 from leopart_mm.evaluation.running_table import RunningTable
+from leopart_mm.late_checks import LateChecks
 from leopart_mm.registry import METRICS
 
 
@@ -121,6 +122,7 @@ class ClusterMetric(BaseMetric):
     def _reset(self) -> None:
         self._table = RunningTable()
         self._ignored = RunningTable()
+        self._checks = LateChecks()
         self._seeds: tuple[int, ...] = ()
 
     @property
@@ -145,8 +147,8 @@ class ClusterMetric(BaseMetric):
         """Add a batch of predictions (data samples as dicts) to the tables.
 
         Raises:
-            ValueError: If a sample has no ground truth or no such field, or a label is out of range; the image is
-                named.
+            ValueError: If a sample has no ground truth or no such field, or a label is out of range (of maps on a GPU
+                this is seen at the end); the image is named.
         """
         for sample in data_samples:
             name = str(sample.get('img_path', f'image {self._table.images}'))
@@ -156,24 +158,24 @@ class ClusterMetric(BaseMetric):
             num_clusters = (self.num_clusters or sample.get('num_labels', {}).get(self.field)
                             or sample.get('num_clusters') or self.num_classes)
             try:
-                table = self._table_of(sample, num_clusters)
+                table = self._table_of(sample, num_clusters, name)
             except ValueError as error:
                 raise ValueError(f'{name}: {error}') from error
-            self._table.add(table.cpu().numpy())
-            self._ignored.add(count_ignored(sample['gt_sem_seg']['data'].cpu().numpy(), self.ignore_index))
+            self._table.add(table)
+            self._ignored.add(count_ignored(sample['gt_sem_seg']['data'], self.ignore_index))
             if self.writer is not None:
                 labels = sample[self.field or 'pred_sem_seg']['data'].squeeze(0)
                 self.writer.add(name, labels.cpu().numpy(), num_clusters, self.nodata, sample.get('crop_box'))
 
-    def _table_of(self, sample: dict, num_clusters: int) -> Tensor:
+    def _table_of(self, sample: dict, num_clusters: int, name: str) -> Tensor:
         gt = sample['gt_sem_seg']['data'].squeeze(0)
         options = num_clusters, self.num_classes, self.ignore_index, self.eval_size
         if self.field is not None or 'pred_clusters' not in sample:
             self._seeds = (0, )
-            return label_table(self._labels(sample), gt, *options, self.resize)
+            return label_table(self._labels(sample), gt, *options, self.resize, self._checks.named(name))
         clusters = sample['pred_clusters']['data']
         self._seeds = tuple(sample.get('cluster_seeds', range(len(clusters))))
-        return cluster_table(clusters, gt, *options, sample.get('cluster_extent'))
+        return cluster_table(clusters, gt, *options, sample.get('cluster_extent'), self._checks.named(name))
 
     def _labels(self, sample: dict) -> Tensor:
         field = self.field or 'pred_sem_seg'
@@ -194,6 +196,7 @@ class ClusterMetric(BaseMetric):
         Raises:
             ValueError: If no image was processed, or no pixel is valid.
         """
+        self._checks.finish()
         tables, images = self._table.gather(size)
         ignored, _ = self._ignored.gather(size)
         seeds = next(seeds for seeds in all_gather_object(self._seeds) if seeds)

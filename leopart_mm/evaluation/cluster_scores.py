@@ -10,11 +10,14 @@ from torch import Tensor
 
 from leopart_mm.clustering.contingency import cell_histogram, contingency_table, table_from_cells
 from leopart_mm.clustering.matching import MATCHINGS, MatchingScores, scores
+from leopart_mm.devices import move
 from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
+from leopart_mm.late_checks import Check, check_at_once
 
 
 def label_table(pred: Tensor, gt: Tensor, num_clusters: int, num_classes: int, ignore_index: int = 255,
-                eval_size: tuple[int, int] | None = None, resize: str | None = 'centre') -> Tensor:
+                eval_size: tuple[int, int] | None = None, resize: str | None = 'centre',
+                check: Check = check_at_once) -> Tensor:
     """Table of one image from a predicted label map of pixels.
 
     Args:
@@ -26,6 +29,7 @@ def label_table(pred: Tensor, gt: Tensor, num_clusters: int, num_classes: int, i
         eval_size: (h, w) to which both are resized first (nearest, corner rule as published). None: the size of `gt`.
         resize: By which rule of `upsample_labels` a map of another size than `gt` is resized, without `eval_size`; None
             refuses it.
+        check: As for `contingency_table`.
 
     Returns:
         (1, K, C) int64.
@@ -39,12 +43,12 @@ def label_table(pred: Tensor, gt: Tensor, num_clusters: int, num_classes: int, i
                          "of ClusterMetric ('centre', or 'corner' as OpenCV's nearest).")
     size, rule = (tuple(gt.shape), resize or 'centre') if eval_size is None else (eval_size, 'corner')
     pred, gt = (upsample_labels(labels, size, rule=rule) for labels in (pred, gt))
-    return contingency_table(pred, gt.to(pred.device), num_clusters, num_classes, ignore_index)[None]
+    return contingency_table(pred, move(gt, pred.device), num_clusters, num_classes, ignore_index, check=check)[None]
 
 
 def cluster_table(clusters: Tensor, gt: Tensor, num_clusters: int, num_classes: int, ignore_index: int = 255,
                   eval_size: tuple[int, int] | None = None,
-                  extent: tuple[float, float, float, float] | None = None) -> Tensor:
+                  extent: tuple[float, float, float, float] | None = None, check: Check = check_at_once) -> Tensor:
     """Tables of one image from label maps on the patch grid.
 
     Equal to `label_table` of the maps brought to pixels, at a cost that does not grow with the number of maps.
@@ -53,6 +57,7 @@ def cluster_table(clusters: Tensor, gt: Tensor, num_clusters: int, num_classes: 
         clusters: (S, h, w) cluster ids.
         gt, num_clusters, num_classes, ignore_index, eval_size: As for `label_table`.
         extent: Where the image lies on the grid (top, bottom, left, right), in cells. None: on all of it.
+        check: As for `contingency_table`.
 
     Returns:
         (S, K, C) int64.
@@ -64,8 +69,8 @@ def cluster_table(clusters: Tensor, gt: Tensor, num_clusters: int, num_classes: 
     if eval_size is not None:
         gt = upsample_labels(gt, eval_size, rule='corner')
     cells = cell_indices(grid, tuple(gt.shape), extent, 'centre' if eval_size is None else 'corner')
-    histogram = cell_histogram(gt, cells.to(gt.device), grid[0] * grid[1], num_classes, ignore_index)
-    return table_from_cells(clusters.flatten(1), histogram.to(clusters.device), num_clusters)
+    histogram = cell_histogram(gt, move(cells, gt.device), grid[0] * grid[1], num_classes, ignore_index, check)
+    return table_from_cells(clusters.flatten(1), move(histogram, clusters.device), num_clusters, check)
 
 
 def resolve_matchings(matchings: Sequence[str], num_clusters: int, num_classes: int) -> list[str]:

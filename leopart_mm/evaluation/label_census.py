@@ -4,16 +4,18 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from leopart_mm.files import shorten
 
 MUCH_IGNORED = 0.5
 
 
-def count_ignored(labels: np.ndarray, ignore_index: int) -> np.ndarray:
+def count_ignored(labels: Tensor, ignore_index: int) -> Tensor:
     """(3,) int64 of one label map: ignored pixels, all pixels, 1 if all are ignored. Sums over images mean the same."""
-    ignored = int((labels == ignore_index).sum())
-    return np.array([ignored, labels.size, int(ignored == labels.size)], np.int64)
+    ignored = (labels == ignore_index).sum()
+    return torch.stack([ignored, torch.full_like(ignored, labels.numel()), (ignored == labels.numel()).long()])
 
 
 def findings(counts: np.ndarray, images: int, occurring: np.ndarray, classes: Sequence[str], ignore_index: int,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.dist import all_gather_object, get_dist_info
+from torch import Tensor
 
 
 @dataclass
@@ -27,7 +28,7 @@ class RunningTable:
     images: int = 0
 
     def add(self, table: Any) -> None:
-        """Add the table of the next image; tables support ``+`` and have one shape."""
+        """Add the table of the next image; tables support ``+``, have one shape, and may be tensors on one device."""
         if self.last is not None:
             self.total = self.last if self.total is None else self.total + self.last
         self.last = table
@@ -51,12 +52,13 @@ class RunningTable:
         return self.total + self.last, self.images
 
     def gather(self, size: int) -> tuple[Any, int]:
-        """As `sum`, over all processes; a collective call.
+        """As `sum`, over all processes, tensors as arrays on the host; a collective call.
 
         Raises:
             ValueError: If there were more images than the data set has, or none.
         """
-        parts = all_gather_object(self.sum(size, *get_dist_info()))
+        total, number = self.sum(size, *get_dist_info())
+        parts = all_gather_object((total.cpu().numpy() if isinstance(total, Tensor) else total, number))
         images = sum(number for _, number in parts)
         if images > size:
             raise ValueError(f'The metric saw {images} images of a data set of {size}: the sampler repeats images. '

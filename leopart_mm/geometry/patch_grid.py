@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from leopart_mm.devices import move
+
 NEAREST_RULES = ('centre', 'corner')
 
 
@@ -71,6 +73,17 @@ def content_groups(extents: Sequence[Extent],
     return [(members, content_of(extent, grid)) for extent, members in groups.items()]
 
 
+def image_index(members: Sequence[int], device: torch.device) -> slice | Tensor:
+    """What picks these images of a batch: a slice if they follow each other, else their numbers on the device.
+
+    >>> image_index([2, 3, 4], 'cpu'), image_index([0, 2], 'cpu')
+    (slice(2, 5, None), tensor([0, 2]))
+    """
+    if list(members) == list(range(members[0], members[-1] + 1)):
+        return slice(members[0], members[-1] + 1)
+    return move(torch.tensor(members), device)
+
+
 def _cover(start: float, end: float, cells: int) -> slice:
     return slice(math.floor(start + 1e-6), min(cells, math.ceil(end - 1e-6)))
 
@@ -98,7 +111,7 @@ def upsample_labels(labels: Tensor,
     [[0, 0, 0, 0, 1, 1, 1, 1, 2, 2]]
     """
     rows, columns = nearest_cells(labels.shape[-2:], size, extent, rule)
-    return labels.index_select(-2, rows.to(labels.device)).index_select(-1, columns.to(labels.device))
+    return labels.index_select(-2, move(rows, labels.device)).index_select(-1, move(columns, labels.device))
 
 
 def upsample_scores(scores: Tensor, size: tuple[int, int], extent: Extent | None = None) -> Tensor:
@@ -120,7 +133,7 @@ def upsample_scores(scores: Tensor, size: tuple[int, int], extent: Extent | None
     # cell.
     rows = (top + (torch.arange(size[0]) + 0.5) * ((bottom - top) / size[0])) * (2 / height) - 1
     columns = (left + (torch.arange(size[1]) + 0.5) * ((right - left) / size[1])) * (2 / width) - 1
-    points = torch.stack(torch.meshgrid(columns, rows, indexing='xy'), -1).to(scores)
+    points = move(torch.stack(torch.meshgrid(columns, rows, indexing='xy'), -1).to(scores.dtype), scores.device)
     return F.grid_sample(scores[None], points[None], mode='bilinear', padding_mode='border', align_corners=False)[0]
 
 
@@ -139,8 +152,8 @@ def upsample_strips(scores: Tensor, size: tuple[int, int], extent: Extent | None
     """
     grid = scores.shape[-2:]
     top, bottom, left, right = extent or (0, grid[0], 0, grid[1])
-    above, below, down = (part.to(scores.device) for part in _neighbours(size[0], top, bottom, grid[0]))
-    before, after, along = (part.to(scores.device) for part in _neighbours(size[1], left, right, grid[1]))
+    above, below, down = (move(part, scores.device) for part in _neighbours(size[0], top, bottom, grid[0]))
+    before, after, along = (move(part, scores.device) for part in _neighbours(size[1], left, right, grid[1]))
     wide = torch.lerp(scores[..., before], scores[..., after], along.to(scores))
     step = max(1, pixels // size[1])
     for start in range(0, size[0], step):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from leopart_mm.files import printable, write_image_whole
-from leopart_mm.geometry.patch_grid import Extent, content_groups, content_of
+from leopart_mm.geometry.patch_grid import Extent, content_groups, content_of, image_index
 from leopart_mm.masks.attention import attention_foreground
 
 
@@ -74,7 +74,8 @@ class MaskInputs:
         """
         masks = torch.zeros(len(self), *self.grid, device=maps.device)
         for members, (rows, columns, _) in content_groups(self.extents, self.grid):
-            masks[members, rows, columns] = rule(maps[members, :, rows, columns])[:, 0]
+            index = image_index(members, maps.device)
+            masks[index, rows, columns] = rule(maps[index, :, rows, columns])[:, 0]
         return masks
 
 

@@ -1,4 +1,4 @@
-"""An array that grows by rows without ever being held twice."""
+"""Arrays that grow by rows: in main memory without ever being held twice, and on a GPU."""
 
 import numpy as np
 import torch
@@ -51,3 +51,47 @@ class GrowingRows:
         self._array.resize((self._count, self.columns), refcheck=False)
         array, self._array, self._count = self._array, np.empty((0, self.columns), DTYPES[self.dtype]), 0
         return torch.from_numpy(array)
+
+
+class DeviceRows:
+    """GrowingRows on a GPU, with the same methods. Memory there cannot grow in place, so make room with `reserve`.
+
+    Args:
+        columns: Width of a row.
+        dtype: Type of the rows.
+        device: Where they are.
+    """
+
+    def __init__(self, columns: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.columns, self.dtype = columns, dtype
+        self._rows = torch.empty(0, columns, dtype=dtype, device=device)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def reserve(self, rows: int) -> None:
+        """Make room for `rows` rows in total."""
+        if rows > len(self._rows):
+            before = self._rows[:self._count]
+            self._rows = before.new_empty(rows, self.columns)
+            self._rows[:self._count] = before
+
+    def append(self, rows: Tensor) -> None:
+        """Add rows (m, columns), converted to the type of this array."""
+        end = self._count + len(rows)
+        if end > len(self._rows):
+            self.reserve(max(end, len(self._rows) * 5 // 4))
+        self._rows[self._count:end] = rows
+        self._count = end
+
+    def widen(self, dtype: torch.dtype) -> None:
+        """Convert the rows to a type that holds larger numbers."""
+        if dtype != self.dtype:
+            self._rows, self.dtype = self._rows.to(dtype), dtype
+
+    def release(self) -> Tensor:
+        """The rows; this object is empty afterwards. Reserved memory is freed if a quarter or more of it is unused."""
+        rows, count = self._rows, self._count
+        self._rows, self._count = rows.new_empty(0, self.columns), 0
+        return rows[:count] if count > len(rows) * 3 // 4 else rows[:count].clone()

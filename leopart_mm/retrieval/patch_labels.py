@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from leopart_mm.clustering.contingency import cell_histogram
+from leopart_mm.devices import move
 from leopart_mm.geometry.patch_grid import cell_indices
+from leopart_mm.late_checks import Check, check_at_once
 
 VOID = 255
 VOID_RULES = ('exclude', 'class0')
@@ -18,7 +20,8 @@ def patch_class_counts(labels: Tensor,
                        num_classes: int,
                        extent: tuple[float, float, float, float] | None = None,
                        ignore_index: int = VOID,
-                       void: str = 'exclude') -> Tensor:
+                       void: str = 'exclude',
+                       check: Check = check_at_once) -> Tensor:
     """Count the pixels of each class in every patch.
 
     Args:
@@ -29,6 +32,7 @@ def patch_class_counts(labels: Tensor,
         ignore_index: Label that is no class, besides 255.
         void: 'exclude': pixels without a class are not counted. 'class0': 255 counts as class 0 and nothing is ignored,
             as published (background then swallows the borders of objects).
+        check: Who is told on a GPU how many labels are out of range; see `contingency_table`.
 
     Returns:
         (h*w, C) int64.
@@ -46,8 +50,8 @@ def patch_class_counts(labels: Tensor,
         labels = labels.masked_fill(labels == VOID, 0)
     else:
         labels = labels.masked_fill(labels == ignore_index, VOID)
-    cells = cell_indices(grid, tuple(labels.shape), extent).to(labels.device)
-    return cell_histogram(labels, cells, grid[0] * grid[1], num_classes, None if void == 'class0' else VOID)
+    cells = move(cell_indices(grid, tuple(labels.shape), extent), labels.device)
+    return cell_histogram(labels, cells, grid[0] * grid[1], num_classes, None if void == 'class0' else VOID, check)
 
 
 def soft_labels(counts: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leopart_mm.devices import require_faiss_beside_torch
+from leopart_mm.devices import exact_products, require_faiss_beside_torch
 
 Neighbours = tuple[Tensor, Tensor]
 
@@ -51,17 +51,10 @@ def search(queries: Tensor, keys: Tensor, k: int, index: str = 'auto') -> Neighb
     if index == 'faiss':
         require_faiss_beside_torch("index='faiss'")
     step = KEY_CHUNK if on_cpu else GPU_KEY_CHUNK
-    results = []
-    for part in queries.float().split(QUERY_CHUNK):
-        if keys.dtype == torch.float16 and not on_cpu:
-            results.append(_search_half(part, keys, k, step))
-            continue
-        best = None
-        for start in range(0, len(keys), step):
-            chunk = keys[start:start + step].float()
-            values, rows = _top_faiss(part, chunk, k) if index == 'faiss' else _top(part @ chunk.T, k)
-            best = merge(best, (values, rows + start), k)
-        results.append(best)
+    with exact_products():
+        half = keys.dtype == torch.float16 and not on_cpu
+        results = [_search_half(part, keys, k, step) if half else _search_exact(part, keys, k, step, index)
+                   for part in queries.float().split(QUERY_CHUNK)]
     if not results:
         return queries.new_zeros(0, k), torch.zeros(0, k, dtype=torch.long, device=queries.device)
     return torch.cat([values for values, _ in results]), torch.cat([rows for _, rows in results])
@@ -81,6 +74,15 @@ def merge(best: Neighbours | None, new: Neighbours, k: int) -> Neighbours:
     values, rows = (torch.cat([a, b], dim=1) for a, b in zip(best, new, strict=True))
     order = values.argsort(dim=1, descending=True, stable=True)[:, :k]
     return values.gather(1, order), rows.gather(1, order)
+
+
+def _search_exact(queries: Tensor, keys: Tensor, k: int, step: int, index: str) -> Neighbours:
+    best = None
+    for start in range(0, len(keys), step):
+        chunk = keys[start:start + step].float()
+        values, rows = _top_faiss(queries, chunk, k) if index == 'faiss' else _top(queries @ chunk.T, k)
+        best = merge(best, (values, rows + start), k)
+    return best
 
 
 def _top(products: Tensor, k: int) -> Neighbours:

@@ -311,7 +311,7 @@ def test_a_class_whose_id_is_ignored_is_not_called_absent(monkeypatch):
 
 
 def test_wholly_ignored_images_are_counted():
-    counts = sum(count_ignored(np.array(labels), 255) for labels in ([0, 255], [255, 255], [1, 0]))
+    counts = sum(count_ignored(torch.tensor(labels), 255) for labels in ([0, 255], [255, 255], [1, 0])).numpy()
     assert counts.tolist() == [3, 6, 1]
     text = findings(counts, 3, np.array([True, True]), ['a', 'b'], 255)[0][1]
     assert text == '50.0% of the pixels of the ground truth are ignored (label 255), all pixels in 1 of 3 images.'

@@ -110,10 +110,7 @@ class OverclusterHead(FittableHead):
             for index, name in enumerate(batch.names):
                 rows, columns, _ = batch.content(index, tuple(features.shape[-2:]))
                 tokens = features[index, :, rows, columns].flatten(1).T
-                try:
-                    moments.update(tokens)
-                except ValueError as error:
-                    raise ValueError(f'{name}: {error}') from error
+                moments.update(tokens, name)
                 sample.update(batch.keys[index], tokens)
                 images += 1
         return dict(moments=moments.state(), sample=sample.state(), images=images)
@@ -126,7 +123,8 @@ class OverclusterHead(FittableHead):
         reduced = []
         for part in parts:
             priorities, vectors = part.pop('sample')
-            reduced.append((priorities, project(vectors, mean, projection) if len(vectors) else vectors))
+            on_device = (vectors, mean.to(vectors.device), projection.to(vectors.device))
+            reduced.append((priorities, project(*on_device) if len(vectors) else vectors))
             del vectors
         points = self.kmeans.merge_samples(reduced).to(device)
         centroids = fit_kmeans(points, self.kmeans)

@@ -1,4 +1,4 @@
-"""ImageCache: tensors per image that wait for a later pass, in main memory, in a temporary folder, or nowhere.
+"""ImageCache: tensors per image that wait for a later pass: on their GPU, in main memory, in a folder, or nowhere.
 
 One rule, `choose_place`, and one default, 'auto', hold for every loop and tool.
 """
@@ -14,27 +14,37 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from torch import Tensor
 
+from leopart_mm.devices import move
 from leopart_mm.files import save_torch_whole
+from leopart_mm.late_checks import LateChecks
 
-PLACES = ('auto', 'memory', 'disk', None)
+PLACES = ('auto', 'device', 'memory', 'disk', None)
 SHARE = 0.5  # of the free memory, or of the free space of a disk, that 'auto' may fill
 MEMORY_LIMITS = (('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory.current'),
                  ('/sys/fs/cgroup/memory/memory.limit_in_bytes', '/sys/fs/cgroup/memory/memory.usage_in_bytes'))
 
 
-def choose_place(num_bytes: float) -> str | None:
-    """Where 'auto' keeps `num_bytes` of a process.
+def choose_place(num_bytes: float, device: torch.device | str = 'cpu') -> str | None:
+    """Where 'auto' keeps `num_bytes` of a process that come from a device.
 
-    'memory' if they fill at most half of the free main memory, else 'disk' if they fill at most half of the free space
-    of the temporary folder (TMPDIR), else None: nothing is kept, and later passes compute it again. Processes on one
-    machine share both in equal parts.
+    'device' if they come from a CUDA GPU and fill at most half of its free memory: nothing then waits for a transfer.
+    Else 'memory' if they fill at most half of the free main memory, else 'disk' if they fill at most half of the free
+    space of the temporary folder (TMPDIR), else None: nothing is kept, and later passes compute it again. Processes on
+    one machine share both in equal parts.
     """
+    if num_bytes <= SHARE * free_on(device):
+        return 'device'
     processes = int(os.environ.get('LOCAL_WORLD_SIZE', get_world_size()))
     if num_bytes * processes <= SHARE * free_memory():
         return 'memory'
     if num_bytes * processes <= SHARE * shutil.disk_usage(tempfile.gettempdir()).free:
         return 'disk'
     return None
+
+
+def free_on(device: torch.device | str) -> int:
+    """Bytes that are free on a CUDA GPU; -1 on other devices."""
+    return torch.cuda.mem_get_info(device)[0] if torch.device(device).type == 'cuda' else -1
 
 
 def free_memory() -> int:
@@ -65,9 +75,9 @@ class ImageCache:
     Values come back as they were put, to the last bit, except with `half`.
 
     Args:
-        place: 'memory'; 'disk', a temporary folder that is removed by `close`, on errors, and with the process; None
-            keeps nothing; 'auto' decides by `choose_place` when the first tensors come: their bytes per image, times
-            `images`.
+        place: 'device', where the tensors are; 'memory'; 'disk', a temporary folder that is removed by `close`, on
+            errors, and with the process; None keeps nothing; 'auto' decides by `choose_place` when the first tensors
+            come: their bytes per image, times `images`.
         half: Keep float tensors as float16. Each value is then off by at most 2^-11 of its size plus 2^-25 (values up
             to 65504), and the labels of cells whose two nearest clusters are equally near to that precision may change:
             fewer than 1 % of the cells (tested on generated images). What the first pass fits is not affected.
@@ -75,7 +85,7 @@ class ImageCache:
         title: What is kept, for messages.
 
     Attributes:
-        chosen: 'memory', 'disk' or None; 'auto' while undecided.
+        chosen: 'device', 'memory', 'disk' or None; 'auto' while undecided.
 
     Raises:
         ValueError: If `place` is unknown.
@@ -84,7 +94,7 @@ class ImageCache:
     def __init__(self, place: str | None = 'auto', half: bool = False, images: int = 0,
                  title: str = 'features') -> None:
         if place not in PLACES:
-            raise ValueError(f"cache={place!r} is unknown; there are: 'auto', 'memory', 'disk' and None.")
+            raise ValueError(f"cache={place!r} is unknown; there are: 'auto', 'device', 'memory', 'disk' and None.")
         self.place = place
         self.half = half
         self.images = images
@@ -93,6 +103,7 @@ class ImageCache:
         self._entries: dict[str, dict[str, Tensor | Path]] = {}
         self._folder: tempfile.TemporaryDirectory | None = None
         self._files = 0
+        self._checks = LateChecks()
 
     def expect(self, images: int) -> None:
         """Count on at least this many images in the estimate."""
@@ -111,13 +122,13 @@ class ImageCache:
         """
         if self.chosen == 'auto' and keys:
             size = sum(self._bytes(value) for value in tensors.values()) / len(keys)
-            self._choose(size * max(self.images, len(keys)))
+            self._choose(size * max(self.images, len(keys)), next(iter(tensors.values())).device)
         if self.chosen is None:
             return
         try:
             for name, values in tensors.items():
                 self.discard(keys, [name])
-                for key, value in zip(keys, self._to_host(name, values), strict=True):
+                for key, value in zip(keys, self._parts(name, values), strict=True):
                     self._entries.setdefault(key, {})[name] = self._store(value)
         except OSError as error:
             message = f'The {self.title} of images cannot be kept in {self._folder.name}: {error}'
@@ -127,11 +138,13 @@ class ImageCache:
             print_log(f'{message}; they are computed again where they are needed.', logger='current', level=30)
 
     def get(self, key: str, name: str) -> Tensor:
-        """The tensor of an image, on the CPU.
+        """The tensor of an image, on the CPU or, with 'device', where it was.
 
         Raises:
             KeyError: If it is not kept, see `has`.
+            ValueError: If `half` is set and a value that was put on a GPU is beyond float16.
         """
+        self._checks.finish()
         value = self._entries[key][name]
         if isinstance(value, Path):
             value = torch.load(value, weights_only=True)
@@ -139,7 +152,7 @@ class ImageCache:
 
     def stack(self, keys: Sequence[str], name: str, device: torch.device | str = 'cpu') -> Tensor:
         """The tensors (B, ...) of B images of equal shape on `device`."""
-        return torch.stack([self.get(key, name) for key in keys]).to(device)
+        return move(torch.stack([self.get(key, name) for key in keys]), device)
 
     def discard(self, keys: Sequence[str], names: Collection[str]) -> None:
         """Drop tensors; what is not kept does not matter."""
@@ -157,9 +170,10 @@ class ImageCache:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def _choose(self, num_bytes: float) -> None:
-        self.chosen = choose_place(num_bytes)
-        places = dict(memory='main memory', disk=f'a temporary folder in {tempfile.gettempdir()}')
+    def _choose(self, num_bytes: float, device: torch.device) -> None:
+        self.chosen = choose_place(num_bytes, device)
+        places = dict(device=f'the memory of {device}', memory='main memory',
+                      disk=f'a temporary folder in {tempfile.gettempdir()}')
         print_log(f'The {self.title} of {self.images} images take about {num_bytes / 2**20:.0f} MB: '
                   + (f'they wait in {places[self.chosen]}.' if self.chosen is not None else
                      'neither memory nor disk has room for them, they are computed again where they are needed.'),
@@ -171,19 +185,21 @@ class ImageCache:
     def _halves(self, value: Tensor) -> bool:
         return self.half and value.dtype in (torch.float32, torch.float64)
 
-    def _to_host(self, name: str, values: Tensor) -> Sequence[Tensor]:
+    def _parts(self, name: str, values: Tensor) -> Sequence[Tensor]:
+        """The tensor of each image as it is kept."""
         values = values.detach()
         if self._halves(values):
             halves = values.half()
-            if torch.isinf(halves).any() and not torch.isinf(values).any():
-                raise ValueError(f'The {name} hold values beyond 65504, which half precision cannot keep: use a cache '
-                                 'of full precision.')
+            self._checks.add(
+                (torch.isinf(halves) & ~torch.isinf(values)).sum(),
+                lambda _: f'The {name} hold values beyond 65504, which half precision cannot keep: use a cache of full '
+                          'precision.')
             values = halves
         # Each image's tensor has memory of its own, so that dropping it frees it.
-        return [value.clone() for value in values.cpu()]
+        return [value.clone() for value in (values if self.chosen == 'device' else values.cpu())]
 
     def _store(self, value: Tensor) -> Tensor | Path:
-        if self.chosen == 'memory':
+        if self.chosen in ('device', 'memory'):
             return value
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix='leopart_mm_features_')

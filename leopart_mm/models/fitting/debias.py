@@ -194,10 +194,7 @@ class PositionRegressionDebias(PositionDebias):
             for index, name in enumerate(batch.names):
                 rows, columns, _ = batch.content(index, grid)
                 vectors = torch.cat([maps[index].permute(1, 2, 0), places], -1)[rows, columns]
-                try:
-                    moments.update(vectors.flatten(0, 1))
-                except ValueError as error:
-                    raise ValueError(f'{name}: {error}') from error
+                moments.update(vectors.flatten(0, 1), name)
         return moments.state()
 
     def _solve(self, parts: list[dict[str, Any]]) -> tuple[Tensor, list[float]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import move
 from leopart_mm.models.backbones.features import DenseFeatures
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 
@@ -29,7 +30,7 @@ def join(parts: Sequence[tuple[Sequence[int], FeatureBatch]]) -> FeatureBatch:
     def merged(values: Sequence[Tensor | None]) -> Tensor | None:
         if any(value is None for value in values):
             return None
-        return torch.cat(list(values))[order.to(values[0].device)]
+        return torch.cat(list(values))[move(order, values[0].device)]
 
     def in_order(name: str) -> list:
         return [value for _, value in sorted(zip(places, [x for batch in batches for x in getattr(batch, name)],

@@ -9,14 +9,21 @@ import torch
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from leopart_mm.devices import move
+
 LABELS = 'gt_sem_seg'
 
 
-def pack_integers(values: Tensor) -> Tensor:
-    """The same integers in the smallest of uint8, int16, int32 and int64 that holds them."""
+def pack_integers(values: Tensor, bounds: tuple[int, int] | None = None) -> Tensor:
+    """The same integers in the smallest of uint8, int16, int32 and int64 that holds them.
+
+    Args:
+        values: Integers.
+        bounds: The smallest and the largest that there may be. None: they are looked up.
+    """
     if not values.numel():
         return values
-    low, high = int(values.min()), int(values.max())
+    low, high = bounds or (int(values.min()), int(values.max()))
     for dtype in (torch.uint8, torch.int16, torch.int32):
         if torch.iinfo(dtype).min <= low and high <= torch.iinfo(dtype).max:
             return values.to(dtype)
@@ -41,11 +48,18 @@ class PackedSample:
     shape: tuple[int, ...] = ()
 
     @classmethod
-    def pack(cls, sample: Any) -> 'PackedSample':
-        """Take over a sample; it is not changed."""
+    def pack(cls, sample: Any, before: Any = None) -> 'PackedSample':
+        """Take over a sample; it is not changed.
+
+        Args:
+            sample: The sample.
+            before: The same sample before it was moved to a GPU, so that its labels need not come back from there.
+        """
         if sample is None or LABELS not in sample:
             return cls(sample)
         rest, labels = sample.clone(), sample.gt_sem_seg.data
+        if before is not None and LABELS in before and before.gt_sem_seg.data.shape == labels.shape:
+            labels = before.gt_sem_seg.data
         del rest.gt_sem_seg
         small = pack_integers(labels.cpu()).numpy()
         return cls(rest, zlib.compress(small.tobytes(), 1), small.dtype, labels.dtype, tuple(labels.shape))
@@ -56,5 +70,5 @@ class PackedSample:
             return self.rest
         sample = self.rest.clone()
         values = np.frombuffer(bytearray(zlib.decompress(self.labels)), self.small).reshape(self.shape)
-        sample.gt_sem_seg = PixelData(data=torch.from_numpy(values).to(device, self.dtype))
+        sample.gt_sem_seg = PixelData(data=move(torch.from_numpy(values).to(self.dtype), device))
         return sample

@@ -74,7 +74,8 @@ class StageStream:
         field = 'scores' if prediction.labels is None else 'labels'
         if not keys or all(results.has(key, [f'{name} {field}']) for key in keys):
             return
-        values = prediction.scores if prediction.labels is None else pack_integers(prediction.labels)
+        values = prediction.scores if prediction.labels is None else pack_integers(
+            prediction.labels, (0, max(prediction.num_labels - 1, 0)))
         found = {f'{name} {field}': values.transpose(0, 1)}
         has_reduced = all(results.has(key, [REDUCED]) for key in keys)
         if batch.features.reduced is not None and not has_reduced and not self.keeps_maps:

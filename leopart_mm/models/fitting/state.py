@@ -39,6 +39,7 @@ class FittedState:
             self.register_buffer(name, torch.zeros(0))
         self.register_buffer('fitted', torch.tensor(False))
         self.register_buffer('fit_info', torch.zeros(0, dtype=torch.uint8))
+        self._known_state: tuple[bool, dict[str, Any]] | None = None
 
     def settings(self) -> dict[str, Any]:
         """Plain values that the fitted ones depend on and `forward` must agree with."""
@@ -56,12 +57,18 @@ class FittedState:
     @property
     def is_fitted(self) -> bool:
         """Whether `fit` ran or a fitted checkpoint was loaded."""
-        return bool(self.fitted)
+        return self._on_host()[0]
 
     @property
     def info(self) -> dict[str, Any]:
         """What was found; empty if unfitted."""
-        return _read_record(self.fit_info)['info']
+        return self._on_host()[1]
+
+    def _on_host(self) -> tuple[bool, dict[str, Any]]:
+        """`fitted` and `info`, read once: on a GPU a look at the buffers would make every prediction wait for it."""
+        if self._known_state is None:
+            self._known_state = bool(self.fitted), _read_record(self.fit_info)['info']
+        return self._known_state
 
     def keep(self, values: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         """Store the fitted values (one per name in `STATE`) and what is said about them.
@@ -77,6 +84,7 @@ class FittedState:
         record = json.dumps(dict(settings=self.settings(), info=dict(info)))
         self.fit_info = torch.tensor(list(record.encode()), dtype=torch.uint8, device=device)
         self.fitted = torch.tensor(True, device=device)
+        self._known_state = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'FittedState':
         """As nn.Module's (`to`, `cuda`, `half`, ...); float64 values stay on the CPU where the device has none."""
@@ -125,6 +133,7 @@ class FittedState:
             setattr(self, name, move(place, self.fitted.device))
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
                                       error_msgs)
+        self._known_state = None
 
     def _check_settings(self, saved: dict[str, Any]) -> None:
         ours = json.loads(json.dumps(self.settings()))

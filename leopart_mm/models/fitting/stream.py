@@ -281,7 +281,8 @@ class FeatureStream:
                 batch = batch.head(len(batch) - repeated)
                 if self._caches:
                     samples = None if batch.data_samples is None else [
-                        PackedSample.pack(sample) for sample in batch.data_samples]
+                        PackedSample.pack(*both)
+                        for both in zip(batch.data_samples, data['data_samples'], strict=False)]
                     records.append(_Record(batch.cache_keys, batch.names, batch.keys, batch.input_size, samples))
                 yield batch
         self._records = records if self._caches else None

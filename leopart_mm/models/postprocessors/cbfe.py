@@ -17,9 +17,10 @@ from leopart_mm.clustering.foreground import (
     published_cuts,
     published_threshold,
 )
-from leopart_mm.devices import move
+from leopart_mm.devices import float64_device, move
 from leopart_mm.geometry.cell_counts import pixels_per_cell
-from leopart_mm.geometry.patch_grid import cell_indices, upsample_labels
+from leopart_mm.geometry.patch_grid import cell_indices, image_index, upsample_labels
+from leopart_mm.late_checks import LateChecks
 from leopart_mm.masks.sources import MaskSource
 from leopart_mm.models.fitting.base import FittedPostprocessor
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
@@ -39,7 +40,7 @@ class _Part:
 
     groups: dict[str, list[ForegroundCounts]] = field(default_factory=dict)
     images: int = 0
-    empty_masks: int = 0
+    empty_masks: int | Tensor = 0
 
     def add(self, group: str, counts: list[ForegroundCounts]) -> None:
         known = self.groups.get(group)
@@ -50,6 +51,11 @@ class _Part:
         for group, counts in other.groups.items():
             total.add(group, counts)
         return total
+
+    def cpu(self) -> '_Part':
+        """The counts on the CPU."""
+        return _Part({group: [count.cpu() for count in counts] for group, counts in self.groups.items()}, self.images,
+                     int(self.empty_masks))
 
 
 @MODELS.register_module()
@@ -153,24 +159,27 @@ class CBFE(FittedPostprocessor):
         return masks if tuple(masks.shape[-2:]) == grid else upsample_labels(masks, grid, rule='corner')
 
     def _read(self, stream: Iterable[FeatureBatch]) -> _Part:
-        """Counts over the images of this process."""
-        part = _Part()
+        """Counts over the images of this process; on a GPU they come to the host at the end."""
+        part, checks = _Part(), LateChecks()
         for batch in stream:
             prediction = batch.prediction
             masks = self.noisy_masks(batch, prediction.grid)
             splits = self._splits(batch)
             for members, (rows, columns, extent) in prediction.content_groups():
-                inside = masks[members, rows, columns]
+                index = image_index(members, masks.device)
+                inside = masks[index, rows, columns]
                 weights = pixels_per_cell(tuple(inside.shape[-2:]), self.map_size, extent)
                 weights = move(torch.from_numpy(weights.copy()), inside.device)
-                part.empty_masks += int((inside.flatten(1).sum(1) == 0).sum())
-                sizes = [cluster_sizes(maps[members, rows, columns], inside, prediction.num_labels, weights)
+                part.empty_masks += (inside.flatten(1).sum(1) == 0).sum()
+                sizes = [cluster_sizes(maps[index, rows, columns], inside, prediction.num_labels, weights, checks.add)
                          for maps in prediction.hard_labels]
-                for group in {ALL, *(splits[index] for index in members)}:
-                    chosen = [group in (ALL, splits[index]) for index in members]
-                    part.add(group, [_counts(*(size[chosen] for size in pair)) for pair in sizes])
+                for group in {ALL, *(splits[member] for member in members)}:
+                    chosen = [place for place, member in enumerate(members) if group in (ALL, splits[member])]
+                    chosen = image_index(chosen, sizes[0][0].device)
+                    part.add(group, [ForegroundCounts.of_images(*(size[chosen] for size in pair)) for pair in sizes])
             part.images += len(batch)
-        return part
+        checks.finish()
+        return part.cpu()
 
     def _splits(self, batch: FeatureBatch) -> list[str]:
         if not self.per_split or batch.data_samples is None:
@@ -206,6 +215,8 @@ class CBFE(FittedPostprocessor):
         sums = torch.zeros(len(ranks), len(cuts) + 1, dtype=torch.float64)
         for batch in stream:
             prediction, labels = batch.prediction, batch.prediction.hard_labels
+            device = float64_device(labels)
+            labels, ranks, sums = labels.to(device), move(ranks, device), move(sums, device)
             for index, name in enumerate(batch.names):
                 sample = None if batch.data_samples is None else batch.data_samples[index]
                 if self.threshold_split is not None and (sample is None or
@@ -215,16 +226,16 @@ class CBFE(FittedPostprocessor):
                     raise ValueError(f"{name}: CBFE's threshold='published' looks at ground truth, but there is none: "
                                      "add LoadAnnotations to the fit pipeline, or take the rule 'agreement'.")
                 rows, columns, extent = prediction.content(index)
-                gt = sample.gt_sem_seg.data.reshape(sample.gt_sem_seg.data.shape[-2:]).cpu()
+                gt = sample.gt_sem_seg.data.reshape(sample.gt_sem_seg.data.shape[-2:]).to(device)
                 size = self.map_size or tuple(gt.shape)
                 gt = upsample_labels(gt, size, rule='corner')
                 grid = rows.stop - rows.start, columns.stop - columns.start
-                cells = cell_indices(grid, size, extent, 'corner').flatten()
+                cells = move(cell_indices(grid, size, extent, 'corner').flatten(), device)
                 for variant, rank in enumerate(ranks):
-                    pixels = rank[labels[variant, index, rows, columns].flatten().cpu()][cells]
+                    pixels = rank[labels[variant, index, rows, columns].flatten()][cells]
                     sums[variant, :-1] += cut_agreement(pixels, gt.flatten(), number)[cuts.start:cuts.stop]
                     sums[variant, -1] += 1
-        return sums
+        return sums.cpu()
 
     def _published(self, parts: Sequence[Tensor], precisions: Tensor) -> Tensor:
         sums = torch.stack(list(parts)).sum(0)
@@ -283,8 +294,3 @@ class CBFE(FittedPostprocessor):
     def pictures(self, batch: FeatureBatch) -> dict[str, Tensor]:
         """The noisy masks."""
         return {'noisy foreground': self.noisy_masks(batch, batch.features.grid)}
-
-
-def _counts(inside: Tensor, size: Tensor) -> ForegroundCounts:
-    counts = ForegroundCounts.of_images(inside, size)
-    return ForegroundCounts(*(value.cpu() for value in vars(counts).values()))

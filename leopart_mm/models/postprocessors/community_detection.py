@@ -13,6 +13,7 @@ from leopart_mm.clustering.communities import UNCONNECTED, all_seeds, require_in
 from leopart_mm.clustering.cooccurrence import PUBLISHED_ANGLES, CoOccurrence, cooccurrence_edges
 from leopart_mm.clustering.kmeans_fit import seed_tuple
 from leopart_mm.clustering.network import ClusterNetwork
+from leopart_mm.geometry.patch_grid import image_index
 from leopart_mm.models.fitting.base import FittedPostprocessor
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
 from leopart_mm.models.fitting.prediction import Prediction
@@ -142,9 +143,12 @@ class CommunityDetection(FittedPostprocessor):
                 part.num_clusters = prediction.num_labels
                 part.counters = [self._counter(part.num_clusters) for _ in labels]
             for members, (rows, columns, extent) in prediction.content_groups():
+                index = image_index(members, labels.device)
                 for counter, maps in zip(part.counters, labels, strict=True):
-                    counter.update(maps[members, rows, columns].cpu().numpy(), extent)
+                    counter.update(maps[index, rows, columns], extent)
             part.images += len(batch)
+        for counter in part.counters:
+            counter.collect()
         return part
 
     def _solve(self, parts: Sequence[_Part]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from leopart_mm.clustering.kmeans import assign
 from leopart_mm.clustering.kmeans_fit import KMeansSettings, fit_kmeans
+from leopart_mm.devices import move
 from leopart_mm.geometry.patch_grid import cell_indices
 from leopart_mm.models.fitting.base import FittedPostprocessor
 from leopart_mm.models.fitting.feature_batch import FeatureBatch
@@ -25,12 +26,12 @@ class _Part:
 
     Args:
         samples: Per mask of the stage before, the state of a TokenSample.
-        seen: Per mask, the number of vectors that were offered.
+        seen: Per mask, the number of vectors that were offered; (M,) int64.
         images: Number of images.
     """
 
     samples: list[tuple] = field(default_factory=list)
-    seen: list[int] = field(default_factory=list)
+    seen: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     images: int = 0
 
 
@@ -107,19 +108,18 @@ class ForegroundClustering(FittedPostprocessor):
             labels, features = batch.prediction.hard_labels, batch.features.reduced
             if not samples:
                 samples = [self.kmeans.new_sample() for _ in labels]
-                part.seen = [0] * len(labels)
+                part.seen = torch.zeros(len(labels), dtype=torch.int64, device=labels.device)
             for index, key in enumerate(batch.keys):
                 rows, columns, extent = batch.prediction.content(index)
                 vectors = features[index, :, rows, columns].flatten(1).T
                 cells = torch.arange(len(vectors), device=vectors.device)
                 if self.map_size is not None:
                     grid = rows.stop - rows.start, columns.stop - columns.start
-                    cells = cell_indices(grid, self.map_size, extent, 'corner').flatten().to(vectors.device)
+                    cells = move(cell_indices(grid, self.map_size, extent, 'corner').flatten(), vectors.device)
                 for variant, sample in enumerate(samples):
-                    inside = labels[variant, index, rows, columns].flatten() != 0
-                    chosen = cells[inside[cells]]
-                    sample.update_chosen(key, vectors, chosen)
-                    part.seen[variant] += len(chosen)
+                    inside = (labels[variant, index, rows, columns].flatten() != 0)[cells]
+                    sample.update_masked(key, vectors, cells, inside)
+                    part.seen[variant] += inside.sum()
             part.images += len(batch)
         part.samples = [sample.state() for sample in samples]
         return part
@@ -129,7 +129,7 @@ class ForegroundClustering(FittedPostprocessor):
         filled = [part for part in parts if part.samples]
         if not filled:
             raise ValueError('ForegroundClustering saw no image: the data set for fitting is empty.')
-        seen = [sum(counts) for counts in zip(*(part.seen for part in filled), strict=True)]
+        seen = torch.stack([part.seen.cpu() for part in filled]).sum(0).tolist()
         centroids = []
         for variant, offered in enumerate(seen):
             if not offered:
@@ -159,9 +159,13 @@ class ForegroundClustering(FittedPostprocessor):
         result = torch.full((len(self.centroids), count, height, width), self.num_clusters, device=labels.device)
         vectors = reduced.permute(0, 2, 3, 1)
         for index, mask in enumerate(labels != 0):
-            if mask.any():
-                variants = slice(index * number, (index + 1) * number)
-                result[variants][:, mask] = assign(vectors[mask], self.centroids[variants], self.kmeans.spherical)
+            variants = slice(index * number, (index + 1) * number)
+            centroids = self.centroids[variants]
+            if mask.device.type != 'cpu':  # to find the foreground would stall a GPU for longer than all cells take
+                found = assign(vectors.flatten(0, 2), centroids, self.kmeans.spherical)
+                result[variants] = torch.where(mask, found.view(-1, *mask.shape), self.num_clusters)
+            elif mask.any():
+                result[variants][:, mask] = assign(vectors[mask], centroids, self.kmeans.spherical)
         return prediction.with_labels(result, self.num_labels)
 
     def as_tensors(self) -> TensorStage:
