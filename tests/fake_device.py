@@ -47,6 +47,8 @@ class FakeDevice(TorchFunctionMode):
     def wrap(self, value):
         """The value, or a nest of them, on the device."""
         if isinstance(value, Tensor):
+            if value.layout is not torch.strided:  # has no subclasses; it may stand beside tensors of the device
+                return value
             if value.dtype == torch.float64 and not self.float64:
                 raise TypeError('Cannot convert a MPS Tensor to float64 dtype as the MPS framework does not support it')
             return value.as_subclass(FakeTensorOf)
@@ -80,7 +82,8 @@ class FakeDevice(TorchFunctionMode):
             args = tuple('cpu' if self.is_here(value) else value for value in args)
             kwargs = {key: 'cpu' if self.is_here(value) else value for key, value in kwargs.items()}
         if here and name not in MOVES_DATA and any(
-                isinstance(value, Tensor) and not isinstance(value, FakeTensorOf) and value.ndim for value in inputs):
+                isinstance(value, Tensor) and not isinstance(value, FakeTensorOf) and value.ndim
+                and value.layout is torch.strided for value in inputs):
             raise RuntimeError(f'{name}: Expected all tensors to be on the same device, but found {self.device.type} '
                                'and cpu')
         result = func(*plain(args), **plain(kwargs))

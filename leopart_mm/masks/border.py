@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
+from leopart_mm.devices import move
 from leopart_mm.masks.attention import drop_small_components
 from leopart_mm.masks.sources import MaskInputs, MaskSource
 
@@ -73,7 +74,7 @@ class BorderContrastMasks(MaskSource):
     def _cut(self, features: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, 1, h, w)."""
         contrast = border_contrast(features, self.share)
-        cuts = [threshold_otsu(image.cpu().numpy()) if image.max() > image.min() else float('inf')
-                for image in contrast]
-        marked = contrast > contrast.new_tensor(cuts)[:, None, None]
+        cuts = [threshold_otsu(image) if image.max() > image.min() else float('inf')
+                for image in contrast.cpu().numpy()]
+        marked = contrast > move(torch.tensor(cuts, dtype=contrast.dtype), contrast.device)[:, None, None]
         return drop_small_components(marked.float()[:, None], self.min_component)

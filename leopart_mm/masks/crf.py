@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from leopart_mm.devices import in_float64
+from leopart_mm.devices import in_float64, move
+from leopart_mm.late_checks import check_at_once
 from leopart_mm.masks.crf_exact import exact_messages
 from leopart_mm.masks.crf_lattice import lattice_messages
 from leopart_mm.masks.crf_library import library_marginals
@@ -50,7 +51,8 @@ class CRFSettings:
         backend: Who filters:
 
             - 'lattice': permutohedral lattice, an approximation, the one of the published library. It runs where the
-              log-probabilities are, on the CPU or a CUDA device (the same code, but not tried there yet).
+              log-probabilities are, on the CPU or a CUDA device (not tried on a card yet). On the latter the host waits
+              three times per image, to build the lattice, and never during the updates.
             - 'exact': all pairs of pixels. Time grows with the square of the pixels: for images up to ~100 x 100.
             - 'pydensecrf': the library, if it is importable (PyPI package pydensecrf2; CPU).
 
@@ -111,7 +113,7 @@ def to_bytes(normalised: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Seq
     """
     if mode not in BYTES:
         raise ValueError(f'to_bytes: mode={mode!r} is unknown; known are: {", ".join(BYTES)}.')
-    mean, std = (torch.as_tensor(values, dtype=torch.float32, device=normalised.device)[:, None, None]
+    mean, std = (move(torch.as_tensor(values, dtype=torch.float32), normalised.device)[:, None, None]
                  for values in (mean, std))
     values = (normalised.float() * std + mean) * 255
     values = values.round() if mode == 'round' else values.trunc()
@@ -129,7 +131,7 @@ def truncate_bytes(image: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Se
     Returns:
         (H, W, 3) uint8, some bytes lower by one.
     """
-    mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (mean, std))
+    mean, std = (move(torch.tensor(values), image.device)[:, None, None] for values in (mean, std))
     return to_bytes((image.movedim(-1, -3).float() / 255 - mean) / std, mean.flatten(), std.flatten(), 'truncate')
 
 
@@ -150,12 +152,11 @@ def crf_unary(log_probs: Tensor, size: tuple[int, int], settings: CRFSettings = 
     if log_probs.ndim not in (3, 4) or 0 in log_probs.shape:
         raise ValueError(f'The CRF takes log-probabilities (L, h, w) or (S, L, h, w), not {tuple(log_probs.shape)}.')
     maps = log_probs.float()
-    if not torch.isfinite(maps).all():
+    if maps.device.type == 'cuda' or not torch.isfinite(maps).all():
         peaks = maps.amax(-3, keepdim=True)  # NaN where a value is
-        if not torch.isfinite(peaks).all():
-            wrong = int((~torch.isfinite(peaks)).sum())
-            raise ValueError(f'The CRF got log-probabilities that are NaN or infinite at {wrong} of {peaks.numel()} '
-                             'cells: a feature before it is not finite.')
+        check_at_once((~torch.isfinite(peaks)).sum(),
+                      lambda wrong: f'The CRF got log-probabilities that are NaN or infinite at {wrong} of '
+                                    f'{peaks.numel()} cells: a feature before it is not finite.')
         maps = (maps - peaks).clamp_min(-1e4)  # interpolation cannot weigh -inf by 0; exp(-1e4) is 0
     if tuple(maps.shape[-2:]) != tuple(size):
         batched = maps if maps.ndim == 4 else maps[None]
@@ -235,7 +236,10 @@ def mean_field(unary: Tensor, messages: Callable[[Tensor, Tensor], None], iterat
 
 
 def _softmax_in_place(logits: Tensor) -> Tensor:
-    """Softmax over the last axis, which is short: several times faster than torch's wherever exp cannot overflow."""
+    """Softmax over the last axis, which is short: on a CPU several times faster than torch's where exp cannot overflow.
+    """
+    if logits.device.type == 'cuda':
+        return logits.copy_(logits.softmax(-1))
     low, high = logits.aminmax()
     if low < -60 or high > 60:
         return logits.copy_(logits.softmax(-1))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leopart_mm.devices import in_float64
+from leopart_mm.devices import in_float64, move
 
 BLOCK_ENTRIES = 1 << 24
 """Entries of the kernel matrix that are held at once (128 MB)."""
@@ -45,7 +45,7 @@ def exact_messages(image: Tensor, settings: Any) -> Callable[[Tensor, Tensor], N
 
 def bilateral_features(image: Tensor, xy: float, rgb: float, dtype: torch.dtype = torch.float32) -> Tensor:
     """Features (N, 5) of the appearance kernel: (x, y) / xy and colours / rgb, of an image (H, W, 3)."""
-    positions = position_features(tuple(image.shape[:2]), xy, dtype).to(in_device(image, dtype))
+    positions = move(position_features(tuple(image.shape[:2]), xy, dtype), in_device(image, dtype))
     return torch.cat([positions, image.to(positions.device).flatten(0, 1).to(dtype) / rgb], 1)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leopart_mm.devices import move
 from leopart_mm.masks.crf_exact import bilateral_features, position_features
 from leopart_mm.masks.permutohedral import Lattice, build_lattice
 
@@ -47,7 +48,7 @@ def position_lattice(size: tuple[int, int], xy: float, weight: float, device: to
     """The normalised lattice of a Gaussian on positions. It depends on the size alone, so the latest are kept."""
     key = (size, float(xy), float(weight), torch.device(device))
     if key not in _kept:
-        _kept[key] = build_lattice(position_features(size, xy).to(device), by_point=True).normalised(weight)
+        _kept[key] = build_lattice(move(position_features(size, xy), device), by_point=True).normalised(weight)
     _kept.move_to_end(key)
     lattice = _kept[key]
     while sum(height * width for (height, width), *_ in _kept) > KEPT_PIXELS:

@@ -83,12 +83,13 @@ def build_lattice(features: Tensor, by_point: bool = False) -> Lattice:
     del keys
     first = torch.ones_like(ordered, dtype=torch.bool)
     torch.ne(ordered[1:], ordered[:-1], out=first[1:])
-    vertices = ordered[first]
-    starts = torch.cat([first.nonzero()[:, 0], first.new_full((1, ), len(ordered), dtype=torch.int64)])
+    starts = first.nonzero()[:, 0]
+    vertices = ordered[starts]
+    starts = torch.cat([starts, first.new_full((1, ), len(ordered), dtype=torch.int64)])
     places = first.cumsum(0, dtype=torch.int32).sub_(1)  # vertex of each entry in order of the keys
     del ordered, first
-    neighbours = [_neighbours(vertices, shift) for shift in shifts]
-    renumbered = None
+    static = vertices.device.type == 'cuda' and not by_point
+    neighbours = [] if static else [_neighbours(vertices, shift) for shift in shifts]
     if by_point:
         renumbered = order[starts[:-1]].argsort()  # new number -> old one
         ranks = torch.empty_like(renumbered, dtype=torch.int32)
@@ -105,7 +106,9 @@ def build_lattice(features: Tensor, by_point: bool = False) -> Lattice:
     scale = 1 / (1 + 2.**-(corners - 1))
     rows = torch.arange(0, number * corners + 1, corners, dtype=torch.int32, device=weights.device)
     slices = SparseRows(rows, corner_of, weights.flatten() * scale, len(vertices))
-    return Lattice(splat, tuple(_blur(*pair, len(vertices)) for pair in neighbours), slices)
+    blurs = [_static_blur(vertices, shift) for shift in shifts] if static else [
+        _blur(*pair, len(vertices)) for pair in neighbours]
+    return Lattice(splat, tuple(blurs), slices)
 
 
 def _embed(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
@@ -117,8 +120,8 @@ def _embed(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
     """
     number, dims = features.shape
     corners = dims + 1
-    low, high = _bounds(features)
-    spans = [int(b - a) + 1 for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+    low, high = torch.stack(_bounds(features)).tolist()
+    spans = [int(b - a) + 1 for a, b in zip(low, high, strict=True)]
     if math.prod(spans) >= MAX_KEY:
         raise ValueError(f'A lattice of {dims} dimensions cannot span {spans} cells: take larger standard deviations '
                          '(smooth_xy, appearance_xy, appearance_rgb) or a smaller image.')
@@ -207,6 +210,21 @@ def _blur(ones: Tensor, others: Tensor, vertices: int) -> SparseRows:
     weights = torch.tensor([0.5, 1., 0.5], device=ones.device).repeat(vertices)
     columns, values = (part.index_select(0, exists) for part in (table.flatten(), weights))
     return SparseRows(starts, columns, values, vertices)
+
+
+def _static_blur(vertices: Tensor, shift: int) -> SparseRows:
+    """As `_blur`, with three entries in every row, 0 where there is no neighbour: a GPU need not count them."""
+    number = len(vertices)
+    here = torch.arange(number, device=vertices.device)
+    columns, values = [], []
+    for wanted in (vertices + shift, vertices, vertices - shift):
+        found = torch.searchsorted(vertices, wanted).clamp_(max=number - 1)
+        exists = vertices[found] == wanted
+        columns.append(torch.where(exists, found, here))
+        values.append(exists.float())
+    values = torch.stack(values, 1) * (0.5 + 0.5 * (torch.arange(3, device=here.device) == 1))
+    starts = torch.arange(0, 3 * number + 1, 3, dtype=torch.int32, device=here.device)
+    return SparseRows(starts, torch.stack(columns, 1).flatten().int(), values.flatten(), number)
 
 
 def _runs(starts: Tensor, counts: Tensor) -> Tensor:

@@ -3,15 +3,16 @@
 Source: docs/methods/primaps.md §4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from leopart_mm.clustering.leading_direction import leading_directions
 from leopart_mm.clustering.moments import gram
-from leopart_mm.devices import float64_device, in_float64
+from leopart_mm.devices import float64_device, in_float64, move
 from leopart_mm.files import printable
 
 CHOICES = dict(orientation=('max_abs', 'library'), anchor=('free', 'any'), no_mask=('stop', 'nan'),
@@ -110,7 +111,8 @@ def principal_masks(features: Tensor,
     """Split each image of a batch into principal masks.
 
     Images are treated together on their device, in float64 (on the CPU where the device has none), as many as keep it
-    busy; an image leaves the batch when it is done. Its masks do not depend on the others.
+    busy; an image leaves the batch when it is done. Its masks do not depend on the others. On a CUDA GPU the host waits
+    per round of masks: once for which images get another, and once or twice for whether the directions are found.
 
     Args:
         features: (B, C, h, w), raw features of any float type.
@@ -128,13 +130,15 @@ def principal_masks(features: Tensor,
     """
     if features.dim() != 4 or 0 in features.shape[1:]:
         raise ValueError(f'Features must be (B, C, h, w) with cells, but are {tuple(features.shape)}.')
-    _require_finite(features, names)
+    if features.device.type != 'cuda':
+        _require_finite(features, names)
     held = HELD_BYTES.get(float64_device(features).type, HELD_BYTES['cuda'])
     step = max(held // (8 * features.shape[1:].numel()), 1)
     found = []
     for start in range(0, len(features), step):
         part = slice(start, start + step)
-        loop = _Loop(features[part], settings, None if directions is None else directions[part])
+        loop = _Loop(features[part], settings, None if directions is None else directions[part],
+                     partial(_require_finite, features[part], None if names is None else names[part]))
         found += [masks.to(features.device) for masks in loop.run()]
     return found
 
@@ -150,10 +154,15 @@ def _require_finite(features: Tensor, names: Sequence[str] | None) -> None:
 
 
 class _Loop:
-    """The loop over masks of a batch; every tensor has one entry per image that is not done, `index` says which."""
+    """The loop over masks of a batch; every tensor has one entry per image that is not done, `images` says which.
 
-    def __init__(self, features: Tensor, settings: PrincipalSettings, directions: Sequence[Tensor] | None) -> None:
+    `require_finite` raises if a feature is not finite; a GPU asks for that with the first round.
+    """
+
+    def __init__(self, features: Tensor, settings: PrincipalSettings, directions: Sequence[Tensor] | None,
+                 require_finite: Callable[[], None]) -> None:
         self.settings, self.given, self.grid = settings, directions, tuple(features.shape[-2:])
+        self.require_finite = require_finite
         cells = in_float64(features).flatten(2).mT  # (B, n, C)
         self.norm = torch.linalg.vector_norm(cells, dim=2).clamp(min=1e-12)
         self.mean = cells.mean(1)
@@ -163,7 +172,8 @@ class _Loop:
         self.sums = self.cells.sum(1)
         self.products = torch.stack([gram(image) for image in self.cells])
         self.blocks: Tensor | None = None
-        self.index = torch.arange(len(cells), device=cells.device)
+        self.images = list(range(len(cells)))
+        self.none = torch.zeros_like(self.free[:, 0])  # whether no cell was like the anchor of the latest mask
         self.passes: list[list[tuple[Tensor, ...]]] = [[] for _ in cells]
         self.channels = cells.shape[2]
 
@@ -171,31 +181,43 @@ class _Loop:
         """Masks of all images."""
         while True:
             self._keep(self._goes_on())
-            if not len(self.index):
+            if not self.images:
                 return [self._collected(passes) for passes in self.passes]
             self._take_masks()
 
-    def _goes_on(self) -> Tensor:
-        """(A,) bool: images that get another mask."""
+    def _goes_on(self) -> list[int]:
+        """Rows of the images that get another mask. The only numbers of a round that the host reads are here."""
         settings = self.settings
         going = self.free.sum(1).double() / self.free.shape[1] > settings.max_free
         if settings.no_mask == 'stop' and settings.anchor == 'free':
             going &= (self.free & self.usable).any(1)
-        for row, image in enumerate(self.index.tolist()):
+        going, none, finite = torch.stack([going, self.none, self.norm.isfinite().all(1)]).tolist()
+        if not all(finite):
+            self.require_finite()
+        rows = []
+        for row, image in enumerate(self.images):
             passes = self.passes[image]
-            if len(passes) == settings.max_masks or (passes and passes[-1] is None):
-                going[row] = False
-            elif settings.no_mask == 'nan' and len(passes) > settings.stalled:
-                last = [free for *_, free in passes[-settings.stalled:]]
-                going[row] &= not all(torch.equal(free, last[0]) for free in last[1:])
-        return going
+            if none[row]:
+                passes.pop()
+            elif going[row] and len(passes) != settings.max_masks and not self._stalls(passes):
+                rows.append(row)
+        return rows
 
-    def _keep(self, going: Tensor) -> None:
-        if going.all():
+    def _stalls(self, passes: list[tuple[Tensor, ...]]) -> bool:
+        """Whether the latest passes changed nothing, as published; else an image ends before."""
+        if self.settings.no_mask != 'nan' or len(passes) <= self.settings.stalled:
+            return False
+        last = [free for *_, free in passes[-self.settings.stalled:]]
+        return all(torch.equal(free, last[0]) for free in last[1:])
+
+    def _keep(self, rows: list[int]) -> None:
+        if len(rows) == len(self.images):
             return
-        for name in ('norm', 'mean', 'cells', 'usable', 'free', 'sums', 'products', 'index', 'blocks'):
+        self.images = [self.images[row] for row in rows]
+        index = move(torch.tensor(rows, dtype=torch.int64), self.cells.device)
+        for name in ('norm', 'mean', 'cells', 'usable', 'free', 'sums', 'products', 'none', 'blocks'):
             if getattr(self, name) is not None:
-                setattr(self, name, getattr(self, name)[going])
+                setattr(self, name, getattr(self, name)[index])
 
     def _take_masks(self) -> None:
         """One mask of every image."""
@@ -210,14 +232,11 @@ class _Loop:
         soft = affinity.masked_fill(affinity < self.settings.threshold * largest, 0) / largest
         removed = soft > 0
         if self.settings.no_mask == 'stop':
-            soft, none = soft.nan_to_num(0), largest[:, 0] <= 0
-        else:
-            none = torch.zeros_like(anchors, dtype=torch.bool)
+            soft, self.none = soft.nan_to_num(0), largest[:, 0] <= 0
         self.free = self.free & ~removed
         self._subtract(removed)
-        parts = zip(directions.float(), anchors, similarity, soft, self.free, none.tolist(), strict=True)
-        for image, (*part, stops) in zip(self.index.tolist(), parts, strict=True):
-            self.passes[image].append(None if stops else tuple(part))
+        for image, *part in zip(self.images, directions.float(), anchors, similarity, soft, self.free, strict=True):
+            self.passes[image].append(tuple(part))
 
     def _directions(self) -> tuple[Tensor, Tensor]:
         """(A, C): principal directions of the free cells, oriented; and (A, n), the cosines of the free cells."""
@@ -229,9 +248,10 @@ class _Loop:
         if self.settings.orientation == 'library':
             flip = torch.stack([direction @ _library_direction(cells[free]) < 0 for direction, cells, free in
                                 zip(directions, self.cells, self.free, strict=True)])
-        for row, image in enumerate(self.index.tolist() if self.given is not None else ()):
+        for row, image in enumerate(self.images if self.given is not None else ()):
             if len(self.passes[image]) < len(self.given[image]):
-                flip[row] = directions[row] @ self.given[image][len(self.passes[image])].to(directions) < 0
+                turned = move(self.given[image][len(self.passes[image])], directions.device).to(directions.dtype)
+                flip[row] = directions[row] @ turned < 0
         sign = torch.where(flip, -1, 1)[:, None]
         return directions * sign, cosines * sign
 
@@ -241,7 +261,11 @@ class _Loop:
         return (products / self.norm).float()
 
     def _subtract(self, removed: Tensor) -> None:
-        """Take the removed cells out of the moments, or sum up the free ones where they are fewer."""
+        """Take the removed cells out of the moments, or sum up the free ones where they are fewer (on a GPU always)."""
+        if self.cells.device.type == 'cuda':
+            kept = self.cells * self.free[..., None]
+            self.sums, self.products = kept.sum(1), kept.mT @ self.cells
+            return
         for row, (cells, gone, free) in enumerate(zip(self.cells, removed, self.free, strict=True)):
             fewer = cells[gone] if gone.sum() < free.sum() else cells[free]
             sums, products = fewer.sum(0), gram(fewer)
@@ -250,7 +274,6 @@ class _Loop:
             self.sums[row], self.products[row] = sums, products
 
     def _collected(self, passes: list[tuple[Tensor, ...]]) -> PrincipalMasks:
-        passes = [part for part in passes if part is not None]
         if not passes:
             empty = torch.zeros(0, *self.grid, device=self.cells.device)
             anchors = torch.zeros(0, dtype=torch.int64, device=empty.device)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leopart_mm.geometry.patch_grid import Extent, content_groups, upsample_scores
+from leopart_mm.geometry.patch_grid import Extent, content_groups, image_index, upsample_scores
 from leopart_mm.masks.crf import CRFSettings, dense_crf, truncate_bytes
 from leopart_mm.masks.principal import PrincipalMasks, PrincipalSettings, principal_masks
 from leopart_mm.masks.principal_cleaning import mask_log_probs, proposal_labels
@@ -74,10 +74,11 @@ class PrincipalProposals(ProposalSource):
                              '`requests` names.')
         drafts: dict[int, PrincipalDraft] = {}
         for members, (rows, columns, extent) in content_groups(inputs.extents, inputs.grid):
-            found = principal_masks(features[members][:, :, rows, columns], self.masks,
+            found = principal_masks(features[image_index(members, features.device), :, rows, columns], self.masks,
                                     names=[inputs.names[index] for index in members])
-            for index, masks in zip(members, found, strict=True):
-                drafts[index] = self.draft(masks, extent)
+            soft = torch.cat([masks.soft_masks for masks in found]).cpu().split([len(masks) for masks in found])
+            for index, masks, on_cpu in zip(members, found, soft, strict=True):
+                drafts[index] = self.draft(replace(masks, soft_masks=on_cpu), extent)
         return [drafts[index] for index in range(len(inputs))]
 
     def features_of(self, inputs: MaskInputs) -> Tensor | None:

@@ -59,9 +59,9 @@ class FeatureStream:
         model: An UnsupervisedSegmentor (unwrapped); another one around the same backbone may take its place later.
         dataloader: Batches as for testing.
         phase: Name in the progress bar.
-        cache: 'auto', 'memory', 'disk' or None (every pass reads and computes everything again), see `choose_place`; a
-            dict of the arguments of FeatureCache; or what outlives the stream, shared by several: a FeatureCache (of
-            one network), or NetworkCaches.
+        cache: 'auto', 'device', 'memory', 'disk' or None (every pass reads and computes everything again), see
+            `choose_place`; a dict of the arguments of FeatureCache; or what outlives the stream, shared by several: a
+            FeatureCache (of one network), or NetworkCaches.
         fp16: Run the backbone under autocast.
         predicted: Paths of images that are predicted after fitting. Where the model reads features only once and the
             cache is not shared, only their features are kept. None: perhaps all.

@@ -129,7 +129,7 @@ def test_half_precision_keeps_its_bound(place):
 
 
 def test_unknown_place():
-    with pytest.raises(ValueError, match="cache='disc' is unknown; there are: 'auto', 'memory', 'disk' and None"):
+    with pytest.raises(ValueError, match=r"cache='disc' is unknown; there are: 'auto', 'device', .*'disk' and None"):
         ImageCache('disc')
 
 
