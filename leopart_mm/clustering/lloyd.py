@@ -9,9 +9,11 @@ from torch import Tensor
 
 from leopart_mm.devices import in_float64
 
-BLOCK = 2**18  # scores computed at a time: they stay in the cache of a core
+BLOCK = 2**19  # scores computed at a time: 2 MB, which the cache of a core holds
 GROUP = 16  # centroids that share a bound
 MAX_GROUPS = 64  # bounds kept per point
+MOST = 0.4  # share of the points from which to compare all of them is faster
+SAMPLED = 16  # one of so many unsure points tells how many there will be
 ROUNDING = 1e-5  # error allowed for in a squared distance, relative to the squared lengths it is computed from
 
 
@@ -48,6 +50,7 @@ class Lloyd:
         self._groups = -(-len(centroids) // self._size)
         self._upper = torch.full_like(self._square, torch.inf)
         self._lower = points.new_full((self._groups, len(points)), -torch.inf)
+        self._buffer = points.new_empty(self._groups * self._size * _block(len(centroids)))
         self._steps = 0
 
     def run(self, iterations: int) -> 'Lloyd':
@@ -73,26 +76,39 @@ class Lloyd:
         """Update the labels; returns how many changed."""
         half = half_squares(self.centroids, self.spherical)
         slack = ROUNDING * (self._square + 2 * half.max())
+        rows, block = self._unsure(half, slack), _block(len(half))
+        self._assigned_to = self.centroids
+        if rows is None:  # slices need no copies
+            parts = [slice(start, start + block) for start in range(0, len(self.points), block)]
+        else:
+            parts = rows.split(block)
+        return sum(self._compare(part, half, slack) for part in parts)
+
+    def _unsure(self, half: Tensor, slack: Tensor) -> Tensor | None:
+        """Points whose bounds overlap. None: so many that to compare all costs less than to find out which."""
         nearest_other = self._lower.amin(0)
         rows = (self._upper > nearest_other).nonzero().squeeze(1)
-        if len(rows) < len(self.points):  # the distance itself is a sharper bound than what it was plus the movement
-            current = self.labels[rows]
-            score = (self.points[rows] * self.centroids[current]).sum(1) - half[current]
-            self._upper[rows] = self._upper_bound(score, rows, slack)
-            rows = rows[self._upper[rows] > nearest_other[rows]]
-        self._assigned_to = self.centroids
-        return sum(self._compare(part, half, slack) for part in rows.split(_block(len(half))))
+        for part in (rows[::SAMPLED], rows):
+            # The distance itself is a sharper bound than what it was plus the movement.
+            current = self.labels[part]
+            score = (self.points[part] * self.centroids[current]).sum(1) - half[current]
+            upper = self._upper_bound(score, part, slack)
+            left = part[upper > nearest_other[part]]
+            if len(left) * len(rows) > MOST * len(part) * len(self.points):
+                return None
+        self._upper[rows] = upper
+        return left
 
-    def _upper_bound(self, score: Tensor, rows: Tensor, slack: Tensor) -> Tensor:
+    def _upper_bound(self, score: Tensor, rows: Tensor | slice, slack: Tensor) -> Tensor:
         """Upper bound of the distances of points with a score x.c - |c|^2 / 2."""
         return (self._square[rows] + slack[rows] - 2 * score).clamp_(min=0).sqrt_()
 
-    def _compare(self, rows: Tensor, half: Tensor, slack: Tensor) -> int:
+    def _compare(self, rows: Tensor | slice, half: Tensor, slack: Tensor) -> int:
         """Compare points with all centroids: their labels and bounds; returns how many labels changed."""
-        scores = _grouped_scores(self.points[rows], self.centroids, half, self._size)
+        points, current = self.points[rows], self.labels[rows]
+        scores = _grouped_scores(points, self.centroids, half, self._size, self._buffer)
         flat = scores.flatten(0, 1)
-        columns = torch.arange(len(rows), device=rows.device)
-        current = self.labels[rows]
+        columns = torch.arange(len(points), device=points.device)
         current_score = flat[current, columns]
         flat[current, columns] = -torch.inf
         best = scores.amax(1)  # of all but the own centroid, per group
@@ -105,9 +121,10 @@ class Lloyd:
             flat[new, changed] = -torch.inf
             for touched in (old // self._size, group):
                 best[touched, changed] = scores[touched, :, changed].amax(1)
-            self.labels[rows[changed]] = new
+            self.labels[rows.start + changed if isinstance(rows, slice) else rows[changed]] = new
         self._upper[rows] = self._upper_bound(current_score, rows, slack)
-        self._lower[:, rows] = (self._square[rows] - slack[rows] - 2 * best).clamp_(min=0).sqrt_()
+        self._lower[:, rows] = torch.sub(self._square[rows] - slack[rows], best, alpha=2,
+                                         out=best).clamp_(min=0).sqrt_()
         return len(changed)
 
     def _move(self) -> None:
@@ -130,9 +147,10 @@ def nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tenso
     half = half_squares(centroids, spherical)
     parts = points.split(_block(len(centroids)))
     result = torch.empty(len(points), dtype=torch.long, device=points.device)
+    buffer = points.new_empty(-(-len(centroids) // GROUP) * GROUP * _block(len(centroids)))
     start = 0
     for part in parts:
-        scores = _grouped_scores(part, centroids, half, GROUP)
+        scores = _grouped_scores(part, centroids, half, GROUP, buffer)
         columns = torch.arange(len(part), device=points.device)
         result[start:start + len(part)] = _largest(scores, scores.amax(1), columns)[1]
         start += len(part)
@@ -160,14 +178,15 @@ def half_squares(centroids: Tensor, spherical: bool) -> Tensor:
     return centroids.square().sum(1) / 2
 
 
-def _grouped_scores(points: Tensor, centroids: Tensor, half: Tensor, size: int) -> Tensor:
+def _grouped_scores(points: Tensor, centroids: Tensor, half: Tensor, size: int, buffer: Tensor) -> Tensor:
     """Scores x.c - |c|^2 / 2, which are largest for the nearest centroid, as (groups, size, n), filled up with -inf.
 
+    They lie in the buffer: fresh memory for each block would take a third of the time.
     A maximum over the middle runs over whole rows, which is several times as fast as one along a row.
     """
     clusters = len(centroids)
     groups = -(-clusters // size)
-    scores = points.new_empty(groups * size, len(points))
+    scores = buffer[:groups * size * len(points)].view(groups * size, len(points))
     scores[clusters:] = -torch.inf
     torch.addmm(half[:, None], centroids, points.T, beta=-1, out=scores[:clusters])
     return scores.view(groups, size, len(points))

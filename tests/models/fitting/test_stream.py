@@ -72,7 +72,7 @@ def test_an_interrupted_pass_is_not_kept():
 
 
 def test_bad_settings():
-    with pytest.raises(ValueError, match="there are: 'auto', 'memory', 'disk' and None"):
+    with pytest.raises(ValueError, match="there are: 'auto', 'device', 'memory', 'disk' and"):
         stream_of(cache='disc')
     with pytest.raises(ValueError, match='no batch'):
         FeatureStream(Model(), DataLoader(Numbers(1), batch_size=2, drop_last=True))
