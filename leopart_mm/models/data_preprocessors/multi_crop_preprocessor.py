@@ -1,13 +1,17 @@
 """From uint8 crops to what the model sees: the part of the augmentation that runs on the model's device."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
 from leopart_mm.datasets.transforms.photometric import augment
+from leopart_mm.datasets.transforms.photometric_opencv import augment_pixels
 from leopart_mm.registry import MODELS
 
 
@@ -69,12 +73,23 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
             raise ValueError(f'the crops have {crops.shape[1]} channels, but the data preprocessor is set up for '
                              f'{len(self.mean)}: give one value per channel, or convert the images when loading')
         images = torch.empty_like(crops, dtype=torch.float32)
-        # one by one the crops stay in a CPU's cache through all operations; a GPU is faster with them together
-        chunk = 1 if crops.device.type == 'cpu' else max(1, len(crops))
-        parts = [None] * len(images.split(chunk)) if parameters is None else parameters.split(chunk)
-        for part, raw, rows in zip(images.split(chunk), crops.split(chunk), parts, strict=True):
-            if rows is None:
-                torch.sub(raw, self.mean, out=part).div_(self.std)
-            else:
-                torch.sub(augment(raw * (1 / 255), rows), self.mean / 255, out=part).div_(self.std / 255)
-        return images
+        if parameters is None:
+            return torch.sub(crops, self.mean, out=images).div_(self.std)
+        if crops.device.type == 'cpu' and crops.dtype == torch.uint8 and crops.shape[1] == 3:
+            self._prepare_on_cpu(crops, parameters.tolist(), images)
+            return images
+        return torch.sub(augment(crops * (1 / 255), parameters), self.mean / 255, out=images).div_(self.std / 255)
+
+    def _prepare_on_cpu(self, crops: Tensor, rows: list[list[float]], images: Tensor) -> None:
+        """Write the prepared crops into `images`, each on one of torch's number of threads: it stays in the cache."""
+        scale = (255 / self.std).flatten().double().numpy()
+        normalise = np.column_stack([np.diag(scale), -scale * self.mean.flatten().double().numpy() / 255])
+
+        def prepare_one(raw: np.ndarray, row: list[float], image: np.ndarray) -> None:
+            pixels = np.multiply(cv2.merge(list(raw)), np.float32(1 / 255))
+            pixels = cv2.transform(augment_pixels(pixels, row), normalise, dst=pixels)
+            cv2.split(pixels, list(image))
+
+        tasks = crops.numpy(), rows, images.numpy()
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # OpenCV and NumPy let them run side by side
+            list(threads.map(prepare_one, *tasks))

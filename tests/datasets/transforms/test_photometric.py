@@ -4,6 +4,7 @@ import torch
 import torchvision.transforms.functional as TF
 from PIL import Image, ImageFilter
 
+from leopart_mm.datasets.transforms import photometric_opencv
 from leopart_mm.datasets.transforms import photometric_parameters as columns
 from leopart_mm.datasets.transforms.photometric import (
     adjust_brightness,
@@ -138,3 +139,30 @@ def test_gpu_is_not_waited_for():
     finally:
         torch.cuda.set_sync_debug_mode('default')
     torch.testing.assert_close(result.cpu(), augment(images, parameters), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('side', [24, 25, 96])
+@pytest.mark.parametrize('column', range(columns.NUM_PARAMETERS))
+def test_opencv_gives_the_same_values_for_each_operation(side, column):
+    """One operation at a time, with factors below and above 1 and shifts both ways."""
+    values = {columns.HUE: (-0.5, -0.2, -0.01, 0.13, 0.5), columns.ORDER: (0, ), columns.GREY: (1, ),
+              columns.SIGMA: (0.1, 0.4, 1, 2, 5)}.get(column, (0., 0.3, 1., 1.8))
+    image = torch.cat([tensor_of(smooth_picture(side=48))[..., :side // 2], torch.rand(1, 3, 48, side)], dim=3)
+    for value in values:
+        parameters = row()
+        parameters[0, column] = value
+        pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
+        changed = photometric_opencv.augment_pixels(pixels, parameters[0].tolist())
+        assert changed is pixels
+        expected = augment(image.clone(), parameters)
+        torch.testing.assert_close(torch.from_numpy(changed).permute(2, 0, 1), expected[0], rtol=0, atol=4e-6)
+
+
+def test_opencv_gives_the_same_values_for_whole_draws():
+    rows = torch.from_numpy(draw_photometric(200, np.random.default_rng(0)))
+    picture = tensor_of(smooth_picture(side=32))
+    for parameters in rows:
+        pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).numpy())
+        changed = photometric_opencv.augment_pixels(pixels, parameters.tolist())
+        expected = augment(picture.clone(), parameters[None])[0].permute(1, 2, 0)
+        torch.testing.assert_close(torch.from_numpy(changed), expected, rtol=0, atol=2e-5)
