@@ -1,8 +1,11 @@
-"""The operations of `photometric` on one image in a CPU's memory, by OpenCV: the same values, faster.
+"""The operations of `photometric` on one image in a CPU's memory, by OpenCV: the same values in a fraction of the time.
 
-The images are arrays (H, W, 3) float32 RGB in [0, 1], changed in place; the channels of a pixel lie side by side, as
-OpenCV wants them. A clamp that could change nothing is left out: by a factor up to 1 none of the operations leaves [0, 1].
+All operations but hue are affine in the colours of a pixel, up to clamps, and a blur commutes with them. They are
+therefore joined to one matrix, which is applied only where a clamp or the hue needs the pixels: most images are passed
+over two or three times. A clamp that could change nothing is left out: by a factor up to 1 no operation leaves [0, 1].
 """
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,49 +13,99 @@ import numpy as np
 from leopart_mm.datasets.transforms import photometric_parameters as columns
 from leopart_mm.datasets.transforms.photometric import LUMA, Operations, plan
 
+Affine = np.ndarray  # (3, n + 1) float64: from n channels to RGB, the last column is added
+IDENTITY = np.eye(3, 4)
 
-def augment_pixels(image: np.ndarray, parameters: list[float]) -> np.ndarray:
-    """Apply the drawn operations in place, as `photometric.augment` does on the images of a device.
+
+def augment_pixels(pixels: np.ndarray,
+                   parameters: Sequence[float],
+                   planes: Sequence[np.ndarray],
+                   before: Affine = IDENTITY,
+                   after: Affine = IDENTITY,
+                   spare: np.ndarray | None = None) -> None:
+    """Apply the drawn operations, as `photometric.augment` does on the images of a device.
 
     Args:
-        image: (H, W, 3) float32 in [0, 1], contiguous.
+        pixels: (H, W, 3) float32, contiguous; used up.
         parameters: The 7 parameters of `draw_photometric`.
-
-    Returns:
-        ``image``.
+        planes: Three (H, W) float32, contiguous, for the result.
+        before: From the channels of `pixels` to RGB in [0, 1].
+        after: From RGB in [0, 1] to `planes`, such as a normalisation.
+        spare: Memory as `pixels`, used up; saves its allocation.
     """
-    for operation, _, factors in plan([parameters], JITTER, grey=adjust_saturation, blur=gaussian_blur):
+    image = Colours(pixels, before, np.empty_like(pixels) if spare is None else spare)
+    for operation, _, factors in plan([list(parameters)], JITTER, grey=make_grey, blur=gaussian_blur):
         operation(image, factors[0])
-    return image
+    image.append(after)
+    image.write(planes)
 
 
-def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+class Colours:
+    """An image and an affine change of its colours that is not made yet.
+
+    Args:
+        pixels: (H, W, 3), or (H, W) once it is grey, float32.
+        affine: The change, to RGB.
+        spare: Memory of as many channels.
+    """
+
+    def __init__(self, pixels: np.ndarray, affine: Affine, spare: np.ndarray) -> None:
+        self.pixels, self.affine, self.spare = pixels, affine, spare
+
+    def append(self, affine: Affine) -> None:
+        """Change the colours once more."""
+        self.affine = affine[:, :3] @ self.affine
+        self.affine[:, -1] += affine[:, 3]
+
+    def mean(self) -> np.ndarray:
+        """Means of red, green and blue, (3,)."""
+        return self.affine[:, :-1] @ cv2.mean(self.pixels)[:self.affine.shape[1] - 1] + self.affine[:, -1]
+
+    def make(self, clamp: bool = False) -> np.ndarray:
+        """The pixels after the change, (H, W, 3), to be changed in place; `clamp` to [0, 1]."""
+        if not np.array_equal(self.affine, IDENTITY):
+            made = cv2.transform(self.pixels, self.affine.astype(np.float32), dst=self.spare)
+            self.pixels, self.spare, self.affine = made, self.pixels, IDENTITY
+        return np.clip(self.pixels, 0, 1, out=self.pixels) if clamp else self.pixels
+
+    def make_grey(self) -> None:
+        """Replace the colours by the luma, which is one channel from here on."""
+        row = np.array([LUMA]) @ self.affine
+        plane = self.spare.reshape(-1)[:self.pixels[..., 0].size].reshape(self.pixels.shape[:2])
+        self.pixels = cv2.transform(self.pixels, row.astype(np.float32), dst=plane)
+        self.affine = np.array([[1., 0.]] * 3)
+
+    def write(self, planes: Sequence[np.ndarray]) -> None:
+        """Make the change into one plane per channel."""
+        for row, plane in zip(self.affine.astype(np.float32), planes, strict=True):
+            cv2.transform(self.pixels, row[None], dst=plane)
+
+
+def adjust_brightness(image: Colours, factor: float) -> None:
     """Multiply by a factor, then clamp."""
-    np.multiply(image, np.float32(factor), out=image)
-    return cv2.threshold(image, 1, 0, cv2.THRESH_TRUNC, dst=image)[1] if factor > 1 else image
+    image.append(factor * IDENTITY)
+    _clamp(image, factor)
 
 
-def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+def adjust_contrast(image: Colours, factor: float) -> None:
     """Blend with the mean luma of the image."""
-    mean = float(np.dot(cv2.mean(image)[:3], LUMA))
-    np.multiply(image, np.float32(factor), out=image)
-    np.add(image, np.float32((1 - factor) * mean), out=image)
-    return clamp(image, factor)
+    level = (1 - factor) * image.mean() @ LUMA
+    image.append(np.column_stack([factor * np.eye(3), np.full(3, level)]))
+    _clamp(image, factor)
 
 
-def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+def adjust_saturation(image: Colours, factor: float) -> None:
     """Blend with the luma of each pixel; factor 0 gives a grey image."""
-    if factor == 0:
-        return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB, dst=image)
-    matrix = factor * np.eye(3) + (1 - factor) * np.array(LUMA)
-    return clamp(cv2.transform(image, matrix.astype(np.float32), dst=image), factor)
+    image.append(np.column_stack([factor * np.eye(3) + (1 - factor) * np.array(LUMA), np.zeros(3)]))
+    _clamp(image, factor)
 
 
-def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:
+def adjust_hue(image: Colours, shift: float) -> None:
     """Turn the hue of HSV by a share of the circle in [-0.5, 0.5], value and saturation kept."""
-    cv2.cvtColor(image, cv2.COLOR_RGB2HSV, dst=image)
-    image[..., 0] += 360 * (shift % 1)  # OpenCV's way back knows no negative hues
-    return cv2.cvtColor(image, cv2.COLOR_HSV2RGB, dst=image)
+    pixels = image.make()
+    cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV, dst=pixels)
+    pixels[..., 0] += 360 * (shift % 1)  # OpenCV's way back knows no negative hues
+    cv2.cvtColor(pixels, cv2.COLOR_HSV2RGB, dst=pixels)
 
 
 JITTER: Operations = {
@@ -63,12 +116,18 @@ JITTER: Operations = {
 }
 
 
-def gaussian_blur(image: np.ndarray, weights: list[float]) -> np.ndarray:
-    """Separable symmetric blur by a half kernel, centre first; the border pixels are continued."""
+def make_grey(image: Colours, _: float) -> None:
+    """Grey by the luma of each pixel."""
+    image.make_grey()
+
+
+def gaussian_blur(image: Colours, weights: list[float]) -> None:
+    """Separable symmetric blur by a half kernel, centre first, whose sum is 1; the border pixels are continued."""
     kernel = np.array(weights[:0:-1] + weights, np.float32)
-    return cv2.sepFilter2D(image, -1, kernel, kernel, dst=image, borderType=cv2.BORDER_REPLICATE)
+    cv2.sepFilter2D(image.pixels, -1, kernel, kernel, dst=image.pixels, borderType=cv2.BORDER_REPLICATE)
 
 
-def clamp(image: np.ndarray, factor: float) -> np.ndarray:
-    """Clamp to [0, 1] what an operation with this factor may have moved out of it."""
-    return np.clip(image, 0, 1, out=image) if factor > 1 else image
+def _clamp(image: Colours, factor: float) -> None:
+    """Clamp to [0, 1] where an operation with this factor may have left it."""
+    if factor > 1:
+        image.make(clamp=True)

@@ -11,7 +11,7 @@ from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
 from leopart_mm.datasets.transforms.photometric import augment
-from leopart_mm.datasets.transforms.photometric_opencv import augment_pixels
+from leopart_mm.datasets.transforms.photometric_opencv import IDENTITY, augment_pixels
 from leopart_mm.registry import MODELS
 
 
@@ -82,14 +82,20 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
 
     def _prepare_on_cpu(self, crops: Tensor, rows: list[list[float]], images: Tensor) -> None:
         """Write the prepared crops into `images`, each on one of torch's number of threads: it stays in the cache."""
-        scale = (255 / self.std).flatten().double().numpy()
-        normalise = np.column_stack([np.diag(scale), -scale * self.mean.flatten().double().numpy() / 255])
+        scale, mean = (255 / self.std).flatten().double().numpy(), self.mean.flatten().double().numpy()
+        after = np.column_stack([np.diag(scale), -scale * mean / 255])
 
-        def prepare_one(raw: np.ndarray, row: list[float], image: np.ndarray) -> None:
-            pixels = np.multiply(cv2.merge(list(raw)), np.float32(1 / 255))
-            pixels = cv2.transform(augment_pixels(pixels, row), normalise, dst=pixels)
-            cv2.split(pixels, list(image))
+        def prepare_some(numbers: Sequence[int]) -> None:
+            interleaved = np.empty((*crops.shape[2:], 3), np.uint8)
+            pixels, spare = np.empty((2, *interleaved.shape), np.float32)
+            for number in numbers:
+                cv2.merge(list(crops[number].numpy()), dst=interleaved)
+                np.copyto(pixels, interleaved)
+                augment_pixels(pixels, rows[number], images[number].numpy(), IDENTITY / 255, after, spare)
 
-        tasks = crops.numpy(), rows, images.numpy()
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # OpenCV and NumPy let them run side by side
-            list(threads.map(prepare_one, *tasks))
+        threads = min(torch.get_num_threads(), len(crops))
+        if threads < 2:
+            prepare_some(range(len(crops)))
+            return
+        with ThreadPoolExecutor(threads) as pool:  # OpenCV and NumPy let them run side by side
+            list(pool.map(prepare_some, [range(first, len(crops), threads) for first in range(threads)]))

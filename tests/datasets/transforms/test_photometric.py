@@ -141,6 +141,14 @@ def test_gpu_is_not_waited_for():
     torch.testing.assert_close(result.cpu(), augment(images, parameters), rtol=0, atol=1e-5)
 
 
+def by_opencv(image, parameters, **kwargs):
+    """`augment_pixels` of one image (1, 3, H, W) in [0, 1] -> (3, H, W)."""
+    planes = np.empty(image.shape[1:], np.float32)
+    pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
+    photometric_opencv.augment_pixels(pixels, parameters.tolist(), planes, **kwargs)
+    return torch.from_numpy(planes)
+
+
 @pytest.mark.parametrize('side', [24, 25, 96])
 @pytest.mark.parametrize('column', range(columns.NUM_PARAMETERS))
 def test_opencv_gives_the_same_values_for_each_operation(side, column):
@@ -151,18 +159,18 @@ def test_opencv_gives_the_same_values_for_each_operation(side, column):
     for value in values:
         parameters = row()
         parameters[0, column] = value
-        pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
-        changed = photometric_opencv.augment_pixels(pixels, parameters[0].tolist())
-        assert changed is pixels
-        expected = augment(image.clone(), parameters)
-        torch.testing.assert_close(torch.from_numpy(changed).permute(2, 0, 1), expected[0], rtol=0, atol=4e-6)
+        expected = augment(image.clone(), parameters)[0]
+        torch.testing.assert_close(by_opencv(image, parameters[0]), expected, rtol=0, atol=4e-6)
 
 
 def test_opencv_gives_the_same_values_for_whole_draws():
+    """Of bytes in BGR, normalised, as the data preprocessor asks for them."""
     rows = torch.from_numpy(draw_photometric(200, np.random.default_rng(0)))
     picture = tensor_of(smooth_picture(side=32))
+    before = np.column_stack([np.eye(3)[::-1] / 255, np.zeros(3)])
+    scale, shift = np.array([2., 3., 4.]), np.array([0.1, -0.5, 0.3])
     for parameters in rows:
-        pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).numpy())
-        changed = photometric_opencv.augment_pixels(pixels, parameters.tolist())
-        expected = augment(picture.clone(), parameters[None])[0].permute(1, 2, 0)
-        torch.testing.assert_close(torch.from_numpy(changed), expected, rtol=0, atol=2e-5)
+        result = by_opencv(picture.flip(1) * 255, parameters, before=before,
+                           after=np.column_stack([np.diag(scale), shift]))
+        expected = augment(picture.clone(), parameters[None])[0] * scale[:, None, None] + shift[:, None, None]
+        torch.testing.assert_close(result, expected.float(), rtol=0, atol=5e-5)
