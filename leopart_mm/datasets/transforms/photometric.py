@@ -56,14 +56,10 @@ def augment(images: Tensor, parameters: Tensor, operations: Operations | None = 
 Step = tuple[Callable[..., Tensor], list[int], list]
 
 
-def plan(rows: list[list[float]],
-         operations: Operations,
-         grey: Callable | None = None,
-         blur: Callable | None = None) -> Iterator[Step]:
+def plan(rows: list[list[float]], operations: Operations) -> Iterator[Step]:
     """The operations in order, each with the numbers of its images and their factors.
 
-    Operations that would change nothing are left out. Grey is `grey` with factor 0 (default: `adjust_saturation`), blur
-    is `blur` with half a kernel (default: `gaussian_blur`).
+    Operations that would change nothing are left out.
     """
     everywhere = range(len(rows))
     orders = [columns.ORDERS[int(row[columns.ORDER])] for row in rows]
@@ -72,14 +68,14 @@ def plan(rows: list[list[float]],
             place = [i for i in everywhere if orders[i][slot] == column and rows[i][column] != identity]
             if place:
                 yield operation, place, [rows[i][column] for i in place]
-    greyed = [i for i in everywhere if rows[i][columns.GREY]]
-    if greyed:
-        yield grey or adjust_saturation, greyed, [0.] * len(greyed)
+    grey = [i for i in everywhere if rows[i][columns.GREY]]
+    if grey:
+        yield adjust_saturation, grey, [0.] * len(grey)
     blurred = [i for i in everywhere if rows[i][columns.SIGMA]]
     if blurred:
         kernels = [pil_blur_kernel(rows[i][columns.SIGMA]) for i in blurred]
         widest = max(map(len, kernels))
-        yield blur or gaussian_blur, blurred, [kernel + [0.] * (widest - len(kernel)) for kernel in kernels]
+        yield gaussian_blur, blurred, [kernel + [0.] * (widest - len(kernel)) for kernel in kernels]
 
 
 def to_device(tensors: list[Tensor], device: torch.device) -> list[Tensor]:

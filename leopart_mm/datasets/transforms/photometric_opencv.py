@@ -11,14 +11,17 @@ import cv2
 import numpy as np
 
 from leopart_mm.datasets.transforms import photometric_parameters as columns
-from leopart_mm.datasets.transforms.photometric import LUMA, Operations, plan
+from leopart_mm.datasets.transforms.photometric import LUMA
+from leopart_mm.datasets.transforms.pil_blur import pil_blur_kernel
 
 Affine = np.ndarray  # (3, n + 1) float64: from n channels to RGB, the last column is added
 IDENTITY = np.eye(3, 4)
+FROM_GREY = np.array([[1., 0.]] * 3)
+LUMA_ROW = np.array(LUMA)
 
 
 def augment_pixels(pixels: np.ndarray,
-                   parameters: Sequence[float],
+                   parameters: list[float],
                    planes: Sequence[np.ndarray],
                    before: Affine = IDENTITY,
                    after: Affine = IDENTITY,
@@ -34,9 +37,16 @@ def augment_pixels(pixels: np.ndarray,
         spare: Memory as `pixels`, used up; saves its allocation.
     """
     image = Colours(pixels, before, np.empty_like(pixels) if spare is None else spare)
-    for operation, _, factors in plan([list(parameters)], JITTER, grey=make_grey, blur=gaussian_blur):
-        operation(image, factors[0])
-    image.append(after)
+    for column in columns.ORDERS[int(parameters[columns.ORDER])]:
+        operation, identity = JITTER[column]
+        if parameters[column] != identity:
+            operation(image, parameters[column])
+    if parameters[columns.GREY]:
+        make_grey(image)
+    if parameters[columns.SIGMA]:
+        gaussian_blur(image, pil_blur_kernel(parameters[columns.SIGMA]))
+    image.affine = after[:, :3] @ image.affine
+    image.affine[:, -1] += after[:, 3]
     image.write(planes)
 
 
@@ -52,28 +62,22 @@ class Colours:
     def __init__(self, pixels: np.ndarray, affine: Affine, spare: np.ndarray) -> None:
         self.pixels, self.affine, self.spare = pixels, affine, spare
 
-    def append(self, affine: Affine) -> None:
-        """Change the colours once more."""
-        self.affine = affine[:, :3] @ self.affine
-        self.affine[:, -1] += affine[:, 3]
+    def luma(self) -> np.ndarray:
+        """The change from the channels to the luma of the changed colours, (n + 1,)."""
+        return LUMA_ROW @ self.affine
 
-    def mean(self) -> np.ndarray:
-        """Means of red, green and blue, (3,)."""
-        return self.affine[:, :-1] @ cv2.mean(self.pixels)[:self.affine.shape[1] - 1] + self.affine[:, -1]
-
-    def make(self, clamp: bool = False) -> np.ndarray:
-        """The pixels after the change, (H, W, 3), to be changed in place; `clamp` to [0, 1]."""
-        if not np.array_equal(self.affine, IDENTITY):
+    def make(self) -> np.ndarray:
+        """The pixels after the change, (H, W, 3), which may be changed in place."""
+        if self.affine is not IDENTITY:
             made = cv2.transform(self.pixels, self.affine.astype(np.float32), dst=self.spare)
             self.pixels, self.spare, self.affine = made, self.pixels, IDENTITY
-        return np.clip(self.pixels, 0, 1, out=self.pixels) if clamp else self.pixels
+        return self.pixels
 
-    def make_grey(self) -> None:
-        """Replace the colours by the luma, which is one channel from here on."""
-        row = np.array([LUMA]) @ self.affine
-        plane = self.spare.reshape(-1)[:self.pixels[..., 0].size].reshape(self.pixels.shape[:2])
-        self.pixels = cv2.transform(self.pixels, row.astype(np.float32), dst=plane)
-        self.affine = np.array([[1., 0.]] * 3)
+    def clamp(self, factor: float) -> None:
+        """Clamp to [0, 1] if an operation with this factor may have left it."""
+        if factor > 1:
+            pixels = self.make()
+            np.clip(pixels, 0, 1, out=pixels)
 
     def write(self, planes: Sequence[np.ndarray]) -> None:
         """Make the change into one plane per channel."""
@@ -83,21 +87,23 @@ class Colours:
 
 def adjust_brightness(image: Colours, factor: float) -> None:
     """Multiply by a factor, then clamp."""
-    image.append(factor * IDENTITY)
-    _clamp(image, factor)
+    image.affine = factor * image.affine
+    image.clamp(factor)
 
 
 def adjust_contrast(image: Colours, factor: float) -> None:
     """Blend with the mean luma of the image."""
-    level = (1 - factor) * image.mean() @ LUMA
-    image.append(np.column_stack([factor * np.eye(3), np.full(3, level)]))
-    _clamp(image, factor)
+    *channels, one = image.luma().tolist()
+    level = sum(weight * mean for weight, mean in zip(channels, cv2.mean(image.pixels), strict=False)) + one
+    image.affine = factor * image.affine
+    image.affine[:, -1] += (1 - factor) * level
+    image.clamp(factor)
 
 
 def adjust_saturation(image: Colours, factor: float) -> None:
     """Blend with the luma of each pixel; factor 0 gives a grey image."""
-    image.append(np.column_stack([factor * np.eye(3) + (1 - factor) * np.array(LUMA), np.zeros(3)]))
-    _clamp(image, factor)
+    image.affine = factor * image.affine + (1 - factor) * image.luma()
+    image.clamp(factor)
 
 
 def adjust_hue(image: Colours, shift: float) -> None:
@@ -108,7 +114,7 @@ def adjust_hue(image: Colours, shift: float) -> None:
     cv2.cvtColor(pixels, cv2.COLOR_HSV2RGB, dst=pixels)
 
 
-JITTER: Operations = {
+JITTER = {
     columns.BRIGHTNESS: (adjust_brightness, 1.),
     columns.CONTRAST: (adjust_contrast, 1.),
     columns.SATURATION: (adjust_saturation, 1.),
@@ -116,18 +122,15 @@ JITTER: Operations = {
 }
 
 
-def make_grey(image: Colours, _: float) -> None:
-    """Grey by the luma of each pixel."""
-    image.make_grey()
+def make_grey(image: Colours) -> None:
+    """Replace the colours by the luma of each pixel, which is one channel from here on."""
+    height, width = image.pixels.shape[:2]
+    plane = image.spare.reshape(-1)[:height * width].reshape(height, width)
+    image.pixels = cv2.transform(image.pixels, image.luma()[None].astype(np.float32), dst=plane)
+    image.affine = FROM_GREY
 
 
 def gaussian_blur(image: Colours, weights: list[float]) -> None:
     """Separable symmetric blur by a half kernel, centre first, whose sum is 1; the border pixels are continued."""
     kernel = np.array(weights[:0:-1] + weights, np.float32)
     cv2.sepFilter2D(image.pixels, -1, kernel, kernel, dst=image.pixels, borderType=cv2.BORDER_REPLICATE)
-
-
-def _clamp(image: Colours, factor: float) -> None:
-    """Clamp to [0, 1] where an operation with this factor may have left it."""
-    if factor > 1:
-        image.make(clamp=True)

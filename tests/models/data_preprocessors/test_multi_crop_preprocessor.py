@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -87,3 +88,15 @@ def test_more_bands_without_photometric():
     preprocessor = MODELS.build(dict(type='leopart_mm.MultiCropDataPreprocessor', mean=[1.] * 5, std=[2.] * 5))
     out = preprocessor(dict(inputs=dict(crops=[torch.full((1, 5, 4, 4), 3, dtype=torch.uint8)])), training=True)
     assert torch.equal(out['inputs']['crops'][0], torch.ones(1, 5, 4, 4))
+
+
+def test_the_number_of_threads_changes_nothing():
+    data, results = batch(size=5), []
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+        results.append(build()(data, training=True)['inputs']['crops'])
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
