@@ -5,6 +5,7 @@
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
@@ -24,6 +25,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 MODELS = _child('model', MMENGINE_MODELS, 'models')
 DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets.samplers')
+FUNCTIONS = _child('function', MMENGINE_FUNCTIONS, 'datasets')
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets.transforms')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')

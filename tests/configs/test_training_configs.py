@@ -10,6 +10,7 @@ from mmengine.dataset import default_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
+from leopart_mm.datasets import multi_crop_collate
 from leopart_mm.engine.config import load_config
 from leopart_mm.models.backbones import to_timm_state_dict
 from leopart_mm.registry import HOOKS, MODELS, TRANSFORMS
@@ -136,18 +137,18 @@ def crops_of(cfg):
     return tuple(crops.get('num_crops', (2, 4)))
 
 
-def batch_of(cfg):
+def batch_of(cfg, collate=default_collate):
     """What the config's own crops and packing give for two noise images, with crops of 64 and 32 pixels."""
     crop, colours, pack = (dict(step) for step in cfg.train_dataloader.dataset.pipeline[1:])
     crop['sizes'] = (64, 32)[:len(crops_of(cfg))]
     steps = [TRANSFORMS.build(step) for step in (crop, colours, pack)]
     samples = []
     for seed in range(2):
-        sample = dict(img=np.random.default_rng(seed).integers(0, 256, (70, 90, 3), dtype=np.uint8))
+        sample = dict(img=np.random.default_rng(seed).integers(0, 256, (70, 90 + seed, 3), dtype=np.uint8))
         for step in steps:
             sample = step(sample)
         samples.append(sample)
-    return default_collate(samples)
+    return collate(samples)
 
 
 LOADED = {name: load_config(path) for name, path in PATHS.items()}
@@ -217,3 +218,27 @@ def test_a_folder_is_trained_with_care(name):
     assert all(variable in cfg for variable in cfg.by_images)
     verdict = HOOKS.build(cfg.default_hooks.verdict)
     assert (verdict.checks, verdict.patience) == (10, 2)
+
+
+@pytest.mark.parametrize('name', [
+    'leopart_dino-vits16_folder', 'leopart_dino-vits16_coco', 'neco_dinov2r-vits14_folder',
+    'neco_dinov2r-vits14_coco_224px', 'paka_dinov2r-vits14_folder', 'paka_dinov2r-vits14_coco'])
+def test_device_crops_take_the_same_step(name):
+    """One option turns them on in configs of folders and COCO; on a CPU, crops and losses are the same."""
+    losses = []
+    for device_crops, collate in ((False, default_collate), (True, multi_crop_collate)):
+        cfg = load_config(PATHS[name], dict(device_crops=device_crops))
+        assert cfg.train_dataloader.collate_fn.type == 'leopart_mm.multi_crop_collate'
+        torch.manual_seed(0)
+        np.random.seed(0)
+        init_default_scope('mmpretrain')
+        model = MODELS.build(tiny(cfg))
+        model.init_weights()
+        model.before_step()
+        model.train()
+        batch = batch_of(cfg, collate)
+        assert ('pixels' in batch['inputs']) == device_crops
+        losses.append(model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))['loss'])
+        model.after_step()
+    assert losses[0] > 0
+    assert losses[0] == losses[1]

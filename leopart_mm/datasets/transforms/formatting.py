@@ -15,6 +15,8 @@ class PackMultiCrop(BaseTransform):
     Returns only ``dict(inputs=dict(...))``; after `default_collate` of B samples:
         crops: list of V tensors (B, C, S, S), gc_boxes: (B, T, V, 4), all_boxes: (B, V, T, 4), flipped: (B, V) bool,
         photometric: (B, V, P), if parameters were drawn.
+    With ``device_crops`` there is, instead of the crops, ``image``, (H, W, C) of another size in each sample, which
+    `multi_crop_collate` collates; crop_absolute: (B, V, 4) boxes; crop_sizes: (B, V) sides of the crops.
 
     Raises:
         KeyError: If no crops were made before.
@@ -22,13 +24,18 @@ class PackMultiCrop(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """The sample as ``dict(inputs=...)``."""
-        if 'crops' not in results:
-            raise KeyError("PackMultiCrop finds no 'crops' in the sample: put RoIAlignedMultiCrop before it")
+        if 'crop_absolute' not in results:
+            raise KeyError("PackMultiCrop finds no crops in the sample: put RoIAlignedMultiCrop before it")
         inputs = dict(
-            crops=[crop.contiguous() for crop in results['crops']],
             gc_boxes=torch.from_numpy(results['gc_boxes']),
             all_boxes=torch.from_numpy(results['all_boxes']),
             flipped=torch.from_numpy(results['flipped']))
+        if 'crops' in results:
+            inputs['crops'] = [crop.contiguous() for crop in results['crops']]
+        else:
+            inputs['image'] = results['crop_source']
+            inputs['crop_absolute'] = torch.from_numpy(results['crop_absolute'])
+            inputs['crop_sizes'] = torch.from_numpy(results['crop_sizes'])
         if 'photometric' in results:
             inputs['photometric'] = torch.from_numpy(results['photometric'])
         return dict(inputs=inputs)

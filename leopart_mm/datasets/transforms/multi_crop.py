@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
+from torch import Tensor
 
 from leopart_mm.datasets.samplers.draw import sample_generator
 from leopart_mm.datasets.transforms.resizing import as_planes, resize_planes
@@ -45,6 +48,9 @@ class RoIAlignedMultiCrop(BaseTransform):
             global crop i mod T); it is redrawn likewise. Defaults to 0; PaKA asks for 0.9 (docs/methods/paka.md §2).
         flip_prob (float): Probability with which each crop is mirrored. Defaults to 0 (published).
         to_rgb (bool): Reverse the channels of images with three of them, which mmcv loads as BGR. Defaults to True.
+        device_crops (bool): Draw the crops, but leave the cutting to `MultiCropDataPreprocessor` on the model's device.
+            Instead of ``crops`` the keys ``crop_source``, the image as a tensor (H, W, C), and ``crop_sizes``, (V,)
+            int64 sides of the crops, are added; boxes and flips are the same. Defaults to False.
     """
 
     def __init__(self,
@@ -56,7 +62,8 @@ class RoIAlignedMultiCrop(BaseTransform):
                  max_tries: int = 1000,
                  flip_prob: float = 0.,
                  to_rgb: bool = True,
-                 min_containment: float = 0.) -> None:
+                 min_containment: float = 0.,
+                 device_crops: bool = False) -> None:
         if not len(num_crops) == len(sizes) == len(scales):
             raise ValueError('RoIAlignedMultiCrop: num_crops, sizes and scales must be equally long; got '
                              f'{num_crops}, {sizes}, {scales}')
@@ -80,6 +87,7 @@ class RoIAlignedMultiCrop(BaseTransform):
         self.min_containment = min_containment
         self.flip_prob = flip_prob
         self.to_rgb = to_rgb
+        self.device_crops = device_crops
 
     @cache_randomness
     def draw(self, results: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -92,23 +100,39 @@ class RoIAlignedMultiCrop(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the crops and their boxes."""
-        image = as_planes(results['img'])
         absolute, flipped = self.draw(results)
-        sides = np.repeat(self.sizes, self.num_crops).tolist()
-        crops = []
+        sides = np.repeat(self.sizes, self.num_crops)
+        if self.device_crops:
+            results['crop_source'] = self.source(results['img'])
+            results['crop_sizes'] = sides
+        else:
+            results['crops'] = self.cut(results['img'], absolute, sides.tolist(), flipped)
+        results['crop_absolute'] = absolute
+        results['gc_boxes'], results['all_boxes'] = crop_boxes(absolute, self.sizes, self.num_crops, flipped)
+        results['flipped'] = flipped
+        return results
+
+    def cut(self, image: np.ndarray, absolute: np.ndarray, sides: list[int], flipped: np.ndarray) -> list[Tensor]:
+        """The crops of an image, V tensors (C, S, S)."""
+        image, crops = as_planes(image), []
         for (x1, y1, x2, y2), side, flip in zip(absolute.tolist(), sides, flipped.tolist(), strict=True):
             crop = resize_planes(image[:, y1:y2, x1:x2], (side, side))
             dims = [0] if self.to_rgb and len(crop) == 3 else []
             if flip:
                 dims.append(2)
             crops.append(crop.flip(dims) if dims else crop)
-        results['crops'] = crops
-        results['crop_absolute'] = absolute
-        results['gc_boxes'], results['all_boxes'] = crop_boxes(absolute, self.sizes, self.num_crops, flipped)
-        results['flipped'] = flipped
-        return results
+        return crops
+
+    def source(self, image: np.ndarray) -> Tensor:
+        """The image (H, W, C) that `MultiCropDataPreprocessor` cuts."""
+        if self.to_rgb and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
+            return torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        planes = as_planes(image)
+        planes = planes.flip(0) if self.to_rgb and len(planes) == 3 else planes
+        return planes.permute(1, 2, 0).contiguous()
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(num_crops={self.num_crops}, sizes={self.sizes}, scales={self.scales}, '
                 f'ratio={self.ratio}, min_overlap={self.min_overlap}, max_tries={self.max_tries}, '
-                f'min_containment={self.min_containment}, flip_prob={self.flip_prob}, to_rgb={self.to_rgb})')
+                f'min_containment={self.min_containment}, flip_prob={self.flip_prob}, to_rgb={self.to_rgb}, '
+                f'device_crops={self.device_crops})')

@@ -10,8 +10,10 @@ import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
+from leopart_mm.datasets.collate import split_images
 from leopart_mm.datasets.transforms.photometric import augment
 from leopart_mm.datasets.transforms.photometric_opencv import IDENTITY, augment_pixels
+from leopart_mm.models.data_preprocessors.crop_cutting import cut_crops
 from leopart_mm.registry import MODELS
 
 
@@ -22,8 +24,9 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
     A multi-crop batch ``dict(inputs=dict(crops=..., ...))`` of `PackMultiCrop` becomes ``dict(inputs=..., data_samples=
     None)`` with the same keys on the model's device: ``crops`` V float tensors (B, C, S, S), augmented by the batch's
     ``photometric`` parameters of `DrawPhotometric`, if there are any (they are then dropped), and normalised;
-    ``gc_boxes`` (B, T, V, 4); ``all_boxes`` (B, V, T, 4); ``flipped`` (B, V) bool. Any other batch is treated as by
-    mmseg's `SegDataPreProcessor` with the same mean and std: validation in training.
+    ``gc_boxes`` (B, T, V, 4); ``all_boxes`` (B, V, T, 4); ``flipped`` (B, V) bool. A batch of `multi_crop_collate` with
+    decoded images instead of crops (``device_crops``) is cut here first, see `cut_crops`. Any other batch is treated as
+    by mmseg's `SegDataPreProcessor` with the same mean and std: validation in training.
 
     Args:
         mean (Sequence[float]): Mean of the channels on the scale 0..255, RGB, e.g. [123.675, 116.28, 103.53].
@@ -55,12 +58,20 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Prepare a batch; `training` matters for evaluation batches only, as in mmseg."""
         inputs = data['inputs']
-        if not (isinstance(inputs, Mapping) and 'crops' in inputs):
+        if isinstance(inputs, Mapping) and 'image' in inputs:
+            raise ValueError("device_crops=True needs images of several sizes in a batch: set the train_dataloader's "
+                             "collate_fn=dict(type='leopart_mm.multi_crop_collate')")
+        if not (isinstance(inputs, Mapping) and ('crops' in inputs or 'pixels' in inputs)):
             return super().forward(data, training)
-        # the parameters decide on the host which operations run, so they stay there
+        # what decides on the host which operations run stays there
         inputs = dict(inputs)
         parameters = inputs.pop('photometric', None)
+        on_host = {key: inputs.pop(key) for key in ('shapes', 'crop_absolute', 'crop_sizes') if key in inputs}
+        flipped = inputs.get('flipped')
         inputs = self.cast_data(inputs)
+        if 'pixels' in inputs:
+            images = split_images(inputs.pop('pixels'), on_host['shapes'])
+            inputs['crops'] = cut_crops(images, on_host['crop_absolute'], on_host['crop_sizes'][0].tolist(), flipped)
         inputs['crops'] = [
             self.prepare(crop, None if parameters is None else parameters[:, v])
             for v, crop in enumerate(inputs['crops'])
@@ -72,25 +83,31 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
         if crops.shape[1] != len(self.mean):
             raise ValueError(f'the crops have {crops.shape[1]} channels, but the data preprocessor is set up for '
                              f'{len(self.mean)}: give one value per channel, or convert the images when loading')
-        images = torch.empty_like(crops, dtype=torch.float32)
+        images = torch.empty_like(crops, dtype=torch.float32, memory_format=torch.contiguous_format)
         if parameters is None:
             return torch.sub(crops, self.mean, out=images).div_(self.std)
         if crops.device.type == 'cpu' and crops.dtype == torch.uint8 and crops.shape[1] == 3:
             self._prepare_on_cpu(crops, parameters.tolist(), images)
             return images
-        return torch.sub(augment(crops * (1 / 255), parameters), self.mean / 255, out=images).div_(self.std / 255)
+        colours = augment((crops * (1 / 255)).contiguous(), parameters)
+        return torch.sub(colours, self.mean / 255, out=images).div_(self.std / 255)
 
     def _prepare_on_cpu(self, crops: Tensor, rows: list[list[float]], images: Tensor) -> None:
         """Write the prepared crops into `images`, each on one of torch's number of threads: it stays in the cache."""
         scale, mean = (255 / self.std).flatten().double().numpy(), self.mean.flatten().double().numpy()
         after = np.column_stack([np.diag(scale), -scale * mean / 255])
 
+        channels_last = crops.is_contiguous(memory_format=torch.channels_last)
+
         def prepare_some(numbers: Sequence[int]) -> None:
             interleaved = np.empty((*crops.shape[2:], 3), np.uint8)
             pixels, spare = np.empty((2, *interleaved.shape), np.float32)
             for number in numbers:
-                cv2.merge(list(crops[number].numpy()), dst=interleaved)
-                np.copyto(pixels, interleaved)
+                raw = crops[number].numpy()
+                if channels_last:
+                    np.copyto(pixels, raw.transpose(1, 2, 0))
+                else:
+                    np.copyto(pixels, cv2.merge(list(raw), dst=interleaved))
                 augment_pixels(pixels, rows[number], images[number].numpy(), IDENTITY / 255, after, spare)
 
         threads = min(torch.get_num_threads(), len(crops))
