@@ -25,7 +25,7 @@ def cut_crops(images: Sequence[Tensor], boxes: Tensor, sides: Sequence[int], fli
         flipped: (B, V) bool, crops that are mirrored, on the CPU.
 
     Returns:
-        V tensors (B, C, S, S) of the images' type, channels last in memory.
+        V tensors (B, C, S, S) of the images' type.
 
     Raises:
         ValueError: If the images differ in their number of channels.
@@ -149,4 +149,4 @@ def _padded_columns(images: list[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def _empty_crops(images: Sequence[Tensor], sides: Sequence[int]) -> list[Tensor]:
-    return [images[0].new_empty(len(images), side, side, images[0].shape[-1]).permute(0, 3, 1, 2) for side in sides]
+    return [images[0].new_empty(len(images), images[0].shape[-1], side, side) for side in sides]

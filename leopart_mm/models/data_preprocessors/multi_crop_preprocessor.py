@@ -83,31 +83,24 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
         if crops.shape[1] != len(self.mean):
             raise ValueError(f'the crops have {crops.shape[1]} channels, but the data preprocessor is set up for '
                              f'{len(self.mean)}: give one value per channel, or convert the images when loading')
-        images = torch.empty_like(crops, dtype=torch.float32, memory_format=torch.contiguous_format)
+        images = torch.empty_like(crops, dtype=torch.float32)
         if parameters is None:
             return torch.sub(crops, self.mean, out=images).div_(self.std)
         if crops.device.type == 'cpu' and crops.dtype == torch.uint8 and crops.shape[1] == 3:
             self._prepare_on_cpu(crops, parameters.tolist(), images)
             return images
-        colours = augment((crops * (1 / 255)).contiguous(), parameters)
-        return torch.sub(colours, self.mean / 255, out=images).div_(self.std / 255)
+        return torch.sub(augment(crops * (1 / 255), parameters), self.mean / 255, out=images).div_(self.std / 255)
 
     def _prepare_on_cpu(self, crops: Tensor, rows: list[list[float]], images: Tensor) -> None:
         """Write the prepared crops into `images`, each on one of torch's number of threads: it stays in the cache."""
         scale, mean = (255 / self.std).flatten().double().numpy(), self.mean.flatten().double().numpy()
         after = np.column_stack([np.diag(scale), -scale * mean / 255])
 
-        channels_last = crops.is_contiguous(memory_format=torch.channels_last)
-
         def prepare_some(numbers: Sequence[int]) -> None:
             interleaved = np.empty((*crops.shape[2:], 3), np.uint8)
             pixels, spare = np.empty((2, *interleaved.shape), np.float32)
             for number in numbers:
-                raw = crops[number].numpy()
-                if channels_last:
-                    np.copyto(pixels, raw.transpose(1, 2, 0))
-                else:
-                    np.copyto(pixels, cv2.merge(list(raw), dst=interleaved))
+                np.copyto(pixels, cv2.merge(list(crops[number].numpy()), dst=interleaved))
                 augment_pixels(pixels, rows[number], images[number].numpy(), IDENTITY / 255, after, spare)
 
         threads = min(torch.get_num_threads(), len(crops))
