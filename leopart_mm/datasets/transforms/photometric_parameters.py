@@ -59,7 +59,7 @@ class DrawPhotometric(BaseTransform):
     They travel in the batch to `MultiCropDataPreprocessor`, which applies them on the model's device. Drawn here, they
     belong to the sample like its boxes: the same with any number of workers and after a resume (see `Draw`).
 
-    Required keys: ``flipped`` of `RoIAlignedMultiCrop`, and ``gc_boxes`` for `clean_global`. Added key:
+    Required keys: ``crops`` or ``flipped`` of each crop, and ``gc_boxes`` for `clean_global`. Added key:
     ``photometric``, (V, 7) float32 of `draw_photometric`.
 
     Args:
@@ -87,7 +87,7 @@ class DrawPhotometric(BaseTransform):
     def draw(self, results: dict[str, Any]) -> np.ndarray:
         """Parameters (V, 7) of the crops of one sample."""
         rng = sample_generator(results, 'DrawPhotometric')
-        parameters = draw_photometric(len(results['flipped']), rng, **self.settings)
+        parameters = draw_photometric(len(results['crops' if 'crops' in results else 'flipped']), rng, **self.settings)
         if self.clean_global:
             parameters[:len(results['gc_boxes'])] = IDENTITY
         return parameters
