@@ -18,7 +18,7 @@ REQUIRES = [
     'ftfy', 'regex',  # imported by mmseg, which does not declare them
     'setuptools<82',  # `_base_ = ['mmseg::...']` needs pkg_resources at run time
 ]
-NOT_INSTALLED = ('benchmark.py', )  # it needs benchmarks/, which only a checkout has
+NOT_INSTALLED = ('benchmark.py', 'gpu_check.py')  # they need benchmarks/, which only a checkout has
 EXTRAS = {
     'mmcv-lite': ['mmcv-lite==2.1.0'],
     'mmdet': ['mmdet==3.3.0'],  # Mask R-CNN, Mask2Former

@@ -16,6 +16,7 @@ CONFIG = REPO / 'configs' / 'leopart' / 'fully_unsup' / 'vits16_small.py'
 class ChainEndToEnd(Benchmark):
     """Image files -> features, clusters, CBFE, communities -> mIoU: one pass, beside computing again in each stage."""
 
+    expected: ClassVar[float] = 75.
     rounds: ClassVar[int] = 1
     repeats: ClassVar[int] = 1
     warm_up: ClassVar[bool] = False

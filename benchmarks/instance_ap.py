@@ -14,6 +14,7 @@ from benchmarks.base import Benchmark, benchmark
 class InstanceAP(Benchmark):
     """AP of 20 predictions and 4 objects in each of 1449 images, 20 classes: all, and the best per image."""
 
+    expected = 40.
     threads = 1
     clock = 'cpu'
     rounds = 2

@@ -17,6 +17,7 @@ RENAMED = {'.qkv.': '.attn.qkv.', '.proj.': '.attn.proj.', '.fc1.': '.mlp.fc1.',
 class LeopartStep(Benchmark):
     """ViT-S/16, 2 x 224 + 4 x 96 crops, batch 4, K 300: forward, backward, optimiser, EMA (spec's default shapes)."""
 
+    expected: ClassVar[float] = 70.
     rounds = 2
     repeats = 1
     same_calls = True
@@ -96,6 +97,7 @@ class LeopartStep(Benchmark):
 class LeopartStepTiny(LeopartStep):
     """As leopart-step with ViT-Ti/16 and batch 12, the setting of the small real-image run."""
 
+    expected: ClassVar[float] = 70.
     arch = 'vit_tiny_patch16_224'
     width = 192
     heads = 3

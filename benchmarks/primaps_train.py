@@ -60,6 +60,7 @@ class _Training(Benchmark):
 class PrimapsTrain(_Training):
     """A step of PriMaPs-EM on given features: logits at pixels and one vote, beside features at pixels and a loop."""
 
+    expected: ClassVar[float] = 20.
     sizes: ClassVar[tuple[int, int, int, int]] = (2, 384, 27, 40)
 
     def setup(self, quick: bool) -> None:
@@ -90,6 +91,8 @@ class PrimapsTrain(_Training):
 @benchmark('primaps-train-epoch')
 class PrimapsTrainEpoch(_Training):
     """A later epoch of PriMaPs-EM without student augmentation: features from the cache, beside a pass per epoch."""
+
+    expected: ClassVar[float] = 35.
 
     def setup(self, quick: bool) -> None:
         """4 images of 320 x 320 in batches of 2, ViT-S/8 of 12 blocks with random weights, 27 classes."""

@@ -19,6 +19,7 @@ Points = list[tuple[int, float]]  # images (of all processes together) and the s
 class Scaling(Measurement):
     """Seconds against images of a Leopart training and of an OverclusterHead fit, on 1 and 2 processes: lines."""
 
+    expected: ClassVar[float] = 120.
     devices: ClassVar[tuple[str, ...]] = ('cpu', 'cuda')
     threads: ClassVar[int | None] = 1  # per process: what a second one brings, not what more threads bring
     full_size: ClassVar[str] = 'ViT-S/16, 24 steps of batch 16 per process; a fit of 2,000 images with K = 500'

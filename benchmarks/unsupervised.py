@@ -47,6 +47,7 @@ class _Maps(Benchmark):
 class CBFEBenchmark(_Maps):
     """Cluster precisions against noisy masks: 500 images, 200 clusters."""
 
+    expected = 30.
     compared = 'precisions, within 1e-9'
     devices = ('cpu', 'cuda')  # the other side has no path there
 
@@ -76,6 +77,7 @@ class CBFEBenchmark(_Maps):
 class CoOccurrenceBenchmark(_Maps):
     """The co-occurrence matrix of 500 label maps, 150 clusters, distances 1 and 2, 8 angles."""
 
+    expected = 25.
     clusters = 150
     compared = 'the matrix, within 1e-9'
 
@@ -229,6 +231,7 @@ def published_chain(source: FeatureSource, clusters: int = 200, parts: int = 149
 class ChainBenchmark(Benchmark):
     """Clusters, CBFE, foreground clusters, communities, Hungarian mIoU: five k-means seeds, on the same features."""
 
+    expected = 80.
     rounds = 1
     repeats = 1
     warm_up = False

@@ -9,7 +9,7 @@ import pytest
 
 from tests.paths import REPO
 
-NOT_INSTALLED = {'tools/benchmark.py'}
+NOT_INSTALLED = {'tools/benchmark.py', 'tools/gpu_check.py'}
 CONFIG = 'leopart/leopart_dino-vits16_coco.py'
 # What needs OpenMMLab's imports, in one process: they take seconds.
 CODE = f"""
