@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,17 +55,19 @@ class TrainThroughput(Measurement):
         """Count the operations of a step, train, then read from the loader alone."""
         import torch
 
-        from benchmarks.device import PeakDeviceMemory
+        from benchmarks.device import PeakDeviceMemory, clock_of_step
         from benchmarks.flops import counted_flops, gemm_rate
         from benchmarks.memory import PeakMemory
         from leopart_mm.compat import tune_cpu_allocator
         from leopart_mm.engine.console_runner import ConsoleRunner
         tune_cpu_allocator()  # as tools/train.py does
-        rate = gemm_rate(self.device, torch.bfloat16 if self.bfloat16 else torch.float32, 0.1 if self.quick else 1.)
+        clock = clock_of_step(self.device)
+        rate = gemm_rate(self.device, torch.bfloat16 if self.bfloat16 else torch.float32, 0.1 if self.quick else 1.,
+                         clock)
         memory, device_memory = PeakMemory(), PeakDeviceMemory(self.device)
         runner = ConsoleRunner.from_cfg(self.cfg)
         loop = runner.train_loop
-        batches = TimedBatches(loop.dataloader_iterator, self.device, self.warm_up, self.steps, self.split)
+        batches = TimedBatches(loop.dataloader_iterator, self.device, self.warm_up, self.steps, self.split, clock)
         flops = counted_flops(self._passes, runner.model, next(batches.batches)) / self.batch
         loop.dataloader_iterator = batches
         runner.train()
@@ -91,7 +94,7 @@ class TrainThroughput(Measurement):
 
         def row(name: str, seconds: float, counted: bool) -> list[Any]:
             images = self.batch / seconds
-            return [name, f'{1000 * seconds:.1f}', f'{images:.1f}', f'{flops * images / rate:.1%}' if counted else '']
+            return [name, f'{1000 * seconds:.1f}', f'{images:.3g}', f'{flops * images / rate:.1%}' if counted else '']
 
         title = (f'train-throughput: {self.chosen["method"]}, {self.chosen["arch"]}, batch {self.batch}, '
                  f'{"bfloat16" if self.bfloat16 else "float32"}')
@@ -101,6 +104,9 @@ class TrainThroughput(Measurement):
         lines = [f'{flops / 1e9:.1f} GFLOP per image (matrix products, convolutions and attention, forward and '
                  f'backward); matrix products run at {rate / 1e12:.3g} TFLOP/s here',
                  f'loader processes: {self.workers}; peak memory of the main process {peak:.0f} MB{of_device}']
+        if batches.clock is time.process_time:
+            lines.append('One thread computes: times of step and matrix products are processor time, which other '
+                         'load of the machine does not change.')
         figures = dict(images_per_second=self.batch / whole, step_images_per_second=self.batch / step,
                        loader_images_per_second=self.batch / loader, step_seconds=step, wait_seconds=wait,
                        mfu=flops * self.batch / whole / rate, step_mfu=flops * self.batch / step / rate,

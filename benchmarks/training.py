@@ -2,7 +2,7 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +64,27 @@ class TimedBatches:
         warm_up: Batches that are not timed.
         steps: Batches that are timed without waiting for the device.
         split: Batches after these that are timed with waiting; 0: a step never works on, and `steps` serve for this.
+        clock: Of steps; waiting, and the whole, are timed on the wall.
     """
 
-    def __init__(self, batches: Iterator[Any], device: str, warm_up: int, steps: int, split: int) -> None:
+    def __init__(self, batches: Iterator[Any], device: str, warm_up: int, steps: int, split: int,
+                 clock: Callable[[], float] = time.perf_counter) -> None:
         self.batches, self.device = batches, device
         self.warm_up, self.steps, self.split = warm_up, steps, split
         self.asked: list[float] = []
         self.got: list[float] = []
+        self.clock, self.ends, self.starts = clock, [], []
 
     def __next__(self) -> Any:
         from benchmarks.device import synchronise
         number, end = len(self.asked), self.warm_up + self.steps
         if number == self.warm_up or number >= end:
             synchronise(self.device)
+        self.ends.append(self.clock())
         self.asked.append(time.perf_counter())
         batch = next(self.batches)
         self.got.append(time.perf_counter())
+        self.starts.append(self.clock())
         return batch
 
     def whole(self) -> float:
@@ -90,7 +95,7 @@ class TimedBatches:
         """Mean seconds of a step alone and of the wait for its batch."""
         start = self.warm_up + (self.steps if self.split else 0)
         numbers = range(start, start + (self.split or self.steps))
-        step = sum(self.asked[number + 1] - self.got[number] for number in numbers)
+        step = sum(self.ends[number + 1] - self.starts[number] for number in numbers)
         wait = sum(self.got[number] - self.asked[number] for number in numbers)
         return step / len(numbers), wait / len(numbers)
 

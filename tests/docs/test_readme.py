@@ -15,7 +15,8 @@ from leopart_mm.apis.maskdistill_settings import load_chain
 from leopart_mm.engine.config import load_config
 from tests.paths import REPO
 
-READMES = [REPO / 'README.md', REPO / 'docs/measured.md', *sorted((REPO / 'configs').rglob('README.md'))]
+READMES = [REPO / 'README.md', REPO / 'docs/measured.md', REPO / 'docs/speed.md',
+           *sorted((REPO / 'configs').rglob('README.md'))]
 PAGES = sorted({*READMES, REPO / 'CHANGELOG.md', *(REPO / 'docs').rglob('*.md')})
 TOOLS = [path for path in sorted((REPO / 'tools').rglob('*.py')) if 'ArgumentParser' in path.read_text()]
 PLACEHOLDERS = {'CONFIG', 'THIS_FILE'}  # of config files; README.md has none
