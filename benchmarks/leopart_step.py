@@ -18,7 +18,7 @@ class LeopartStep(Benchmark):
     """ViT-S/16, 2 x 224 + 4 x 96 crops, batch 4, K 300: forward, backward, optimiser, EMA (spec's default shapes)."""
 
     expected: ClassVar[float] = 70.
-    rounds = 2
+    rounds = 1
     repeats = 1
     same_calls = True
     compared = 'losses of the steps, relative 1e-4'
