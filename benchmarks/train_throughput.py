@@ -26,6 +26,7 @@ class TrainThroughput(Measurement):
         steps=Option(0, 'measured steps; 0: 3 on the CPU, 30 on a GPU'),
         workers=Option(0, 'loader processes; 0: the cores but one, at most 16'),
         dtype=Option('auto', 'auto: float32 on the CPU, bfloat16 on a GPU', ('auto', 'float32', 'bfloat16')),
+        device_crops=Option('auto', 'crops cut by the device; auto: on a GPU', ('auto', 'True', 'False')),
         compile=Option(False, 'torch.compile of the blocks, model.backbone.compiled=True'))
 
     def setup(self, quick: bool) -> None:
@@ -38,6 +39,7 @@ class TrainThroughput(Measurement):
         self.steps = chosen['steps'] or (3 if slow else 30) * (3 if self.full else 1)
         self.workers = chosen['workers'] or max(1, min(16, (os.cpu_count() or 2) - 1))
         self.bfloat16 = chosen['dtype'] == 'bfloat16' or (chosen['dtype'] == 'auto' and not slow)
+        device_crops = not slow if chosen['device_crops'] == 'auto' else chosen['device_crops'] == 'True'
         prefetch = 1 if slow else 2
         # What the workers have ready when the first step ends would make the loader look faster than it is.
         self.ready = self.workers * prefetch
@@ -47,7 +49,7 @@ class TrainThroughput(Measurement):
         folder = Path(self.folder.name)
         write_jpegs(folder / 'images', max(self.batch, 8 if quick else 64))
         self.cfg = training_config(
-            chosen['method'], folder, {'model.backbone.compiled': chosen['compile']},
+            chosen['method'], folder, {'model.backbone.compiled': chosen['compile'], 'device_crops': device_crops},
             self.warm_up + self.steps + self.split + 1, self.batch, self.workers,
             (chosen['global_size'], chosen['local_size']), chosen['arch'], self.bfloat16, quick, prefetch)
 

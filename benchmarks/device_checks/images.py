@@ -7,13 +7,31 @@ from benchmarks.device_checks import Comparison, device_check, unequal_share
 
 @device_check('preprocessor')
 def preprocessor(device: torch.device) -> list[Comparison]:
-    """Crops with colour jitter, grey and blur, in grey levels (0..255)."""
-    import numpy as np
-    from mmengine.dataset import default_collate
+    """Crops with colour jitter, grey and blur, in grey levels (0..255): cut by workers, or by the device."""
+    from benchmarks.multicrop import STD
+    batch, module = _batch()
+    expected = module(batch, True)['inputs']['crops']
+    levels, found = torch.tensor(STD)[:, None, None], []
+    for cut in (False, True):
+        batch, module = _batch(device_crops=cut)
+        crops = module.to(device)(batch, True)['inputs']['crops']
+        differences = torch.cat([((crop.cpu() - other) * levels).abs().flatten()
+                                 for crop, other in zip(crops, expected, strict=True)])
+        by = 'cut by the device' if cut else 'cut by workers'
+        found += [Comparison(f'crops {by}, mean of the differences, grey levels', float(differences.mean()), 1.),
+                  Comparison(f'crops {by}, share of values that differ by more than 4 grey levels',
+                             float((differences > 4).double().mean()), 1e-2)]
+    return found
 
-    from benchmarks.multicrop import STD, build_ours
+
+def _batch(device_crops: bool = False) -> tuple[dict, torch.nn.Module]:
+    """A batch of 8 images from the workers, the same draws each time, and the data preprocessor."""
+    import numpy as np
+
+    from benchmarks.multicrop import build_ours
     from benchmarks.textures import textured_image
-    steps, module = build_ours()
+    from leopart_mm.datasets import multi_crop_collate
+    steps, module = build_ours(device_crops)
     np.random.seed(0)
     generator, samples = torch.Generator().manual_seed(0), []
     for _ in range(8):
@@ -21,15 +39,7 @@ def preprocessor(device: torch.device) -> list[Comparison]:
         for step in steps:
             sample = step(sample)
         samples.append(sample)
-    batch = default_collate(samples)
-    expected = module(batch, True)['inputs']['crops']
-    crops = module.to(device)(batch, True)['inputs']['crops']
-    levels = torch.tensor(STD)[:, None, None]
-    differences = torch.cat([((crop.cpu() - other) * levels).abs().flatten()
-                             for crop, other in zip(crops, expected, strict=True)])
-    return [Comparison('crops, mean of the differences, grey levels', float(differences.mean()), 1.),
-            Comparison('crops, share of values that differ by more than 4 grey levels',
-                       float((differences > 4).double().mean()), 1e-2)]
+    return multi_crop_collate(samples), module
 
 
 @device_check('CRF')

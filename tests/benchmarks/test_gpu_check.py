@@ -9,6 +9,7 @@ import torch
 from benchmarks.base import Benchmark
 from benchmarks.device_checks import Comparison, load_checks, relative_difference, unequal_share
 from benchmarks.device_report import DeviceReport, page
+from tests.no_sync import fake_cuda
 from tests.paths import REPO
 
 CPU = torch.device('cpu')
@@ -34,6 +35,14 @@ def test_checks_pass_on_the_cpu(name):
     assert rows
     assert all(row.passed for row in rows), rows
     assert all(row.difference < 1e-12 for row in rows if 'bfloat16' not in row.quantity), rows
+
+
+@pytest.mark.parametrize('name', ['k-means', 'PCA', 'CBFE', 'co-occurrence', 'retrieval', 'CRF', "PriMaPs' masks",
+                                  'preprocessor'])
+def test_checks_pass_on_a_gpu_of_which_only_the_name_is_true(name):
+    with fake_cuda():
+        rows = load_checks()[name](torch.device('cuda'))
+    assert all(row.passed for row in rows), rows
 
 
 def test_a_step_on_other_weights_does_not_pass(monkeypatch):
