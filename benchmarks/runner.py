@@ -125,8 +125,8 @@ def measure(cls: type[Entry], side: str, quick: bool = False, **more: Any) -> di
         import cv2
         torch.set_num_threads(cls.threads)
         cv2.setNumThreads(cls.threads if cls.threads > 1 else 0)
-    if issubclass(cls, Benchmark) and not cls.warm_up:
-        for package in PACKAGES:  # neither side is charged for importing them
+    if issubclass(cls, Benchmark) and not quick:
+        for package in PACKAGES:  # neither side is charged for importing them, in time or memory
             importlib.import_module(package)
     work = cls.prepared(settings)
     if side in ('details', 'measure'):
