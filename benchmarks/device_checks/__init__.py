@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MODULES = ('networks', 'images', 'fitting')
+MODULES = ('networks', 'step', 'images', 'fitting')
 
 
 class Comparison(NamedTuple):

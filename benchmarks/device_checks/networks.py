@@ -51,7 +51,7 @@ def training_step(device: torch.device) -> list[Comparison]:
     """Loss, gradients and the weights after a step of Leopart, NeCo and PaKA, in float32; the loss in bfloat16."""
     found = []
     for method in METHODS:
-        model, inputs = _model(method), _inputs()
+        model, inputs = build_model(method), random_inputs()
         twin = copy.deepcopy(model).to(device)
         moved = {key: [crop.to(device) for crop in value] if key == 'crops' else value.to(device)
                  for key, value in inputs.items()}
@@ -71,15 +71,17 @@ def training_step(device: torch.device) -> list[Comparison]:
     return found
 
 
-def _model(method: str) -> nn.Module:
+def build_model(method: str, **loss: Any) -> nn.Module:
+    """A small model of a method with random weights; further arguments are those of its loss."""
     from leopart_mm.registry import MODELS
     kind, head = METHODS[method]
     return _random(MODELS.build(dict(
         type=kind, backbone=dict(type='leopart_mm.DenseViT', arch='vit_tiny_patch16_224', model_kwargs=dict(depth=2)),
-        neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=256, out_channels=64), head=head))).train()
+        neck=dict(type='leopart_mm.ProjectionHead', hidden_channels=256, out_channels=64),
+        head={**head, **loss}))).train()
 
 
-def _inputs() -> dict[str, Any]:
+def random_inputs() -> dict[str, Any]:
     """Random crops with boxes drawn as in training: 4 images, 2 x 96 + 4 x 48 pixels."""
     import numpy as np
 

@@ -45,6 +45,13 @@ def test_checks_pass_on_a_gpu_of_which_only_the_name_is_true(name):
     assert all(row.passed for row in rows), rows
 
 
+@pytest.mark.parametrize('name', ['waits in a step', 'sizes together, compiled blocks'])
+def test_checks_of_the_step_pass_on_the_cpu(name):
+    rows = load_checks()[name](CPU)
+    assert len(rows) >= 3
+    assert all(row.passed for row in rows), rows
+
+
 def test_a_step_on_other_weights_does_not_pass(monkeypatch):
     from benchmarks.device_checks import networks
     from leopart_mm.models.selfsup.crop_pair_model import CropPairModel
