@@ -70,6 +70,33 @@ def cooccurrence(device: torch.device) -> list[Comparison]:
     return [Comparison('matrix, largest difference', float((matrices[1] - matrices[0]).abs().max()), 1e-9)]
 
 
+@device_check('principal masks')
+def principal_masks_of_scenes(device: torch.device) -> list[Comparison]:
+    """PriMaPs' masks of 6 images of 16 x 16 cells: anchors and soft masks."""
+    from benchmarks.primaps import scenes
+    from leopart_mm.masks.principal import principal_masks
+    features = scenes(6, CHANNELS, 16)
+    expected, found = principal_masks(features), principal_masks(features.to(device))
+    pairs = [(a, b) for a, b in zip(found, expected, strict=True) if len(a) == len(b)]
+    anchors, soft = ([torch.cat([getattr(pair[side], name).cpu() for pair in pairs]) for side in (0, 1)]
+                     for name in ('anchors', 'soft_masks'))
+    return [Comparison('images with another number of masks', float(len(expected) - len(pairs)), 0.),
+            Comparison('anchors, share that differs', unequal_share(*anchors), 0.01),
+            Comparison('soft masks, relative', relative_difference(*soft), 1e-3)]
+
+
+@device_check('dense CRF')
+def crf(device: torch.device) -> list[Comparison]:
+    """Marginals of 5 labels on 96 x 80 pixels of smooth colours."""
+    from leopart_mm.masks.crf import dense_crf
+    generator = torch.Generator().manual_seed(0)
+    small = torch.rand(1, 3, 6, 5, generator=generator)
+    image = torch.nn.functional.interpolate(small, (96, 80), mode='bilinear')[0].permute(1, 2, 0)
+    image, logits = (image * 255).byte(), 2 * torch.randn(5, 12, 10, generator=generator)
+    expected, found = dense_crf(logits, image), dense_crf(logits.to(device), image.to(device))
+    return [Comparison('marginals, largest difference', float((found.cpu() - expected).abs().max()), 1e-3)]
+
+
 @device_check('retrieval')
 def retrieval(device: torch.device) -> list[Comparison]:
     """10 neighbours of 500 queries among 20,000 keys of unit length."""
