@@ -71,14 +71,14 @@ def test_the_chain_runs_the_network_once_per_image(chain, recomputed, passes, ca
 
 def test_where_only_reduced_features_find_a_place_the_network_runs_twice(chain, recomputed, passes, monkeypatch):
     places = iter([None, 'memory'])  # of the maps; of reduced features and label maps
-    monkeypatch.setattr('leopart_mm.models.fitting.cache.choose_place', lambda size: next(places))
+    monkeypatch.setattr('leopart_mm.models.fitting.cache.choose_place', lambda *_: next(places))
     ours = run(chain, 'auto')
     assert (len(passes), set(passes.values())) == (FITTED, {2})
     assert_same(ours, recomputed)
 
 
 def test_where_nothing_finds_a_place_all_is_computed_again(chain, recomputed, passes, monkeypatch):
-    monkeypatch.setattr('leopart_mm.models.fitting.cache.choose_place', lambda size: None)
+    monkeypatch.setattr('leopart_mm.models.fitting.cache.choose_place', lambda *_: None)
     ours = run(chain, 'auto')
     assert sum(passes.values()) == 4 * FITTED + TESTED
     assert_same(ours, recomputed)
