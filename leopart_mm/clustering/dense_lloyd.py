@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from leopart_mm.clustering.counting import count_ids
 from leopart_mm.clustering.lloyd import fill_empty, half_squares, objective, unit
 from leopart_mm.devices import exact_products, has_float64
 
@@ -76,15 +77,13 @@ class DenseLloyd:
         clusters, channels = self.centroids.shape
         exact = torch.float64 if has_float64(self.points.device) else torch.float32
         sums = torch.zeros(clusters, channels, dtype=exact, device=self.points.device)
-        sizes = torch.zeros(clusters, dtype=torch.long, device=sums.device)
         changed = torch.zeros((), dtype=torch.long, device=sums.device)
         for rows, labels, scores in _blocks(self.points, self.centroids, self.spherical):
             changed += (labels != self.labels[rows]).sum()
             self.labels[rows] = labels
             one_hot = scores.zero_().scatter_(1, labels[:, None], 1)
             sums += (one_hot.T @ self.points[rows]).to(exact)
-        sizes.scatter_add_(0, self.labels, torch.ones_like(self.labels))
-        return sums, sizes, changed
+        return sums, count_ids(self.labels, clusters), changed
 
 
 def dense_nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tensor:
