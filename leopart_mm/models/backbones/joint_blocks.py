@@ -15,6 +15,7 @@ from timm.models.vision_transformer import Attention, Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from leopart_mm.models.backbones.lean_mlp import lean_mlp
 from leopart_mm.models.backbones.qkv import project_tokens, repeat_shared, rotate_patches
 from leopart_mm.models.backbones.stochastic_depth import Draw, Shapes
 
@@ -23,7 +24,7 @@ Branch = Callable[[Tensor, Shapes], Tensor]
 
 def _plain_branches(block: Block, ropes: Sequence[Tensor | None]) -> tuple[Branch, Branch]:
     return (lambda x, shapes: block.ls1(joint_attention(block.attn, block.norm1(x), shapes, ropes)),
-            lambda x, shapes: block.ls2(block.mlp(block.norm2(x))))
+            lambda x, shapes: block.ls2(lean_mlp(block.mlp, block.norm2(x))))
 
 
 def _eva_branches(block: EvaBlock, ropes: Sequence[Tensor | None]) -> tuple[Branch, Branch]:
@@ -33,7 +34,7 @@ def _eva_branches(block: EvaBlock, ropes: Sequence[Tensor | None]) -> tuple[Bran
         return x if block.gamma_1 is None else block.gamma_1 * x
 
     def mlp(x: Tensor, shapes: Shapes) -> Tensor:
-        x = block.mlp(block.norm2(x))
+        x = lean_mlp(block.mlp, block.norm2(x))
         return x if block.gamma_2 is None else block.gamma_2 * x
 
     return attention, mlp
@@ -41,7 +42,7 @@ def _eva_branches(block: EvaBlock, ropes: Sequence[Tensor | None]) -> tuple[Bran
 
 def _post_norm_branches(block: EvaBlockPostNorm, ropes: Sequence[Tensor | None]) -> tuple[Branch, Branch]:
     return (lambda x, shapes: block.norm1(joint_attention(block.attn, x, shapes, ropes)),
-            lambda x, shapes: block.norm2(block.mlp(x)))
+            lambda x, shapes: block.norm2(lean_mlp(block.mlp, x)))
 
 
 # By exact type: a class derived from one of these may do something else.

@@ -8,6 +8,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from leopart_mm.models.backbones.joint_blocks import compiled_block, joint_block
+from leopart_mm.models.backbones.lean_mlp import lean_mlp
 from leopart_mm.models.backbones.stochastic_depth import draws_of_blocks
 from tests.models.backbones.builders import tiny_vit
 from tests.models.backbones.test_eva import ARCHS
@@ -151,3 +152,36 @@ def test_left_out_samples_are_seeded_and_the_same_in_a_whole_network():
     first, again, other = (maps_and_gradients(vit, seed=seed) for seed in (0, 0, 1))
     assert_equal(first, again, 0)
     assert (first[0][0] - other[0][0]).abs().max() > 0.01
+
+
+def kept_bytes(run):
+    """Bytes that a pass keeps for its gradient."""
+    sizes = {}
+
+    def pack(tensor):
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = run()
+    return sum(sizes.values()), out
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('trainable', ['all', 'lora_4'])
+def test_the_lean_mlp_has_the_same_bits_and_keeps_less(dtype, trainable):
+    mlp = built('vit_tiny_patch16_224', trainable=trainable).train().blocks[-1].mlp
+    twin, tokens = copy.deepcopy(mlp), torch.randn(2, 50, 32, generator=torch.Generator().manual_seed(0))
+    results = []
+    for module, run in ((mlp, lean_mlp), (twin, lambda module, x: module(x))):
+        x = tokens[0].clone().requires_grad_()
+        with torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16):
+            kept, out = kept_bytes(lambda module=module, run=run, x=x: run(module, x))
+        (out.float() * tokens[1]).sum().backward()
+        results.append((kept, [out, x.grad, *(one.grad for one in module.parameters() if one.grad is not None)]))
+    (kept, ours), (expected_kept, theirs) = results
+    assert len(ours) == len(theirs) >= 4
+    assert all(one.dtype == other.dtype and torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert expected_kept - kept == 50 * 128 * dtype.itemsize
+    with torch.no_grad():
+        assert torch.equal(lean_mlp(mlp, tokens[0]), mlp(tokens[0]))
