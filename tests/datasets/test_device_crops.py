@@ -35,18 +35,18 @@ def folder(tmp_path_factory):
     return root
 
 
-def pipeline(device_crops, **kwargs):
+def pipeline(device_crops, cache=None):
     return [
-        dict(type='leopart_mm.LoadImage'),
+        dict(type='leopart_mm.LoadImage', cache=cache, cache_side=20),
         dict(type='leopart_mm.RoIAlignedMultiCrop', num_crops=(2, 1), sizes=(16, 8), flip_prob=0.5,
-             scales=((0.25, 1.), (0.05, 0.25)), device_crops=device_crops, **kwargs),
+             scales=((0.25, 1.), (0.05, 0.25)), device_crops=device_crops),
         dict(type='leopart_mm.DrawPhotometric'),
         dict(type='leopart_mm.PackMultiCrop')]
 
 
-def batches(folder, device_crops, count=6, num_workers=0, start=0):
+def batches(folder, device_crops, count=6, num_workers=0, start=0, cache=None):
     """Batches of 3 behind the data preprocessor."""
-    dataset = UnlabelledImages(str(folder), pipeline=pipeline(device_crops), value_range=(0, 65535))
+    dataset = UnlabelledImages(str(folder), pipeline=pipeline(device_crops, cache), value_range=(0, 65535))
     sampler = InfiniteDrawSampler(dataset, seed=5)
     sampler.start = start
     loader = DataLoader(
@@ -80,6 +80,15 @@ def test_workers_and_resuming_change_nothing(folder):
     for num_workers in (1, 2):
         assert_same(batches(folder, True, num_workers=num_workers), alone)
     assert_same(batches(folder, True, 2, num_workers=1, start=4 * 3), alone[4:])
+
+
+@pytest.mark.slow
+def test_workers_fill_a_cache_together(folder, tmp_path):
+    """Reduced images, so other crops; the same ones whether a file is there or not, and whoever writes it."""
+    cold = batches(folder, True, num_workers=2, cache=str(tmp_path))
+    assert len([path for path in tmp_path.rglob('*') if path.is_file()]) == 7
+    assert_same(batches(folder, True, cache=str(tmp_path)), cold)
+    assert_same(batches(folder, False, cache=str(tmp_path)), cold)
 
 
 def sample(image, **kwargs):

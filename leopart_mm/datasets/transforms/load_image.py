@@ -5,6 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from leopart_mm.datasets.band_reading import prepare_bands, read_bands
 from leopart_mm.datasets.image_reading import read_with_missing
+from leopart_mm.datasets.transforms.image_cache import ImageCache
 from leopart_mm.registry import TRANSFORMS
 
 
@@ -23,19 +24,33 @@ class LoadImage(BaseTransform):
         channel_order: ``'bgr'`` as mmcv loads images (default) or ``'rgb'``; of three bands.
         bands: Number of bands. Of another number than three, TIFF and .npy files give the numbers as they are, or
             0..255 by the value range of the data set, if it has one.
+        cache: Folder in which decoded images are kept, for training; see `ImageCache`. Images are then reduced, and
+            ``missing`` is left out. None (default): files are decoded each time, and not reduced.
+        cache_side: Largest shorter side of kept images, in pixels.
 
     Raises:
+        ValueError: If images of another number of bands than three are to be kept.
         ImageReadError: If the file is missing, empty, damaged or no image, or has another number of bands.
     """
 
-    def __init__(self, channel_order: str = 'bgr', bands: int = 3) -> None:
+    def __init__(self,
+                 channel_order: str = 'bgr',
+                 bands: int = 3,
+                 cache: str | None = None,
+                 cache_side: int = 255) -> None:
+        if cache is not None and bands != 3:
+            raise ValueError(f'LoadImage: only images of three bands can be kept in a cache, not of {bands}: leave out '
+                             f'cache={cache!r}.')
         self.channel_order = channel_order
         self.bands = bands
+        self.cache = None if cache is None else ImageCache(cache, cache_side)
 
     def transform(self, results: dict) -> dict:
         """Add the image to the results."""
         numbers = results.get('value_range'), results.get('nodata')
-        if self.bands == 3:
+        if self.cache is not None:
+            image, missing = self.cache.read(results['img_path'], self.channel_order, *numbers), None
+        elif self.bands == 3:
             image, missing = read_with_missing(results['img_path'], self.channel_order, *numbers)
         else:
             array, missing = read_bands(results['img_path'], self.bands, *numbers)
@@ -47,4 +62,5 @@ class LoadImage(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(channel_order={self.channel_order!r}, bands={self.bands})'
+        kept = '' if self.cache is None else f', cache={str(self.cache.folder)!r}, cache_side={self.cache.side}'
+        return f'{type(self).__name__}(channel_order={self.channel_order!r}, bands={self.bands}{kept})'
