@@ -5,7 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from leopart_mm.datasets.band_reading import prepare_bands, read_bands
 from leopart_mm.datasets.image_reading import read_with_missing
-from leopart_mm.datasets.transforms.image_cache import ImageCache
+from leopart_mm.datasets.transforms.decoded_images import DecodedImages
 from leopart_mm.registry import TRANSFORMS
 
 
@@ -24,7 +24,7 @@ class LoadImage(BaseTransform):
         channel_order: ``'bgr'`` as mmcv loads images (default) or ``'rgb'``; of three bands.
         bands: Number of bands. Of another number than three, TIFF and .npy files give the numbers as they are, or
             0..255 by the value range of the data set, if it has one.
-        cache: Folder in which decoded images are kept, for training; see `ImageCache`. Images are then reduced, and
+        cache: Folder in which decoded images are kept, for training; see `DecodedImages`. Images are then reduced, and
             ``missing`` is left out. None (default): files are decoded each time, and not reduced.
         cache_side: Largest shorter side of kept images, in pixels.
 
@@ -43,7 +43,7 @@ class LoadImage(BaseTransform):
                              f'cache={cache!r}.')
         self.channel_order = channel_order
         self.bands = bands
-        self.cache = None if cache is None else ImageCache(cache, cache_side)
+        self.cache = None if cache is None else DecodedImages(cache, cache_side)
 
     def transform(self, results: dict) -> dict:
         """Add the image to the results."""

@@ -133,9 +133,10 @@ def adjust_hue(images: Tensor, shift: Factor, clamp: bool = False) -> Tensor:
     hue.lerp_(case, is_green).lerp_(torch.sub(green, blue, out=case), is_red)
     hue.div_(torch.clamp(chroma, min=1e-8, out=case)).add_(6 * shift)
     hue.sub_(torch.mul(hue, 1 / 6, out=case).floor_(), alpha=6)
-    centre, sign, offset = images.new_tensor(((3., 2., 4.), (1., -1., -1.), (-1., 2., 2.))).view(3, 3, 1, 1)
-    torch.sub(hue, centre, out=images).abs_()
-    images.mul_(sign).add_(offset).clamp_(0, 1)
+    # numbers, not a tensor of them: a GPU would be waited for until it is there
+    for channel, centre, sign, offset in zip(images.split(1, dim=1), (3, 2, 4), (1, -1, -1), (-1, 2, 2), strict=True):
+        torch.sub(hue, centre, out=channel).abs_().mul_(sign).add_(offset)
+    images.clamp_(0, 1)
     if clamp:
         colours = torch.addcmul(smallest, images, chroma)
         return torch.where(images == 1, colours, colours.clamp(0, 1), out=images)

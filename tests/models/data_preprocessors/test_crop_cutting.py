@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from leopart_mm.datasets.transforms.photometric import augment
+from leopart_mm.datasets.transforms.photometric_parameters import draw_photometric
 from leopart_mm.datasets.transforms.resizing import resize_planes
 from leopart_mm.geometry.crop_boxes import sample_crops
 from leopart_mm.models.data_preprocessors import crop_cutting
@@ -12,6 +14,7 @@ from leopart_mm.models.data_preprocessors.crop_cutting import (
     resize_weights,
     together,
 )
+from tests.no_sync import fake_cuda
 
 SIDES = [40, 40, 18, 18]
 
@@ -120,3 +123,19 @@ def test_a_gpu_cuts_the_same_crops():
     difference = differences([crop.cpu() for crop in crops], cut_crops(images, *rest))
     assert difference.mean() < 0.2
     assert difference.max() <= 2
+
+
+def test_a_gpu_is_not_waited_for(monkeypatch):
+    """Cutting, colours and normalisation, on tensors that claim to be on a GPU: half precision, no trip to the host."""
+    images, boxes, _, flipped = batch()
+    rows = torch.from_numpy(draw_photometric(20, np.random.default_rng(0))).view(5, 4, 7)
+    expected = [augment(crop / 255, rows[:, v]) for v, crop in enumerate(cut_crops(images, boxes, SIDES, flipped))]
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda tensor: tensor)  # needs a driver
+    with fake_cuda() as cuda:
+        placed = [cuda(image) for image in images]
+        with cuda.strict():
+            crops = cut_crops(placed, boxes, SIDES, flipped)
+            coloured = [augment(crop * (1 / 255), rows[:, v]) for v, crop in enumerate(crops)]
+        assert coloured[0].device.type == 'cuda'
+        coloured = [crop.cpu() for crop in coloured]
+    assert differences(coloured, expected).mean() < 1 / 255

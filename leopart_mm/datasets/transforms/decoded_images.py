@@ -19,7 +19,7 @@ from leopart_mm.fingerprints import text_fingerprint
 VERSION = 1  # of the files
 
 
-class ImageCache:
+class DecodedImages:
     """Images of three channels of bytes whose shorter side has at most `side` pixels, a file each.
 
     A file is found by the image file it was made of (its path, size and time of change) and by how that was read; it is

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from leopart_mm.datasets import ImageReadError, read_image
-from leopart_mm.datasets.transforms import LoadImage, image_cache
-from leopart_mm.datasets.transforms.image_cache import ImageCache
+from leopart_mm.datasets.transforms import LoadImage, decoded_images
+from leopart_mm.datasets.transforms.decoded_images import DecodedImages
 from leopart_mm.datasets.transforms.resizing import resize_image
 from leopart_mm.engine.config import load_config
 from tests.paths import REPO
@@ -29,7 +29,7 @@ def decoded(monkeypatch):
         paths.append(str(path))
         return read_image(path, *args)
 
-    monkeypatch.setattr(image_cache, 'read_image', read)
+    monkeypatch.setattr(decoded_images, 'read_image', read)
     return paths
 
 
@@ -49,14 +49,14 @@ def test_an_image_is_decoded_once_and_reduced(photo, tmp_path, decoded):
 
 
 def test_small_images_stay_as_they_are(photo, tmp_path):
-    np.testing.assert_array_equal(ImageCache(tmp_path / 'cache', 60).read(photo), read_image(photo))
+    np.testing.assert_array_equal(DecodedImages(tmp_path / 'cache', 60).read(photo), read_image(photo))
 
 
 def test_what_is_kept_belongs_to_the_file_and_to_how_it_was_read(photo, tmp_path, decoded):
-    cache = ImageCache(tmp_path / 'cache', 20)
+    cache = DecodedImages(tmp_path / 'cache', 20)
     bgr = cache.read(photo)
     np.testing.assert_array_equal(cache.read(photo, 'rgb'), bgr[..., ::-1])
-    ImageCache(tmp_path / 'cache', 21).read(photo)
+    DecodedImages(tmp_path / 'cache', 21).read(photo)
     cache.read(photo, value_range=(0., 4000.))
     assert len(decoded) == 4
     cache.read(os.path.relpath(photo))  # another spelling of the same path
@@ -69,7 +69,7 @@ def test_what_is_kept_belongs_to_the_file_and_to_how_it_was_read(photo, tmp_path
 @pytest.mark.parametrize('damage', [lambda data: data[:-1], lambda data: data[:-1] + bytes([data[-1] ^ 1]),
                                     lambda data: b'', lambda data: data.replace(b'"shape"', b'"shade"')])
 def test_a_damaged_file_is_made_again(damage, photo, tmp_path, decoded):
-    cache = ImageCache(tmp_path / 'cache', 20)
+    cache = DecodedImages(tmp_path / 'cache', 20)
     whole = cache.read(photo)
     file, = files(tmp_path / 'cache')
     file.write_bytes(damage(file.read_bytes()))
@@ -79,7 +79,7 @@ def test_a_damaged_file_is_made_again(damage, photo, tmp_path, decoded):
 
 
 def test_nothing_is_kept_of_files_that_cannot_be_read(photo, tmp_path):
-    cache = ImageCache(tmp_path / 'cache', 20)
+    cache = DecodedImages(tmp_path / 'cache', 20)
     photo.write_bytes(photo.read_bytes()[:500])
     with pytest.raises(ImageReadError, match='damaged'):
         cache.read(photo)
