@@ -33,7 +33,8 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
         std (Sequence[float]): Standard deviation on the same scale, e.g. [58.395, 57.12, 57.375].
         bgr_to_rgb (bool): Whether evaluation batches change from BGR, as mmcv loads images, to RGB; crops are RGB
             already. Defaults to True.
-        non_blocking (bool): Whether copies to the device are not waited for (needs pin_memory). Defaults to False.
+        non_blocking (bool, optional): Whether copies to the device are not waited for; only those of pinned memory
+            need no wait (`tools/train.py` pins where there is a GPU). Defaults to None: on CUDA alone.
         kwargs: Further arguments of `SegDataPreProcessor` for evaluation batches (size_divisor, test_cfg, ...).
 
     Raises:
@@ -44,7 +45,7 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
                  mean: Sequence[float],
                  std: Sequence[float],
                  bgr_to_rgb: bool = True,
-                 non_blocking: bool = False,
+                 non_blocking: bool | None = None,
                  **kwargs: Any) -> None:
         if len(mean) != len(std) or min(std) <= 0:
             raise ValueError('MultiCropDataPreprocessor: mean and std must be equally long, std positive; got '
@@ -53,10 +54,11 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
             raise ValueError('MultiCropDataPreprocessor draws no photometric parameters any more: put '
                              f'DrawPhotometric(**{kwargs["photometric"]}) behind RoIAlignedMultiCrop in the pipeline')
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, **kwargs)
-        self._non_blocking = non_blocking
+        self.non_blocking = non_blocking
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Prepare a batch; `training` matters for evaluation batches only, as in mmseg."""
+        self._non_blocking = self.device.type == 'cuda' if self.non_blocking is None else self.non_blocking
         inputs = data['inputs']
         if isinstance(inputs, Mapping) and 'image' in inputs:
             raise ValueError("device_crops=True needs images of several sizes in a batch: set the train_dataloader's "

@@ -100,3 +100,16 @@ def test_the_number_of_threads_changes_nothing():
     torch.set_num_threads(before[0])
     cv2.setNumThreads(before[1])
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_copies_are_not_waited_for_on_cuda_by_default():
+    crops = dict(inputs=dict(crops=[torch.zeros(1, 3, 4, 4, dtype=torch.uint8)]))
+    for given, expected in ((None, False), (True, True)):
+        preprocessor = build(non_blocking=given)
+        preprocessor(crops)
+        assert preprocessor._non_blocking is expected
+    preprocessor = build()
+    preprocessor._device = torch.device('cuda')  # mean and std stay on the CPU
+    with pytest.raises((AssertionError, RuntimeError)):
+        preprocessor(crops)
+    assert preprocessor._non_blocking is True
