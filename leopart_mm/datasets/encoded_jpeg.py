@@ -1,6 +1,7 @@
 """JPEG files that are handed on encoded, to be decoded on the model's device: which ones, and whether whole."""
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -8,10 +9,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from leopart_mm.datasets.deep_colour import EXIF_ORIENTATION
+from leopart_mm.datasets.deep_colour import EXIF_ORIENTATION, turns
 from leopart_mm.datasets.image_reading import JPEG_END, JPEG_START, PROGRESSIVE
 
-EXIF_START = b'Exif\0\0'
+EXIF_MARKER = re.compile(rb'\xff\xe1(?=..Exif\0\0)', re.DOTALL)  # before length and name
+COMMENT_MARKER = b'\xff\xfe'
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class EncodedJpeg:
     """A whole JPEG file.
 
     Args:
-        content: The bytes, with EXIF hidden: some decoders turn images by it, others do not.
+        content: The bytes, with EXIF made a comment: some decoders turn images by it, others do not.
         orientation: EXIF's number, 1..8; `upright` says what it means.
         size: (height, width) of the upright image.
     """
@@ -50,7 +52,8 @@ def whole_jpeg(content: bytes) -> EncodedJpeg | None:
     small = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if small is None or _last_block_is_flat(small, height, width):
         return None
-    return EncodedJpeg(content.replace(EXIF_START, bytes(len(EXIF_START))), orientation, (width, height) if orientation > 4 else (height, width))
+    size = (width, height) if turns(orientation)[0] else (height, width)
+    return EncodedJpeg(EXIF_MARKER.sub(COMMENT_MARKER, content), orientation, size)
 
 
 def _header(content: bytes) -> tuple[tuple[int, int], int] | None:

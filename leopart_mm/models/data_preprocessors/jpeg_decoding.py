@@ -25,7 +25,7 @@ def decode_jpegs(contents: Sequence[Tensor], orientations: Sequence[int], sizes:
     said once, and on other devices, `decode_image` does it on the CPU: the pixels that workers make.
 
     Args:
-        contents: The bytes of each file, with EXIF hidden (`EncodedJpeg`), (N,) uint8 on the CPU.
+        contents: The bytes of each file, without EXIF (`EncodedJpeg`), (N,) uint8 on the CPU.
         orientations: EXIF's number of each file, 1..8.
         sizes: Upright height and width of each.
         device: Where the images are needed.
