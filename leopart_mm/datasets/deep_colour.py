@@ -63,11 +63,17 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     >>> upright(np.array([[1, 2], [3, 4]]), 6).tolist()
     [[3, 1], [4, 2]]
     """
-    if orientation in (5, 6, 7, 8):
+    transposed, rows, columns = turns(orientation)
+    if transposed:
         array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
+    if rows:
         array = array[::-1]
-    return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
+    return array[:, ::-1] if columns else array
+
+
+def turns(orientation: int) -> tuple[bool, bool, bool]:
+    """What makes an image of EXIF's orientation (1..8) upright: transposed, then rows reversed, columns reversed."""
+    return orientation in (5, 6, 7, 8), orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
 
 
 def _decode_tiff(content: bytes) -> tuple[np.ndarray, float | None]:

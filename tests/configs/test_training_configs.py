@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import timm
 import torch
-from mmengine.dataset import default_collate
+from mmengine.dataset import Compose, default_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 from leopart_mm.datasets import multi_crop_collate
 from leopart_mm.engine.config import load_config
@@ -229,16 +230,40 @@ def test_device_crops_take_the_same_step(name):
     for device_crops, collate in ((False, default_collate), (True, multi_crop_collate)):
         cfg = load_config(PATHS[name], dict(device_crops=device_crops))
         assert cfg.train_dataloader.collate_fn.type == 'leopart_mm.multi_crop_collate'
-        torch.manual_seed(0)
         np.random.seed(0)
-        init_default_scope('mmpretrain')
-        model = MODELS.build(tiny(cfg))
-        model.init_weights()
-        model.before_step()
-        model.train()
         batch = batch_of(cfg, collate)
         assert ('pixels' in batch['inputs']) == device_crops
-        losses.append(model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))['loss'])
-        model.after_step()
+        losses.append(loss_of_step(cfg, batch))
+    assert losses[0] > 0
+    assert losses[0] == losses[1]
+
+
+def loss_of_step(cfg, batch):
+    """Loss of a training step of the config's tiny model, always from the same weights."""
+    torch.manual_seed(0)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(tiny(cfg))
+    model.init_weights()
+    model.before_step()
+    model.train()
+    loss = model.train_step(batch, build_optim_wrapper(model, cfg.optim_wrapper))['loss']
+    model.after_step()
+    return loss
+
+
+def test_device_decode_takes_the_same_step(tmp_path):
+    """On a CPU, decoding in the data preprocessor gives the pixels of the workers."""
+    losses = []
+    for seed in range(2):
+        pixels = np.random.default_rng(seed).integers(0, 256, (70, 90 + seed, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f'{seed}.jpg')
+    for device_decode in (False, True):
+        cfg = load_config(PATHS['leopart_dino-vits16_folder'], dict(device_crops=True, device_decode=device_decode))
+        load, crops, *others = (dict(step) for step in cfg.train_dataloader.dataset.pipeline)
+        steps = Compose([load, dict(crops, sizes=(64, 32)), *others])
+        np.random.seed(0)
+        batch = multi_crop_collate([steps(dict(img_path=str(tmp_path / f'{seed}.jpg'))) for seed in range(2)])
+        assert ('jpegs' in batch['inputs']) == device_decode
+        losses.append(loss_of_step(cfg, batch))
     assert losses[0] > 0
     assert losses[0] == losses[1]

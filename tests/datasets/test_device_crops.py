@@ -35,18 +35,19 @@ def folder(tmp_path_factory):
     return root
 
 
-def pipeline(device_crops, cache=None):
+def pipeline(device_crops, cache=None, **load):
     return [
-        dict(type='leopart_mm.LoadImage', cache=cache, cache_side=20),
+        dict(type='leopart_mm.LoadImage', cache=cache, cache_side=20, **load),
         dict(type='leopart_mm.RoIAlignedMultiCrop', num_crops=(2, 1), sizes=(16, 8), flip_prob=0.5,
              scales=((0.25, 1.), (0.05, 0.25)), device_crops=device_crops),
         dict(type='leopart_mm.DrawPhotometric'),
         dict(type='leopart_mm.PackMultiCrop')]
 
 
-def batches(folder, device_crops, count=6, num_workers=0, start=0, cache=None):
+def batches(folder, device_crops, count=6, num_workers=0, start=0, cache=None, load=None):
     """Batches of 3 behind the data preprocessor."""
-    dataset = UnlabelledImages(str(folder), pipeline=pipeline(device_crops, cache), value_range=(0, 65535))
+    steps = pipeline(device_crops, cache, **load or {})
+    dataset = UnlabelledImages(str(folder), pipeline=steps, value_range=(0, 65535))
     sampler = InfiniteDrawSampler(dataset, seed=5)
     sampler.start = start
     loader = DataLoader(

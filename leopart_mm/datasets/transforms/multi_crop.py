@@ -50,7 +50,8 @@ class RoIAlignedMultiCrop(BaseTransform):
         to_rgb (bool): Reverse the channels of images with three of them, which mmcv loads as BGR. Defaults to True.
         device_crops (bool): Draw the crops, but leave the cutting to `MultiCropDataPreprocessor` on the model's device.
             Instead of ``crops`` the keys ``crop_source``, the image as a tensor (H, W, C), and ``crop_sizes``, (V,)
-            int64 sides of the crops, are added; boxes and flips are the same. Defaults to False.
+            int64 sides of the crops, are added; boxes and flips are the same. With ``encoded`` of
+            `LoadImage(device_decode=True)`, which needs this, there is no ``crop_source``. Defaults to False.
     """
 
     def __init__(self,
@@ -92,7 +93,7 @@ class RoIAlignedMultiCrop(BaseTransform):
     @cache_randomness
     def draw(self, results: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (V, 4) in the image's pixels and flips (V,) of one sample."""
-        height, width = results['img'].shape[:2]
+        height, width = results['encoded'].size if 'encoded' in results else results['img'].shape[:2]
         rng = sample_generator(results, 'RoIAlignedMultiCrop')
         absolute, _ = sample_crops(height, width, self.num_crops, self.scales, rng, self.ratio, self.min_overlap,
                                    self.max_tries, self.min_containment)
@@ -100,10 +101,14 @@ class RoIAlignedMultiCrop(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the crops and their boxes."""
+        if 'encoded' in results and not (self.device_crops and self.to_rgb):
+            raise ValueError('LoadImage(device_decode=True) leaves images to the device, which then has to cut their '
+                             'crops, in RGB: set device_crops=True, too, or device_decode=False')
         absolute, flipped = self.draw(results)
         sides = np.repeat(self.sizes, self.num_crops)
         if self.device_crops:
-            results['crop_source'] = self.source(results['img'])
+            if 'encoded' not in results:
+                results['crop_source'] = self.source(results['img'])
             results['crop_sizes'] = sides
         else:
             results['crops'] = self.cut(results['img'], absolute, sides.tolist(), flipped)

@@ -14,7 +14,11 @@ from leopart_mm.datasets.collate import split_images
 from leopart_mm.datasets.transforms.photometric import augment
 from leopart_mm.datasets.transforms.photometric_opencv import IDENTITY, augment_pixels
 from leopart_mm.models.data_preprocessors.crop_cutting import cut_crops
+from leopart_mm.models.data_preprocessors.jpeg_decoding import decode_jpegs
 from leopart_mm.registry import MODELS
+
+# What decides on the host which operations run, or is decoded from there: it stays there.
+ON_HOST = ('shapes', 'crop_absolute', 'crop_sizes', 'jpegs', 'jpeg_lengths', 'orientations')
 
 
 @MODELS.register_module()
@@ -25,8 +29,9 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
     None)`` with the same keys on the model's device: ``crops`` V float tensors (B, C, S, S), augmented by the batch's
     ``photometric`` parameters of `DrawPhotometric`, if there are any (they are then dropped), and normalised;
     ``gc_boxes`` (B, T, V, 4); ``all_boxes`` (B, V, T, 4); ``flipped`` (B, V) bool. A batch of `multi_crop_collate` with
-    decoded images instead of crops (``device_crops``) is cut here first, see `cut_crops`. Any other batch is treated as
-    by mmseg's `SegDataPreProcessor` with the same mean and std: validation in training.
+    images instead of crops (``device_crops``) is cut here first, see `cut_crops`, and JPEG files (``device_decode``)
+    are decoded before, see `decode_jpegs`. Any other batch is treated as by mmseg's `SegDataPreProcessor` with the same
+    mean and std: validation in training.
 
     Args:
         mean (Sequence[float]): Mean of the channels on the scale 0..255, RGB, e.g. [123.675, 116.28, 103.53].
@@ -60,25 +65,36 @@ class MultiCropDataPreprocessor(SegDataPreProcessor):
         """Prepare a batch; `training` matters for evaluation batches only, as in mmseg."""
         self._non_blocking = self.device.type == 'cuda' if self.non_blocking is None else self.non_blocking
         inputs = data['inputs']
-        if isinstance(inputs, Mapping) and 'image' in inputs:
+        if isinstance(inputs, Mapping) and ('image' in inputs or 'jpeg' in inputs):
             raise ValueError("device_crops=True needs images of several sizes in a batch: set the train_dataloader's "
                              "collate_fn=dict(type='leopart_mm.multi_crop_collate')")
         if not (isinstance(inputs, Mapping) and ('crops' in inputs or 'pixels' in inputs)):
             return super().forward(data, training)
-        # what decides on the host which operations run stays there
         inputs = dict(inputs)
         parameters = inputs.pop('photometric', None)
-        on_host = {key: inputs.pop(key) for key in ('shapes', 'crop_absolute', 'crop_sizes') if key in inputs}
+        on_host = {key: inputs.pop(key) for key in ON_HOST if key in inputs}
         flipped = inputs.get('flipped')
         inputs = self.cast_data(inputs)
         if 'pixels' in inputs:
-            images = split_images(inputs.pop('pixels'), on_host['shapes'])
+            images = self.images(inputs.pop('pixels'), on_host)
             inputs['crops'] = cut_crops(images, on_host['crop_absolute'], on_host['crop_sizes'][0].tolist(), flipped)
         inputs['crops'] = [
             self.prepare(crop, None if parameters is None else parameters[:, v])
             for v, crop in enumerate(inputs['crops'])
         ]
         return dict(inputs=inputs, data_samples=None)
+
+    def images(self, pixels: Tensor, on_host: Mapping[str, Tensor]) -> list[Tensor]:
+        """The images (H, W, C) of a batch on the model's device, those that come as JPEG files decoded."""
+        shapes, lengths = on_host['shapes'], on_host.get('jpeg_lengths')
+        if lengths is None:
+            return split_images(pixels, shapes)
+        encoded = lengths > 0
+        decoded = iter(decode_jpegs(on_host['jpegs'].split(lengths[encoded].tolist()),
+                                    on_host['orientations'][encoded].tolist(), shapes[encoded, :2].tolist(),
+                                    self.device))
+        others = iter(split_images(pixels, shapes[~encoded]))
+        return [next(decoded if is_jpeg else others) for is_jpeg in encoded.tolist()]
 
     def prepare(self, crops: Tensor, parameters: Tensor | None) -> Tensor:
         """One view of the batch: (B, C, S, S) on the scale 0..255 -> normalised float32, augmented by (B, 7)."""
