@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # A pair that works together; `make TORCH="torch torchvision"` takes the newest, or name the index of your CUDA version.
 TORCH ?= torch==2.14.1 torchvision==0.29.1
-PYTEST_ARGS ?= -n auto --maxprocesses 4
+# The slow tests of the tools come last: a process that has none left takes from the others.
+PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
 BIN := $(VENV)/bin
 
 .PHONY: help install demo test lint doctor clean
