@@ -47,6 +47,13 @@ def move(tensor: Tensor, device: torch.device | str) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device, without waiting for what the device is doing."""
+    if device.type == 'cuda' and tensor.device.type == 'cpu':
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 @contextlib.contextmanager
 def exact_products() -> Iterator[None]:
     """Within this context CUDA multiplies float32 matrices in float32, whatever the user allows elsewhere (TF32)."""

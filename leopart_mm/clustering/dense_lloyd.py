@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from leopart_mm.clustering.counting import count_ids
-from leopart_mm.clustering.lloyd import fill_empty, half_squares, objective, unit
+from leopart_mm.clustering.lloyd import LloydRun, fill_empty, half_squares, unit
 from leopart_mm.devices import exact_products, has_float64
 
 BLOCK = 2**23  # scores computed at a time: 32 MB, which the cache of a large GPU holds
 
 
-class DenseLloyd:
+class DenseLloyd(LloydRun):
     """A run of k-means that can be continued step by step; the same steps as those of `Lloyd`, apart from rounding.
 
     Scores, labels and sums are computed block by block. Sums are products with one-hot labels in a fixed order, so that
@@ -33,15 +33,6 @@ class DenseLloyd:
         converged: Whether the last step changed no label.
     """
 
-    def __init__(self, points: Tensor, centroids: Tensor, spherical: bool = False) -> None:
-        self.points = points
-        self.spherical = spherical
-        self.centroids = unit(centroids) if spherical else centroids
-        self.labels = torch.zeros(len(points), dtype=torch.long, device=points.device)
-        self.converged = False
-        self._assigned_to = self.centroids
-        self._steps = 0
-
     def run(self, iterations: int) -> 'DenseLloyd':
         """Take `iterations` steps, or fewer where further ones would change nothing."""
         with exact_products():
@@ -50,10 +41,6 @@ class DenseLloyd:
                     break
                 self._step()
         return self
-
-    def objective(self) -> float:
-        """As that of `Lloyd`."""
-        return objective(self.points, self._assigned_to, self.labels, self.spherical)
 
     def _step(self) -> None:
         sums, sizes, changed = self.assign()

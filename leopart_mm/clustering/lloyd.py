@@ -17,7 +17,27 @@ SAMPLED = 16  # one of so many unsure points tells how many there will be
 ROUNDING = 1e-5  # error allowed for in a squared distance, relative to the squared lengths it is computed from
 
 
-class Lloyd:
+class LloydRun:
+    """What a run of k-means knows at its start and after each step; `Lloyd` and `DenseLloyd` say how it takes them."""
+
+    def __init__(self, points: Tensor, centroids: Tensor, spherical: bool = False) -> None:
+        self.points = points
+        self.spherical = spherical
+        self.centroids = unit(centroids) if spherical else centroids
+        self.labels = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        self.converged = False
+        self._assigned_to = self.centroids
+        self._steps = 0
+
+    def objective(self) -> float:
+        """What k-means minimises, at the last assignment and before the centroids moved, as faiss counts it.
+
+        The sum of squared distances, or with `spherical` the negative sum of inner products.
+        """
+        return objective(self.points, self._assigned_to, self.labels, self.spherical)
+
+
+class Lloyd(LloydRun):
     """A run of k-means that can be continued step by step.
 
     A step gives each point its nearest centroid and moves each centroid to the mean of its points. The result is that
@@ -39,19 +59,13 @@ class Lloyd:
     """
 
     def __init__(self, points: Tensor, centroids: Tensor, spherical: bool = False) -> None:
-        self.points = points
-        self.spherical = spherical
-        self.centroids = unit(centroids) if spherical else centroids
-        self.labels = torch.zeros(len(points), dtype=torch.long, device=points.device)
-        self.converged = False
-        self._assigned_to = self.centroids
+        super().__init__(points, centroids, spherical)
         self._square = points.square().sum(1)
         self._size = max(GROUP, -(-len(centroids) // MAX_GROUPS))
         self._groups = -(-len(centroids) // self._size)
         self._upper = torch.full_like(self._square, torch.inf)
         self._lower = points.new_full((self._groups, len(points)), -torch.inf)
         self._buffer = points.new_empty(self._groups * self._size * _block(len(centroids)))
-        self._steps = 0
 
     def run(self, iterations: int) -> 'Lloyd':
         """Take `iterations` steps, or fewer where further ones would change nothing."""
@@ -64,13 +78,6 @@ class Lloyd:
             if not self.converged:
                 self._move()
         return self
-
-    def objective(self) -> float:
-        """What k-means minimises, at the last assignment and before the centroids moved, as faiss counts it.
-
-        The sum of squared distances, or with `spherical` the negative sum of inner products.
-        """
-        return objective(self.points, self._assigned_to, self.labels, self.spherical)
 
     def _assign(self) -> int:
         """Update the labels; returns how many changed."""

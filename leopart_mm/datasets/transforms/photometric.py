@@ -12,6 +12,7 @@ from torch import Tensor
 
 from leopart_mm.datasets.transforms import photometric_parameters as columns
 from leopart_mm.datasets.transforms.pil_blur import pil_blur_kernel
+from leopart_mm.devices import to_device
 
 LUMA = (0.299, 0.587, 0.114)  # PIL's
 Factor = Tensor | float
@@ -44,8 +45,8 @@ def augment(images: Tensor, parameters: Tensor, operations: Operations | None = 
         for operation, _, factors in steps:
             operation(images, factors[0])
         return images
-    places = to_device([torch.tensor(place) for _, place, _ in steps], images.device)
-    factors = to_device([torch.tensor(factor) for _, _, factor in steps], images.device)
+    places = all_to_device([torch.tensor(place) for _, place, _ in steps], images.device)
+    factors = all_to_device([torch.tensor(factor) for _, _, factor in steps], images.device)
     for (operation, _, _), place, factor in zip(steps, places, factors, strict=True):
         # scalars become (n, 1, 1, 1); half kernels (n, r + 1) become r + 1 tensors (n, 1, 1, 1)
         factor = factor.movedim(0, -1)[..., None, None, None]
@@ -78,14 +79,12 @@ def plan(rows: list[list[float]], operations: Operations) -> Iterator[Step]:
         yield gaussian_blur, blurred, [kernel + [0.] * (widest - len(kernel)) for kernel in kernels]
 
 
-def to_device(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
+def all_to_device(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
     """Bring many small CPU tensors of a type over in one transfer, which does not wait for the device."""
     if not tensors:
         return []
     flat = torch.cat([tensor.flatten() for tensor in tensors])
-    if device.type == 'cuda':
-        flat = flat.pin_memory()
-    parts = flat.to(device, non_blocking=True).split([tensor.numel() for tensor in tensors])
+    parts = to_device(flat, device).split([tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from leopart_mm.datasets.transforms import photometric_parameters as columns
-from leopart_mm.datasets.transforms.photometric import JITTER, adjust_hue, augment, gaussian_blur, luma, to_device
+from leopart_mm.datasets.transforms.photometric import JITTER, adjust_hue, all_to_device, augment, gaussian_blur, luma
 
 NUM_DRAWS = 8
 LUMA = (0.2989, 0.587, 0.114)  # torchvision's on tensors
@@ -71,7 +71,7 @@ def augment_student(images: Tensor, parameters: Tensor, kernel_size: int = 21) -
             weights = kernels[0]
         else:
             table = torch.tensor([kernel + [0.] * (widest - len(kernel)) for kernel in kernels])
-            weights = to_device([table], images.device)[0].movedim(0, -1)[..., None, None, None]
+            weights = all_to_device([table], images.device)[0].movedim(0, -1)[..., None, None, None]
         gaussian_blur(images, weights, padding='reflect')
     jittered = [index for index, row in enumerate(rows) if tuple(row[:columns.HUE + 1]) != (1, 1, 1, 0)]
     if jittered:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from leopart_mm.datasets.transforms.photometric import to_device
+from leopart_mm.datasets.transforms.photometric import all_to_device
 from leopart_mm.datasets.transforms.resizing import resize_planes
 
 MAX_NUMBERS = 2**26  # of a padded batch: 72 images of 640 x 480
@@ -63,7 +63,7 @@ def cut_together(images: Sequence[Tensor], boxes: Tensor, sides: Sequence[int], 
             views = [v for v, other in enumerate(sides) if other == side]
             chosen = boxes[numbers][:, views].reshape(-1, 4).float()
             flips = flipped[numbers][:, views].reshape(-1).float()
-            chosen, flips, places = to_device([chosen, flips, torch.tensor(numbers).float()], device)
+            chosen, flips, places = all_to_device([chosen, flips, torch.tensor(numbers).float()], device)
             along_x = resize_weights(chosen[:, 0], chosen[:, 2], side, columns.shape[1], flips).to(dtype)
             along_y = resize_weights(chosen[:, 1], chosen[:, 3], side, columns.shape[2]).to(dtype)
             made = resample(columns, along_x, along_y, len(views), is_bytes)

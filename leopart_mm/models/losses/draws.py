@@ -32,13 +32,6 @@ def draw_permutations(count: int, length: int, seed: int, step: int, size: int |
     ])
 
 
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on the device, without waiting for what the device is doing."""
-    if device.type == 'cuda' and tensor.device.type == 'cpu':
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
 def keep_counter(module: nn.Module, name: str) -> None:
     """Give a module a counter that lies in checkpoints like a buffer but is a number in Python, at first 0.
 

@@ -7,7 +7,8 @@ import torch.distributed as dist
 from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 
-from leopart_mm.models.losses.draws import draw_permutations, keep_counter, to_device
+from leopart_mm.devices import to_device
+from leopart_mm.models.losses.draws import draw_permutations, keep_counter
 
 COUNTINGS = ('each', 'shared')
 

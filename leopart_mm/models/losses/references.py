@@ -5,8 +5,8 @@ import torch.distributed as dist
 from mmengine.dist import get_dist_info
 from torch import Tensor
 
+from leopart_mm.devices import to_device
 from leopart_mm.geometry.crop_pairs import CropPairs
-from leopart_mm.models.losses.draws import to_device
 from leopart_mm.models.losses.embedding_queue import QueueState
 
 

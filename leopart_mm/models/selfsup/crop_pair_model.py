@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from leopart_mm.checkpoints.low_rank import merge_low_rank
-from leopart_mm.devices import on_cpu
+from leopart_mm.devices import on_cpu, to_device
 from leopart_mm.geometry.crop_pairs import CropPairs
 from leopart_mm.models.backbones.low_rank import merge_adapters
 from leopart_mm.models.losses.base import Targets, TeacherOutput
-from leopart_mm.models.losses.draws import to_device
 from leopart_mm.models.losses.old_heads import loss_config
 from leopart_mm.models.losses.prototypes import Prototypes
 from leopart_mm.models.selfsup.student_teacher import StudentTeacher

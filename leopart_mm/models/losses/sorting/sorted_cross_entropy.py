@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from leopart_mm.models.losses.draws import to_device
+from leopart_mm.devices import to_device
 from leopart_mm.models.losses.sorting.networks import SortingNetwork
 from leopart_mm.models.losses.sorting.relaxations import RELAXATIONS, check_relaxation
 
