@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.base import Measurement, Option, Report, Table, benchmark
+from leopart_mm.cli.leaving import leaving_the_others
 
 Points = list[tuple[int, float]]  # images (of all processes together) and the seconds that they took
 
@@ -102,14 +103,12 @@ def _one_process(rank: int, count: int, store: str, out: str, work: dict[str, An
     torch.set_num_threads(1)
     if work['device'] != 'cpu':
         torch.cuda.set_device(rank)
-    dist.init_process_group('gloo' if work['device'] == 'cpu' else 'nccl', init_method=f'file://{store}', rank=rank,
-                            world_size=count)
-    try:
+    with leaving_the_others():
+        dist.init_process_group('gloo' if work['device'] == 'cpu' else 'nccl', init_method=f'file://{store}',
+                                rank=rank, world_size=count)
         found = timed_work(count, work)
         if rank == 0:
             Path(out).write_bytes(pickle.dumps(found))
-    finally:
-        dist.destroy_process_group()
 
 
 def timed_work(count: int, work: dict[str, Any]) -> dict[str, Points]:

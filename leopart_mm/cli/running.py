@@ -9,8 +9,10 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from leopart_mm.cli.errors import describe
+from leopart_mm.cli.leaving import leaving_the_others
 from leopart_mm.cli.open_files import raise_open_files_limit
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -37,8 +39,13 @@ def run_tool(parser: ArgumentParser, work: Callable[[Namespace], int | None], fa
     """
     parser.add_argument('--debug', action='store_true', help='show the traceback of an error')
     args = parser.parse_args(argv)
-    tool = Path(sys.argv[0]).name
     raise_open_files_limit()
+    with leaving_the_others():
+        _work_and_exit(args, work, failure, resume)
+
+
+def _work_and_exit(args: Namespace, work: Callable[[Namespace], int | None], failure: int, resume: str) -> NoReturn:
+    tool = Path(sys.argv[0]).name
     try:
         sys.exit(work(args) or 0)
     except KeyboardInterrupt as error:
