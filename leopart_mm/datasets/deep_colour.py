@@ -12,6 +12,7 @@ SEPARATE = 2  # planes of a TIFF behind each other
 SIMPLE = (1, 2)  # TIFF's grey and RGB, whose numbers are the channels
 ALPHA = (1, 2)  # TIFF's kinds of extra samples that are opacity
 MAX_BANDS = 4
+JPEG2000_START = b'\xff\x4f\xff\x51'  # of the image itself, behind what describes it
 
 
 def is_deep_colour(image: Image.Image) -> bool:
@@ -20,12 +21,26 @@ def is_deep_colour(image: Image.Image) -> bool:
         return False
     if image.format == 'TIFF':
         return max(image.tag_v2.get(BITS_PER_SAMPLE, (8, ))) > 8
+    if image.format == 'JPEG2000':
+        return _jpeg2000_bits(image) > 8
     args = image.tile[0].args if image.tile else ()
     return ';16' in args if image.format == 'PNG' else image.format == 'PPM' and args[-1] == 65535
 
 
+def _jpeg2000_bits(image: Image.Image) -> int:
+    """The most bits that a channel has; 0 if the header does not say."""
+    position = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(position)
+    start = content.find(JPEG2000_START)
+    channels = int.from_bytes(content[start + 40:start + 42], 'big')
+    depths = content[start + 42:start + 42 + 3 * channels:3]  # less one; the highest bit says that numbers have a sign
+    return max((depth % 128 + 1 for depth in depths), default=0) if start >= 0 else 0
+
+
 def decode_deep(content: bytes, orientation: int = 1) -> tuple[np.ndarray, float | None]:
-    """The numbers of a PNG, PPM or TIFF as they are stored, and its nodata value.
+    """The numbers of a PNG, PPM, JPEG 2000 or TIFF as they are stored, and its nodata value.
 
     Args:
         content: The file.

@@ -32,6 +32,7 @@ MORE_FORMATS = {
 }
 BYTE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.webp', '.gif', '.bmp')  # never more than 8 bits
 QUANTILES = (0.5, 99.5)  # percent
+JPEG2000_FILE = b'\x00\x00\x00\x0cjP  \r\n\x87\n'
 JPEG_START, JPEG_END, PROGRESSIVE = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xc2'
 
 
@@ -205,7 +206,10 @@ def _decode_with_pillow(content: bytes, path: str) -> tuple[np.ndarray, float | 
             return decode_deep(content)
     # Pillow's own text for this names the buffer by its address.
     cause = 'of no known format' if isinstance(pillow_error, UnidentifiedImageError) else pillow_error
-    raise ImageReadError(path, f'damaged, cut off or no image ({cause})') from pillow_error
+    reason = f'damaged, cut off or no image ({cause})'
+    if content.startswith(JPEG2000_FILE):  # Pillow knows only some kinds of colour
+        reason += '. If GDAL reads it (gdalinfo FILE), gdal_translate FILE a.tif makes a TIFF of it'
+    raise ImageReadError(path, reason) from pillow_error
 
 
 def _gdal_nodata(image: Image.Image) -> float | None:

@@ -118,3 +118,39 @@ def test_a_file_cut_off_is_an_error(name, tmp_path):
     (tmp_path / name).write_bytes(content[:-30])
     with pytest.raises(ImageReadError, match='cut off'):
         read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize('bands', [3, 4])
+def test_jpeg_2000(bands, tmp_path):
+    deep = np.tile(RGBA, (16, 12, 1))  # the encoder takes no smaller ones
+    lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    content = cv2.imencode('.jp2', deep[..., BGRA[:bands]], lossless)[1].tobytes()
+    file = tmp_path / 'a.jp2'
+    file.write_bytes(content)
+    np.testing.assert_array_equal(read_numbers(file)[0], deep[..., :3])
+    assert measure_value_range([str(file)]) == (1000, 40003)
+    stream = content[content.index(b'\xff\x4f\xff\x51'):]  # without the boxes around it
+    (tmp_path / 'a.j2k').write_bytes(stream)
+    np.testing.assert_array_equal(read_numbers(tmp_path / 'a.j2k')[0], deep[..., :3])
+    file.write_bytes(content[:len(content) // 2])
+    with pytest.raises(ImageReadError, match='cut off'):
+        read_image(file)
+
+
+def test_jpeg_2000_of_bytes_stays(tmp_path):
+    bytes_only = np.tile(RGB.astype(np.uint8), (16, 12, 1))
+    Image.fromarray(bytes_only).save(tmp_path / 'a.jp2')
+    found = read_numbers(tmp_path / 'a.jp2')[0]
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, bytes_only)
+    assert measure_value_range([str(tmp_path / 'a.jp2')]) is None
+
+
+def test_jpeg_2000_that_pillow_does_not_know(tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    deep = np.tile(RGB, (16, 12, 1))
+    with rasterio.open(tmp_path / 'a.jp2', 'w', driver='JP2OpenJPEG', width=48, height=48, count=3,
+                       dtype='uint16') as file:
+        file.write(np.moveaxis(deep, 2, 0))
+    with pytest.raises(ImageReadError, match=r'gdal_translate FILE a\.tif makes a TIFF of it'):
+        read_image(tmp_path / 'a.jp2')

@@ -87,6 +87,10 @@ readable('Animated GIF', 'a.gif', lambda: encoded(Image.fromarray(GREY), 'GIF', 
 readable('WebP', 'a.webp', lambda: encoded(form='WEBP', lossless=True), exact(RGB))
 readable('BMP', 'a.bmp', lambda: encoded(form='BMP'), exact(RGB))
 readable('JPEG 2000', 'a.jp2', lambda: encoded(form='JPEG2000'), exact(RGB))
+TILED = np.tile(DEEP, (2, 2, 1))  # OpenCV's encoder takes no smaller ones
+readable('JPEG 2000 in colour of 16 bits', 'a.jp2', lambda: cv2.imencode(
+    '.jp2', TILED[..., ::-1], [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes(),
+         exact(np.rint(TILED / 257).astype(np.uint8)), ' All numbers count: 0..65535 become 0..255.')
 readable('PNG that is called .jpg', 'a.jpg', lambda: encoded(form='PNG'), exact(RGB), ' The content counts.')
 readable('An image of one pixel', 'a.png', lambda: encoded(Image.fromarray(RGB[:1, :1]), 'PNG'), exact(RGB[:1, :1]))
 refused('An empty file', 'a.jpg', b'', 'empty (0 bytes)')
