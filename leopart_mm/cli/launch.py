@@ -1,6 +1,6 @@
 """torchrun without its traceback: `python -m leopart_mm.cli.launch [flags of torchrun] TOOL [flags of the tool]`.
 
-Where a process fails, it has said why (`run_tool`); torchrun would put 30 lines about itself below that.
+Where a process fails or is interrupted, it has said so (`run_tool`); torchrun would put 30 lines about itself below that.
 """
 
 import logging
@@ -9,13 +9,19 @@ import sys
 
 
 def main() -> None:
-    """Launch the processes, and exit with the status of the first that failed."""
+    """Launch the processes, and exit with the status of the first that failed, or of the signal that stopped all."""
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
     args = parse_args(sys.argv[1:])
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
+    logging.getLogger('torch.distributed.elastic.agent.server.api').setLevel(logging.CRITICAL)  # has a level of its own
     try:
         run(args)
+    except SignalException as error:
+        if error.sigval != signal.SIGINT:  # of which processes speak themselves
+            print(f'All processes were stopped by {signal.Signals(error.sigval).name}.', file=sys.stderr)
+        sys.exit(128 + error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         print(describe_failure(rank, failure.exitcode), file=sys.stderr)

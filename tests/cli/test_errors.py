@@ -206,6 +206,24 @@ def test_several_processes_say_it_once_and_torchrun_adds_one_line(tmp_path):
     assert len(lines) == 2
 
 
+@pytest.mark.parametrize(('number', 'said'), [
+    (signal.SIGINT, 'tool.py: interrupted. Run it again.\n'),
+    (signal.SIGTERM, 'All processes were stopped by SIGTERM.\n')])
+def test_a_signal_ends_several_processes_in_one_line(tmp_path, number, said):
+    script = tmp_path / 'tool.py'
+    script.write_text('import argparse, time\nfrom leopart_mm.cli import run_tool\n'
+                      'def work(args):\n    print("begins", flush=True)\n    time.sleep(60)\n'
+                      'run_tool(argparse.ArgumentParser(), work, resume="Run it again.")\n')
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'leopart_mm.cli.launch', '--nproc_per_node=2', '--master_port=29654', str(script)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert [process.stdout.readline() for _ in range(2)] == ['begins\n'] * 2
+    process.send_signal(number)
+    assert process.communicate(timeout=50)[1] == said
+    assert process.returncode == 128 + number
+
+
 def test_ctrl_c_ends_a_tool_in_one_line(tmp_path):
     script = tmp_path / 'tool.py'
     script.write_text('import argparse, time\nfrom leopart_mm.cli import announce, run_tool\n'
