@@ -1,6 +1,6 @@
 """torchrun without its traceback: `python -m leopart_mm.cli.launch [flags of torchrun] TOOL [flags of the tool]`.
 
-Where a process fails or is interrupted, it has said so (`run_tool`); torchrun would put 30 lines about itself below that.
+Where a process fails or is interrupted, it has said so (`run_tool`); torchrun would put 30 lines about itself below.
 """
 
 import logging
