@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from leopart_mm.datasets import ImageReadError, read_image
+from leopart_mm.datasets.image_reading import decode_image
 from leopart_mm.registry import TRANSFORMS
 
 
@@ -112,6 +113,23 @@ def test_a_jpeg_cut_in_half_that_ends_like_a_whole_one_is_named(tmp_path, progre
     (tmp_path / 'cut.jpg').write_bytes(content[:len(content) // 2] + b'\xff\xd9')
     with pytest.raises(ImageReadError, match=r'cut\.jpg: cut off'):
         read_image(tmp_path / 'cut.jpg')
+
+
+@pytest.mark.parametrize('mode', ['L', 'RGB', 'CMYK'])
+@pytest.mark.parametrize('progressive', [False, True])
+def test_whole_jpegs_with_a_flat_corner_are_read_without_a_word(tmp_path, capfd, mode, progressive):
+    image = np.random.default_rng(0).integers(0, 255, (96, 80, len(mode)), np.uint8)
+    image[40:] = 0  # the border of many scans
+    file = tmp_path / 'a.jpg'
+    Image.fromarray(image.squeeze(), mode).save(file, quality=90, progressive=progressive)
+    first = read_image(file)
+    np.testing.assert_array_equal(read_image(file), first)
+    assert capfd.readouterr() == ('', '')
+    content = file.read_bytes()
+    scan = content.index(b'\xff\xda')
+    for end in range(scan + 200, (scan + len(content)) // 2, 97):
+        with pytest.raises(ImageReadError, match='cut off'):
+            decode_image(content[:end] + b'\xff\xd9', 'a.jpg')
 
 
 def test_transform(tmp_path, colour):
