@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from leopart_mm.datasets.deep_colour import EXIF_ORIENTATION, turns
-from leopart_mm.datasets.image_reading import JPEG_END, JPEG_START, PROGRESSIVE
+from leopart_mm.datasets.jpeg_ends import JPEG_END, JPEG_START, PROGRESSIVE
 
 EXIF_MARKER = re.compile(rb'\xff\xe1(?=..Exif\0\0)', re.DOTALL)  # before length and name
 COMMENT_MARKER = b'\xff\xfe'

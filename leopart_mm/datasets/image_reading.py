@@ -1,7 +1,6 @@
 """One reader for whatever lies in a folder of pictures: three 8-bit channels, or an error that names the file."""
 
 import contextlib
-import hashlib
 import importlib
 import io
 import logging
@@ -14,9 +13,9 @@ import cv2
 import numpy as np
 from mmengine.logging import print_log
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 
 from leopart_mm.datasets.deep_colour import EXIF_ORIENTATION, GDAL_NODATA, decode_deep, is_deep_colour, is_tiff
+from leopart_mm.datasets.jpeg_ends import JPEG_END, JPEG_START, ends_early, may_end_early
 from leopart_mm.files import printable
 
 # First what is most common: it is tried first where a list names ids. Pillow's readers of films, vector graphics and
@@ -35,10 +34,6 @@ MORE_FORMATS = {
 BYTE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.webp', '.gif', '.bmp')  # never more than 8 bits
 QUANTILES = (0.5, 99.5)  # percent
 JPEG2000_FILE = b'\x00\x00\x00\x0cjP  \r\n\x87\n'
-MORE_DATA = 64 * b'\x5a\xa5\x33\x96'
-MOST_KNOWN = 2**20
-_whole: set[bytes] = set()  # JPEG files of this process that were looked at, and are whole
-JPEG_START, JPEG_END, PROGRESSIVE = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xc2'
 
 
 def _image_suffixes() -> tuple[str, ...]:
@@ -153,7 +148,7 @@ def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bg
         flag = cv2.IMREAD_COLOR if channel_order == 'bgr' else cv2.IMREAD_COLOR_RGB
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
         if image is not None:
-            if _may_end_early(content, image) and _ends_early(content):
+            if may_end_early(content, image) and ends_early(content):
                 raise ImageReadError(path, 'cut off: its data end before the image does, although the file ends like a '
                                      'whole one')
             return image, None
@@ -161,37 +156,6 @@ def decode_image(content: bytes, path: str = '<bytes>', channel_order: str = 'bg
     valid = valid_pixels(array, [tag, nodata])
     image = to_bytes(array, value_range, valid)
     return image if channel_order == 'rgb' else np.ascontiguousarray(image[..., ::-1]), without_data(valid)
-
-
-def _may_end_early(content: bytes, image: np.ndarray) -> bool:
-    """Whether the last block is flat, as decoders fill what is missing, or the file is progressive (missing detail)."""
-    corner = image[-4:, -4:]
-    return bool((corner == corner[-1:, -1:]).all()) or PROGRESSIVE in content[:4096]
-
-
-def _ends_early(content: bytes) -> bool:
-    """Whether more data before the end marker would still be used: a whole JPEG ignores them.
-
-    By Pillow, since OpenCV's decoder complains on stderr of data that a whole JPEG ignores.
-    """
-    digest = hashlib.blake2b(content, digest_size=8).digest()
-    if digest in _whole:
-        return False
-    end = content.rindex(JPEG_END)
-    try:
-        early = _stored_pixels(content) != _stored_pixels(content[:end] + MORE_DATA + content[end:])
-    except Exception:  # Pillow raises many kinds, such as for data that are none
-        return True
-    if not early and len(_whole) < MOST_KNOWN:
-        _whole.add(digest)
-    return early
-
-
-def _stored_pixels(content: bytes) -> bytes:
-    with JpegImageFile(io.BytesIO(content)) as image:  # of any size: `Image.open` refuses very large ones
-        if image.mode == 'RGB':
-            image.draft('YCbCr', image.size)  # as they are stored
-        return image.tobytes()
 
 
 def read_numbers(path: str | os.PathLike) -> tuple[np.ndarray, float | None]:

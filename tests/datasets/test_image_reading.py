@@ -115,13 +115,14 @@ def test_a_jpeg_cut_in_half_that_ends_like_a_whole_one_is_named(tmp_path, progre
         read_image(tmp_path / 'cut.jpg')
 
 
-@pytest.mark.parametrize('mode', ['L', 'RGB', 'CMYK'])
-@pytest.mark.parametrize('progressive', [False, True])
-def test_whole_jpegs_with_a_flat_corner_are_read_without_a_word(tmp_path, capfd, mode, progressive):
+@pytest.mark.parametrize(('mode', 'options'), [
+    ('L', {}), ('RGB', {}), ('CMYK', {}), ('RGB', dict(keep_rgb=True)), ('RGB', dict(subsampling=0)),
+    ('L', dict(progressive=True)), ('RGB', dict(progressive=True))])
+def test_whole_jpegs_with_a_flat_corner_are_read_without_a_word(tmp_path, capfd, mode, options):
     image = np.random.default_rng(0).integers(0, 255, (96, 80, len(mode)), np.uint8)
     image[40:] = 0  # the border of many scans
     file = tmp_path / 'a.jpg'
-    Image.fromarray(image.squeeze(), mode).save(file, quality=90, progressive=progressive)
+    Image.fromarray(image.squeeze(), mode).save(file, quality=90, **options)
     first = read_image(file)
     np.testing.assert_array_equal(read_image(file), first)
     assert capfd.readouterr() == ('', '')
