@@ -61,6 +61,7 @@ class Settings:
         device: Device of both sides, as torch names it.
         options: Values of the benchmark's options.
         brief: One round and no details.
+        threads: Threads of both sides instead of the benchmark's own number; None: that one.
     """
 
     quick: bool = False
@@ -68,6 +69,7 @@ class Settings:
     device: str = 'cpu'
     options: Mapping[str, Any] = field(default_factory=dict)
     brief: bool = False
+    threads: int | None = None
 
 
 class Entry:
@@ -116,8 +118,8 @@ class Benchmark(Entry):
     """Whether long calls are warmed up and repeated too: the result depends on their number, or the first one starts
     processes that stay."""
     clock: ClassVar[str] = 'wall'
-    """'wall', or 'cpu': seconds of processor time, for throughput per core (with ``threads = 1`` the same on an idle
-    machine, but right on a busy one too); on another device than the CPU the time is always that on the wall."""
+    """'wall', or 'cpu': seconds of processor time, for throughput per core: the same on an idle machine, but right on a
+    busy one too. With several threads, and on another device than the CPU, the time is always that on the wall."""
     baseline_env: ClassVar[dict[str, str]] = {}
     """Environment variables of the baseline's processes."""
     compared: ClassVar[str] = ''
@@ -235,4 +237,6 @@ def checked(name: str, cls: type[Entry], settings: Settings) -> Settings:
             wanted = ', '.join(map(str, option.choices)) or type(option.default).__name__
             raise ValueError(f"--options {key}={value}: '{name}' takes {wanted}.")
         options[key] = value
+    if settings.threads is not None and settings.threads < 1:
+        raise ValueError(f'--threads {settings.threads}: at least one thread computes.')
     return replace(settings, options=options)

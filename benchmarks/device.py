@@ -18,14 +18,10 @@ def synchronise(device: torch.device | str) -> None:
         torch.mps.synchronize()
 
 
-def clock_of_step(device: torch.device | str) -> Callable[[], float]:
-    """As `clock_of`, where torch computes with one thread; the time on the wall where it computes with several."""
-    return clock_of(device) if torch.get_num_threads() == 1 else time.perf_counter
-
-
 def clock_of(device: torch.device | str) -> Callable[[], float]:
-    """Processor time for the CPU, which other load does not change; the time on the wall for other devices."""
-    return time.process_time if torch.device(device).type == 'cpu' else time.perf_counter
+    """Processor time where one thread of the CPU computes, which other load does not change; else that on the wall."""
+    alone = torch.device(device).type == 'cpu' and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
 
 
 def least_time(call: Callable[[], Any], times: int, device: torch.device | str = 'cpu') -> tuple[float, Any]:

@@ -1,12 +1,12 @@
 """Which share of the machine's rate of matrix products a step reaches."""
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from benchmarks.device import clock_of
 from benchmarks.flops import counted_flops, gemm_rate, timed
 
 
@@ -28,7 +28,7 @@ def gemm_share(step: Callable[[], object], device: str = 'cpu', rounds: int = 3,
         The share (median of the turns), the step's operations, and the operations per second of the matrix product
         (median).
     """
-    clock = time.process_time if device == 'cpu' and torch.get_num_threads() == 1 else time.perf_counter
+    clock = clock_of(device)
     rate = dict(seconds=0.5, clock=clock) | rate
     operations = counted_flops(step)
     rates, shares = [gemm_rate(device, dtype, **rate)], []

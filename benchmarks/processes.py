@@ -66,8 +66,9 @@ def run_side(cls: type[Entry], name: str, side: str, settings: Settings, say: Ca
         TimeoutError: If it does not end in time; it is then stopped.
     """
     env = dict(os.environ)
-    if cls.threads is not None:
-        env.update(dict.fromkeys(THREAD_VARIABLES, str(cls.threads)))
+    threads = settings.threads or cls.threads
+    if threads is not None:
+        env.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     env.update(cls.baseline_env if side == 'baseline' else cls.ours_env)
     if settings.device == 'cpu':
         env['CUDA_VISIBLE_DEVICES'] = ''  # MMEngine's Runner takes a GPU where there is one

@@ -56,7 +56,8 @@ def remarks_of(result: dict[str, Any]) -> list[str]:
 def _machine_line(result: dict[str, Any]) -> str:
     machine, total = result['machine'], result['total']
     rounds = f'{result["rounds"]} rounds; ' if result.get('rounds', 0) > 1 else ''
-    return (f'{result["size"]} size on {machine["device"]}, {machine["threads"]} threads, torch {machine["torch"]}; '
+    threads = f'{machine["threads"]} thread' + 's' * (machine['threads'] != 1)
+    return (f'{result["size"]} size on {machine["device"]}, {threads}, torch {machine["torch"]}; '
             f'{rounds}{total["seconds"]:.0f} s in all, {total["processor_seconds"]:.0f} s of processor time')
 
 

@@ -53,7 +53,9 @@ def run_benchmark(name: str, quick: bool = False, limit: float = float('inf'), *
     found = (_measure_alone if issubclass(cls, Measurement) else _compare)(cls, name, settings, progress)
     size = 'quick' if quick else 'full' if settings.full and cls.full_size else 'default'
     total = dict(seconds=progress.seconds, processor_seconds=_processor_seconds() - before)
-    return dict(name=name, size=size, machine=describe_machine(settings.device), total=total, **found)
+    machine = describe_machine(settings.device)
+    machine['threads'] = settings.threads or cls.threads or machine['threads']
+    return dict(name=name, size=size, machine=machine, total=total, **found)
 
 
 def _measure_alone(cls: type[Measurement], name: str, settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -121,10 +123,11 @@ def measure(cls: type[Entry], side: str, quick: bool = False, **more: Any) -> di
     settings = Settings(quick=quick, **more)
     if torch.device(settings.device).type == 'cuda':
         torch.cuda.set_device(settings.device)  # which 'cuda' then means
-    if cls.threads is not None:
+    threads = settings.threads or cls.threads
+    if threads is not None:
         import cv2
-        torch.set_num_threads(cls.threads)
-        cv2.setNumThreads(cls.threads if cls.threads > 1 else 0)
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads if threads > 1 else 0)
     if issubclass(cls, Benchmark) and not quick:
         for package in PACKAGES:  # neither side is charged for importing them, in time or memory
             importlib.import_module(package)

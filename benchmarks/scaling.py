@@ -29,6 +29,8 @@ class Scaling(Measurement):
 
     def setup(self, quick: bool) -> None:
         """JPEG files in a folder, and the sizes of training and fit."""
+        import torch
+
         from benchmarks.textures import write_jpegs
         self.folder = tempfile.TemporaryDirectory()
         large = self.full or self.device != 'cpu'
@@ -37,7 +39,8 @@ class Scaling(Measurement):
             arch='vit_small_patch16_224' if large else 'vit_tiny_patch16_224',
             steps=3 if quick else 24 if large else 6, batch=2 if quick else 16 if large else 4,
             images=(8, 16, 24) if quick else (500, 1000, 2000) if large else (60, 120, 240),
-            clusters=8 if quick else 500 if large else 100, channels=16 if quick else 384)
+            clusters=8 if quick else 500 if large else 100, channels=16 if quick else 384,
+            threads=torch.get_num_threads())
         write_jpegs(Path(self.folder.name) / 'images', 64)
 
     def measure(self) -> Report:
@@ -100,7 +103,7 @@ def _one_process(rank: int, count: int, store: str, out: str, work: dict[str, An
     import torch
     import torch.distributed as dist
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count))
-    torch.set_num_threads(1)
+    torch.set_num_threads(work['threads'])
     if work['device'] != 'cpu':
         torch.cuda.set_device(rank)
     with leaving_the_others():

@@ -57,13 +57,13 @@ class TrainThroughput(Measurement):
         """Count the operations of a step, train, then read from the loader alone."""
         import torch
 
-        from benchmarks.device import PeakDeviceMemory, clock_of_step
+        from benchmarks.device import PeakDeviceMemory, clock_of
         from benchmarks.flops import counted_flops, gemm_rate
         from benchmarks.memory import PeakMemory
         from leopart_mm.compat import tune_cpu_allocator
         from leopart_mm.engine.console_runner import ConsoleRunner
         tune_cpu_allocator()  # as tools/train.py does
-        clock = clock_of_step(self.device)
+        clock = clock_of(self.device)
         rate = gemm_rate(self.device, torch.bfloat16 if self.bfloat16 else torch.float32, 0.1 if self.quick else 1.,
                          clock)
         memory, device_memory = PeakMemory(), PeakDeviceMemory(self.device)

@@ -28,6 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--quick', action='store_true', help='tiny inputs, one round: a test that it runs')
     parser.add_argument('--full', action='store_true', help='the size of real use, where the default is smaller')
     parser.add_argument('--device', default='cpu', help='where the work is done: cpu (default), cuda, cuda:1')
+    parser.add_argument('--threads', type=int, metavar='N',
+                        help='threads of both sides; most benchmarks measure one core unless you say more')
     parser.add_argument('--options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
                         help="the benchmark's own options; see --list")
     return parser
@@ -59,7 +61,8 @@ def main(args: argparse.Namespace) -> None:
     announce(f'Running {args.name} ...')
     if args.full and not get_benchmark(args.name).full_size:
         announce('It has one size: --full changes nothing.')
-    result = run_benchmark(args.name, args.quick, full=args.full, device=args.device, options=args.options)
+    result = run_benchmark(args.name, args.quick, full=args.full, device=args.device, options=args.options,
+                           threads=args.threads)
     print(as_text(result))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

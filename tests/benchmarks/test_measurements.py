@@ -1,6 +1,10 @@
+import time
+
 import pytest
+import torch
 
 from benchmarks.base import Benchmark, Measurement, Option, Settings, checked, get_benchmark
+from benchmarks.device import clock_of
 from benchmarks.report import as_text
 from benchmarks.runner import measure
 from benchmarks.scaling import fitted_line, report, timed_work
@@ -58,6 +62,24 @@ def test_a_long_call_is_neither_warmed_up_nor_repeated(monkeypatch):
     assert measure(Slow, 'baseline')['result'] == 1
     monkeypatch.setattr('benchmarks.runner.IMPORTED', -1)  # as if the call had imported packages
     assert measure(Slow, 'baseline')['result'] == 3
+
+
+class Threads(Benchmark):
+    threads = 1
+
+    def ours(self):
+        return torch.get_num_threads(), clock_of('cpu')
+
+
+def test_threads_that_are_asked_for_win_over_those_of_the_benchmark():
+    before = torch.get_num_threads()
+    try:
+        assert measure(Threads, 'ours')['result'] == (1, time.process_time)
+        assert measure(Threads, 'ours', threads=2)['result'] == (2, time.perf_counter)
+    finally:
+        torch.set_num_threads(before)
+    with pytest.raises(ValueError, match='--threads 0: at least one'):
+        checked('x', Chosen, Settings(threads=0))
 
 
 def test_the_text_of_a_comparison():
