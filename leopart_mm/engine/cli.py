@@ -3,6 +3,7 @@
 import argparse
 import os
 from copy import deepcopy
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
@@ -12,6 +13,8 @@ from mmengine.config import Config
 
 from leopart_mm.engine.config import load_config
 
+# Processes wait for the one that solves a fit alone (k-means, communities): torch gives up after 10 or 30 minutes.
+LONGEST_WAIT = 24 * 3600  # seconds
 DATALOADER_DEFAULTS = dict(pin_memory=True, persistent_workers=True, collate_fn=dict(type='default_collate'))
 
 
@@ -26,8 +29,12 @@ def config_from_args(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / config_name(cfg.filename))
     complete_loaders(cfg, not args.no_pin_memory, not args.no_persistent_workers)
-    if args.launcher != 'none' and not torch.cuda.is_available():
-        _distribute_on_cpu(cfg, args.launcher)
+    if args.launcher != 'none':
+        environment = cfg.get('env_cfg') or {}
+        distributed = dict(timeout=LONGEST_WAIT) | dict(environment.get('dist_cfg') or {})
+        cfg.env_cfg = dict(environment, dist_cfg=distributed)
+        if not torch.cuda.is_available():
+            _distribute_on_cpu(cfg, args.launcher)
     return cfg
 
 
@@ -59,7 +66,7 @@ def _distribute_on_cpu(cfg: Config, launcher: str) -> None:
     if launcher != 'pytorch':
         raise ValueError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use --launcher pytorch.')
     if not dist.is_initialized():
-        dist.init_process_group('gloo')
+        dist.init_process_group('gloo', timeout=timedelta(seconds=cfg.env_cfg.dist_cfg.timeout))
     wrapper = dict(cfg.get('model_wrapper_cfg') or dict(
         type='MMDistributedDataParallel', broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False)))

@@ -1,8 +1,11 @@
 """What tools/train.py and tools/test.py make of their arguments."""
 
 import argparse
+from datetime import timedelta
 
 import pytest
+import torch
+import torch.distributed as dist
 from mmengine.config import Config
 
 from leopart_mm.cli.arguments import add_common_arguments
@@ -12,6 +15,7 @@ CONFIG = """
 data_root = 'data/x'
 iterations = 5
 train_cfg = dict(max_iters=iterations)
+env_cfg = dict(dist_cfg=dict(backend='nccl'))
 train_dataloader = dict(num_workers=2, dataset=dict(data_root=data_root))
 """
 
@@ -37,6 +41,17 @@ def test_options_reach_the_config(parse):
 def test_last_value_wins(parse):
     cfg = config_from_args(parse('--cfg-options', 'data_root=a', 'data_root=b=c', '--work-dir', 'w'))
     assert (cfg.data_root, cfg.work_dir) == ('b=c', 'w')
+
+
+@pytest.mark.parametrize(('options', 'seconds'), [((), 24 * 3600), (('env_cfg.dist_cfg.timeout=7', ), 7)])
+def test_processes_wait_as_long_as_one_of_them_fits(parse, monkeypatch, options, seconds):
+    joined = []
+    monkeypatch.setattr(dist, 'init_process_group', lambda *args, **kwargs: joined.append((args, kwargs)))
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    cfg = config_from_args(parse('--launcher', 'pytorch', '--cfg-options', 'iterations=3', *options))
+    assert joined == [(('gloo', ), dict(timeout=timedelta(seconds=seconds)))]
+    assert cfg.env_cfg.dist_cfg == dict(backend='nccl', timeout=seconds)  # what MMEngine joins GPUs with
+    assert 'timeout' not in config_from_args(parse()).env_cfg.dist_cfg
 
 
 def test_mistakes_end_in_one_line(parse, capsys):
