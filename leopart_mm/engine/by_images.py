@@ -12,7 +12,7 @@ with ``by_images``, always win; ``by_images=None`` leaves all as the config says
 A pass shows every image once; with several processes it has fewer steps. A backbone without pretrained weights is
 trained whole, whatever the number. A run that is resumed keeps what it began with, though images were added since. An
 adapter begins at 0 and takes larger steps for the same change of the weights, so its rate follows from `trainable` also
-where that is given. What of this is measured is in benchmarks/small_folders.py; passes and crops are a choice.
+where that is given. What of this is measured stands in docs/small_folders.md; the thresholds are a choice.
 """
 
 import os
